@@ -1,0 +1,34 @@
+# `make demo` opens the app, `make test` and `make lint` check it. Each sets up first what is missing (Python 3.11 is
+# all that must be there) and starts at once when nothing is.
+
+PYTHON := .venv/bin/python
+
+.PHONY: demo test lint fetch tables clean help
+
+demo: fetch  ## open the app in a browser
+	$(PYTHON) -m streamlit run app/main.py
+
+fetch:  ## packages and model files, without starting anything
+	@.ci/setup app
+	$(PYTHON) -m extractors.assets
+
+test:  ## all tests
+	@.ci/setup dev
+	$(PYTHON) -m extractors.assets
+	$(PYTHON) -m pytest
+
+lint:  ## style and formatting
+	@.ci/setup dev
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+tables:  ## tables of the READMEs from the committed result files
+	@.ci/setup dev
+	$(PYTHON) -m training.tables
+
+clean:  ## remove .venv and caches; model files stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */: /'
