@@ -1,0 +1,98 @@
+"""Padded clips: what goes into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from alignmamba.modality import MODALITIES, Modality
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Steps of one modality for a batch of clips, padded on the right.
+
+    Attributes:
+        values: Features; what stands at masked steps has no influence, but must be finite.
+        mask: True where a step was observed; all False for a clip without this modality.
+        seconds: Middle of each step; read only where the cost has a time term.
+    """
+
+    values: Float[Tensor, "batch time dim"]
+    mask: Bool[Tensor, "batch time"]
+    seconds: Float[Tensor, "batch time"]
+
+    def __post_init__(self) -> None:
+        for name in ("mask", "seconds"):
+            if getattr(self, name).shape != self.values.shape[:2]:
+                raise ValueError(
+                    f"{name}: shape {tuple(getattr(self, name).shape)}, expected {tuple(self.values.shape[:2])}"
+                )
+        for name in ("values", "seconds"):
+            if not torch.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name}: holds NaN or inf, expected finite numbers")
+
+    def to(self, device: torch.device | str) -> Steps:
+        """Return the same steps on `device`."""
+        return Steps(values=self.values.to(device), mask=self.mask.to(device), seconds=self.seconds.to(device))
+
+
+Batch = Mapping[Modality, Steps]
+
+
+class Clip(NamedTuple):
+    """One clip's steps of one modality, unpadded; see `Steps`."""
+
+    values: Float[Tensor, "time dim"]
+    mask: Bool[Tensor, " time"]
+    seconds: Float[Tensor, " time"]
+
+
+def collate(clips: Sequence[Mapping[Modality, Clip]]) -> dict[Modality, Steps]:
+    """Pad clips into a batch.
+
+    Args:
+        clips: Per clip the steps of those modalities that it has.
+
+    Returns:
+        Steps per modality that at least one clip has; a clip without it is masked throughout.
+
+    Raises:
+        ValueError: If no clip is given, or a clip has no valid step of any modality.
+    """
+    if not clips:
+        raise ValueError("clips: none given, expected at least one")
+    for number, clip in enumerate(clips):
+        if not any(steps.mask.any() for steps in clip.values()):
+            raise ValueError(f"clips[{number}]: no valid step in any modality, expected at least one")
+    batch = {}
+    for modality in MODALITIES:
+        having = [clip[modality] for clip in clips if modality in clip]
+        if not having:
+            continue
+        nothing = Clip(having[0].values[:0], having[0].mask[:0], having[0].seconds[:0])
+        columns = zip(*(clip.get(modality, nothing) for clip in clips), strict=True)
+        values, mask, seconds = (pad_sequence(list(column), batch_first=True) for column in columns)
+        batch[modality] = Steps(values=values, mask=mask, seconds=seconds)
+    return batch
+
+
+def compact(
+    mask: Bool[Tensor, "batch time"], *streams: Float[Tensor, "batch time ..."]
+) -> tuple[Bool[Tensor, "batch kept"], list[Float[Tensor, "batch kept ..."]]]:
+    """Move the valid steps to the front, keeping their order, and cut the common tail.
+
+    After this every mask is a prefix: causal layers and padding-free numbers follow.
+    """
+    kept = int(mask.sum(1).max()) if mask.numel() else 0
+    if bool((mask[:, 1:] <= mask[:, :-1]).all()):
+        return mask[:, :kept], [stream[:, :kept] for stream in streams]
+    order = torch.argsort(~mask, dim=1, stable=True)[:, :kept]
+    rows = torch.arange(len(mask), device=mask.device)[:, None]
+    return mask[rows, order], [stream[rows, order] for stream in streams]

@@ -1,0 +1,78 @@
+"""A trained model in a folder: `model.safetensors` and `config.json`, nothing that can run code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from alignmamba.config import ModelConfig
+from alignmamba.model import AlignMamba
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = 1  # of config.json
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message says why and what to do."""
+
+
+class Checkpoint(NamedTuple):
+    """A model with the schema of the features it was trained on and a record of its training."""
+
+    model: AlignMamba
+    schema: dict[str, Any]
+    training: dict[str, Any]
+
+
+def save(
+    folder: Path, model: AlignMamba, *, schema: Mapping[str, Any], training: Mapping[str, Any] | None = None
+) -> None:
+    """Write a checkpoint.
+
+    Args:
+        folder: Made if it is not there.
+        model: Its weights are stored in float32.
+        schema: `FeatureSchema.to_dict()` of the features it was trained on.
+        training: Settings, seed and data hashes of the run, for the record.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    content = {"format": FORMAT, "model": model.config.to_dict(), "schema": schema, "training": training or {}}
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint, ready to predict on the CPU.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged, or does not fit the other.
+    """
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        state = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"checkpoint: {error.filename or folder} is missing, expected {CONFIG} and {WEIGHTS} in {folder}"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint: a file in {folder} is damaged ({error}); fetch or train it again"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"checkpoint: format {found!r} in {folder / CONFIG}, expected {FORMAT}")
+    try:
+        model = AlignMamba(ModelConfig.from_dict(content["model"]))
+        model.load_state_dict(state)
+        schema, training = content["schema"], content["training"]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"checkpoint: {CONFIG} and {WEIGHTS} in {folder} do not fit each other: {error}"
+        ) from error
+    return Checkpoint(model.eval().requires_grad_(False), schema, training)

@@ -1,0 +1,115 @@
+"""Settings of the model; the paper names none of these numbers, so every default is our choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from alignmamba.modality import MODALITIES, Modality
+
+# What each setting of a method may be; the first is the paper's.
+CHOICES = {
+    "local": ("relaxed", "sinkhorn", "uniform"),
+    "scaling": ("paper", "mean"),
+    "bandwidth": ("inverse_dim", "median"),
+    "absent": ("skip", "embed"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape and method of an `AlignMamba`.
+
+    Attributes:
+        audio_dim: Columns of a voice step.
+        video_dim: Columns of a face step.
+        language_dim: Columns of a word.
+        width: Width d of every stream after its encoder.
+        encoder_layers: Mamba layers per modality encoder.
+        fusion_layers: Mamba layers over the interleaved sequence.
+        state_dim: State size N of the scan.
+        expand: Inner width of a Mamba block as a multiple of `width`.
+        conv_width: Taps of the causal convolution.
+        dropout: Share of activations dropped in training.
+        bidirectional: Whether each layer also scans backwards.
+        order: Order of the modalities within one time step of the fused sequence.
+        local: How steps are matched to the anchor: "relaxed" optimal transport (paper, M_v2l and M_a2l), "sinkhorn"
+            for the full problem with both marginals, or "uniform", an even split by position that stands for
+            "without local alignment".
+        blur: Entropy weight of "sinkhorn", in units of the cost.
+        scaling: "paper" sums matched steps with weight 1/T (rows of M^T X); "mean" averages the matched steps.
+            The paper's is the default because this library's default is the published method.
+        time_weight: Cost of one second between two steps; 0 is the paper.
+        bandwidth: Gaussian kernel of the MMD: "inverse_dim" (gamma = 1/d) or "median" heuristic.
+        align_weight: Lambda, weight of the MMD loss; 0 switches global alignment off.
+        absent: "skip" leaves an absent modality's tokens out; "embed" puts a learned vector in their place.
+        classes: Number of classes of the classification head; 0 for none.
+    """
+
+    audio_dim: int
+    video_dim: int
+    language_dim: int
+    width: int = 64
+    encoder_layers: int = 1
+    fusion_layers: int = 2
+    state_dim: int = 16
+    expand: int = 2
+    conv_width: int = 4
+    dropout: float = 0.2
+    bidirectional: bool = False
+    order: tuple[Modality, ...] = MODALITIES
+    local: str = "relaxed"
+    blur: float = 0.05
+    scaling: str = "paper"
+    time_weight: float = 0.0
+    bandwidth: str = "inverse_dim"
+    align_weight: float = 0.01
+    absent: str = "skip"
+    classes: int = 3
+
+    def __post_init__(self) -> None:
+        for name in (
+            "audio_dim",
+            "video_dim",
+            "language_dim",
+            "width",
+            "fusion_layers",
+            "state_dim",
+            "expand",
+            "conv_width",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)}, expected at least 1")
+        for name in ("encoder_layers", "classes", "time_weight", "align_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)}, expected at least 0")
+        if self.blur <= 0:
+            raise ValueError(f"blur: {self.blur}, expected a positive number")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: {self.dropout}, expected a share in [0, 1)")
+        if sorted(self.order) != sorted(MODALITIES):
+            raise ValueError(f"order: {self.order}, expected each of {MODALITIES} once")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: {getattr(self, name)!r}, expected one of {choices}")
+
+    def feature_dim(self, modality: Modality) -> int:
+        """Columns of a step of `modality` before its encoder."""
+        return getattr(self, f"{modality}_dim")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "order": [str(modality) for modality in self.order]}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ModelConfig:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: If a setting is unknown or out of range.
+        """
+        unknown = sorted(set(plain) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"model config: unknown settings {unknown}")
+        return cls(**{**plain, "order": tuple(Modality(name) for name in plain.get("order", MODALITIES))})

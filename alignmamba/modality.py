@@ -1,0 +1,53 @@
+"""The three senses of a clip and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import combinations
+
+
+class Modality(StrEnum):
+    """One sense; the value is its name in every file and on every screen."""
+
+    AUDIO = "audio"
+    VIDEO = "video"
+    LANGUAGE = "language"
+
+    @property
+    def letter(self) -> str:
+        """The field's one-letter name: a, v or l."""
+        return self.value[0]
+
+
+MODALITIES: tuple[Modality, ...] = tuple(Modality)
+
+# Whose time axis the others are aligned to: language, else video (paper, section on incomplete input), else audio.
+ANCHOR_ORDER: tuple[Modality, ...] = (Modality.LANGUAGE, Modality.VIDEO, Modality.AUDIO)
+
+# The seven non-empty subsets, all three first.
+SUBSETS: tuple[frozenset[Modality], ...] = tuple(
+    frozenset(chosen) for size in (3, 2, 1) for chosen in combinations(MODALITIES, size)
+)
+
+
+def parse_modalities(names: Iterable[str]) -> frozenset[Modality]:
+    """Check names given by a caller.
+
+    Args:
+        names: Modality names ("audio", "video", "language") in any order.
+
+    Returns:
+        The named modalities.
+
+    Raises:
+        ValueError: If a name is unknown or none is given.
+    """
+    known = {modality.value: modality for modality in MODALITIES}
+    chosen = frozenset(names)
+    unknown = sorted(chosen - known.keys())
+    if unknown:
+        raise ValueError(f"modalities: unknown {unknown}, expected some of {sorted(known)}")
+    if not chosen:
+        raise ValueError(f"modalities: none given, expected at least one of {sorted(known)}")
+    return frozenset(known[name] for name in chosen)

@@ -1,0 +1,299 @@
+"""Predictions for one clip: set it once, then ask for any subset of its modalities in milliseconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from alignmamba import checkpoint
+from alignmamba.batch import Steps
+from alignmamba.config import ModelConfig
+from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, parse_modalities
+from alignmamba.model import Output, Stream
+from alignmamba.scan import backend_name
+from alignmamba.transport import Plan, cosine_cost, sinkhorn_plan
+
+SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
+CLASSES = ("negative", "neutral", "positive")
+
+
+@runtime_checkable
+class _Schema(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class _Modality(Protocol):
+    values: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    valid: np.ndarray
+    absent: str | None
+
+
+@runtime_checkable
+class Features(Protocol):
+    """What the predictor reads of a clip; `extractors.schema.ClipFeatures` is one."""
+
+    @property
+    def schema(self) -> _Schema:
+        """How the features were made."""
+
+    def modality(self, name: str) -> _Modality:
+        """Steps of one modality."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """Which step of `target` each step of `source` was matched to.
+
+    Attributes:
+        source: Modality whose steps are the rows.
+        target: The anchor, whose steps are the columns.
+        plan: M of the paper: rows sum to 1/T_source (all of it at one target if relaxed), zero for invalid steps.
+        cost: 1 - cosine, plus the time term if the model has one; NaN where a step is invalid.
+    """
+
+    source: Modality
+    target: Modality
+    plan: Float[np.ndarray, "source target"]
+    cost: Float[np.ndarray, "source target"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of a clip, given some of its modalities.
+
+    Attributes:
+        score: Sentiment in [-3, 3].
+        classes: Probability of each of `CLASSES`.
+        used: Modalities that took part.
+        anchor: Modality that the others were aligned to.
+        alignments: Per aligned modality its plan and cost.
+        mmd: Squared MMD of each aligned modality to the anchor.
+        contributions: Per used modality and step, gradient times encoded step: its first-order share in the score.
+        running_scores: Score in [-3, 3] after each step of the anchor (word), NaN at invalid steps; None if the model
+            looks both ways.
+        backend: Scan implementation and device.
+        milliseconds: Wall-clock time of this prediction.
+    """
+
+    score: float
+    classes: dict[str, float]
+    used: frozenset[Modality]
+    anchor: Modality
+    alignments: dict[str, Alignment]
+    mmd: dict[str, float]
+    contributions: dict[str, Float[np.ndarray, " steps"]]
+    running_scores: Float[np.ndarray, " anchor"] | None
+    backend: str
+    milliseconds: float
+
+
+class Predictor:
+    """Holds a trained model and one clip. Use `fork` to serve several clips at once from the same weights."""
+
+    def __init__(self, trained: checkpoint.Checkpoint, *, device: torch.device) -> None:
+        self._trained, self._device = trained, device
+        self._clip: dict[Modality, Steps] = {}
+        self._streams: dict[Modality, Stream] = {}
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str | None = None) -> Predictor:
+        """Load a checkpoint folder.
+
+        Args:
+            folder: Holds `model.safetensors` and `config.json`.
+            device: A torch device; by default the GPU where there is one, else the CPU.
+
+        Raises:
+            CheckpointError: If the folder holds no usable checkpoint.
+        """
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        trained = checkpoint.load(Path(folder))
+        if trained.model.config.classes != len(CLASSES):
+            raise checkpoint.CheckpointError(
+                f"checkpoint: {trained.model.config.classes} classes in {folder}, expected {len(CLASSES)}: {CLASSES}"
+            )
+        trained.model.to(chosen)
+        return cls(trained, device=chosen)
+
+    def fork(self) -> Predictor:
+        """Return a predictor without a clip that shares these weights."""
+        return Predictor(self._trained, device=self._device)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Schema of the features that the model was trained on."""
+        return self._trained.schema
+
+    @property
+    def available(self) -> frozenset[Modality]:
+        """Modalities that the clip has; empty without a clip."""
+        return frozenset(self._clip)
+
+    def set_clip(self, features: Features) -> None:
+        """Take a clip and encode each of its modalities once.
+
+        Raises:
+            CheckpointError: If the features were made by another schema than the model's.
+        """
+        self._check_schema(features.schema.to_dict())
+        present = {m: features.modality(m) for m in MODALITIES if features.modality(m).absent is None}
+        self._clip = {modality: self._steps(steps) for modality, steps in present.items()}
+        with torch.no_grad():
+            self._streams = {
+                modality: self._trained.model.encoders.encode(modality, self._clip) for modality in self._clip
+            }
+
+    def predict(self, modalities: Iterable[str] | None = None) -> Prediction:
+        """Predict from some of the clip's modalities.
+
+        Args:
+            modalities: Names of modalities that the clip has; all of them by default.
+
+        Raises:
+            ValueError: If no clip is set, or a modality is unknown or absent from the clip.
+        """
+        used = self._used(modalities)
+        began = time.perf_counter()
+        streams = {
+            modality: stream._replace(x=stream.x.detach().requires_grad_(True))
+            for modality, stream in self._streams.items()
+            if modality in used
+        }
+        with torch.enable_grad():
+            output = self._trained.model.fuse(streams)
+            gradients = torch.autograd.grad(output.score.sum(), [stream.x for stream in streams.values()])
+        return self._prediction(streams, output, dict(zip(streams, gradients, strict=True)), began)
+
+    def sinkhorn(
+        self, modalities: Iterable[str] | None = None, *, blur: float = ModelConfig.blur
+    ) -> dict[str, Alignment]:
+        """Plans of the full transport problem, both marginals kept, to compare with those of a prediction.
+
+        Args:
+            modalities: As in `predict`.
+            blur: Entropy weight in units of the cost; the plan tends to the exact optimum as it falls.
+
+        Returns:
+            Per modality other than the anchor its plan and cost.
+
+        Raises:
+            ValueError: As `predict`, or if the blur is not positive.
+        """
+        if blur <= 0:
+            raise ValueError(f"blur: {blur}, expected a positive number")
+        used = self._used(modalities)
+        anchor = next(modality for modality in ANCHOR_ORDER if modality in used)
+        found = {}
+        with torch.no_grad():
+            for source in MODALITIES:
+                if source in used and source != anchor:
+                    masks = self._streams[source].mask, self._streams[anchor].mask
+                    plan = sinkhorn_plan(self._cost(source, anchor), *masks, blur=blur)
+                    found[str(source)] = self._alignment(source, anchor, plan)
+        return found
+
+    def _used(self, modalities: Iterable[str] | None) -> frozenset[Modality]:
+        """Check which modalities a caller asks for."""
+        if not self._clip:
+            raise ValueError("clip: none set or none of its modalities present, expected set_clip before predict")
+        used = self.available if modalities is None else parse_modalities(modalities)
+        if used - self.available:
+            raise ValueError(
+                f"modalities: {_names(used - self.available)} absent, the clip has {_names(self.available)}"
+            )
+        return used
+
+    def _prediction(
+        self, streams: dict[Modality, Stream], output: Output, gradients: dict[Modality, Tensor], began: float
+    ) -> Prediction:
+        anchor = ANCHOR_ORDER[int(output.anchor[0])]
+        probabilities = output.logits[0].detach().softmax(-1).tolist()
+        shares = {
+            modality: self._spread(modality, (gradients[modality] * stream.x).sum(-1)[0], 0.0)
+            for modality, stream in streams.items()
+        }
+        alignments = {str(source): self._alignment(source, anchor, plan) for source, plan in output.plans.items()}
+        return Prediction(
+            score=float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT)),
+            classes=dict(zip(CLASSES, probabilities, strict=True)),
+            used=frozenset(streams),
+            anchor=anchor,
+            alignments=alignments,
+            mmd={str(modality): float(value[0].detach()) for modality, value in output.mmd.items()},
+            contributions={str(modality): share for modality, share in shares.items()},
+            running_scores=self._running_scores(anchor, output, streams=len(streams)),
+            backend=backend_name(self._device),
+            milliseconds=(time.perf_counter() - began) * 1e3,
+        )
+
+    def _running_scores(self, anchor: Modality, output: Output, *, streams: int) -> np.ndarray | None:
+        model = self._trained.model
+        if model.config.bidirectional:
+            return None
+        interleaved = len(model.config.order) if model.config.absent == "embed" else streams
+        scores = model.running_scores(output.fused, streams=interleaved)[0]
+        return self._spread(anchor, scores.clamp(-SCORE_LIMIT, SCORE_LIMIT), np.nan)
+
+    def _cost(self, source: Modality, target: Modality) -> Tensor:
+        rows, columns = self._streams[source], self._streams[target]
+        return cosine_cost(
+            rows.x,
+            columns.x,
+            time_weight=self._trained.model.config.time_weight,
+            source_seconds=rows.seconds,
+            target_seconds=columns.seconds,
+        )
+
+    def _alignment(self, source: Modality, target: Modality, plan: Plan) -> Alignment:
+        def full(matrix: Tensor, fill: float) -> np.ndarray:
+            by_row = self._spread(source, matrix[0], fill)
+            return self._spread(target, torch.from_numpy(by_row).T, fill).T
+
+        return Alignment(
+            source=source, target=target, plan=full(plan.dense(), 0.0), cost=full(self._cost(source, target), np.nan)
+        )
+
+    def _spread(self, modality: Modality, rows: Tensor, fill: float) -> np.ndarray:
+        """Put rows of valid steps back to their places among all steps of the clip."""
+        valid = self._clip[modality].mask[0].cpu().numpy()
+        spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
+        spread[valid] = rows.detach().cpu().numpy()
+        return spread
+
+    def _steps(self, steps: _Modality) -> Steps:
+        seconds = (steps.start + steps.end) / 2
+        values, mask, seconds = (
+            torch.as_tensor(array, dtype=dtype)[None]
+            for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
+        )
+        return Steps(values=values, mask=mask, seconds=seconds).to(self._device)
+
+    def _check_schema(self, schema: dict[str, Any]) -> None:
+        for name in {*schema, *self.schema}:
+            if schema.get(name) != self.schema.get(name):
+                raise checkpoint.CheckpointError(
+                    f"schema: the clip's {name} is {_brief(schema.get(name))}, the checkpoint was trained on "
+                    f"{_brief(self.schema.get(name))}; extract again, or load a checkpoint of the same schema"
+                )
+
+
+def _names(modalities: Iterable[Modality]) -> list[str]:
+    return sorted(modality.value for modality in modalities)
+
+
+def _brief(part: object) -> str:
+    """Name a part of a schema without its long column list."""
+    if not isinstance(part, dict):
+        return repr(part)
+    return ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "columns")

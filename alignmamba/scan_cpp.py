@@ -1,0 +1,212 @@
+"""Selective scan on the CPU by `selective_scan.cpp`: arrays in, arrays out, through a plain C interface."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from alignmamba import fused, scan_torch
+from alignmamba.fused import rows, split, view
+from alignmamba.scan_build import BuildError, Library, load_library
+
+_log = logging.getLogger(__name__)
+
+_DTYPES = fused.DTYPES
+_SELF_CHECK_TOLERANCE = 1e-4  # relative; float32 on 40 steps stays below 1e-6
+
+
+class _Sequence(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("batch_stride", ctypes.c_int64), ("time_stride", ctypes.c_int64))
+
+
+class _Arguments(ctypes.Structure):
+    """`Arguments` of selective_scan.cpp, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "length", "dim", "states", "parts", "threads")),
+        *((name, _Sequence) for name in ("x", "dt", "B", "C", "y", "grad_y", "grad_x", "grad_dt", "grad_B", "grad_C")),
+        *((name, ctypes.c_void_p) for name in ("A", "D", "state", "borders", "grad_A", "grad_D", "grad_state")),
+    )
+
+
+def unavailable(device: str, dtype: torch.dtype) -> str | None:
+    """Why the kernel cannot run there, or None; builds it at the first call."""
+    if device != "cpu":
+        return "runs on cpu only"
+    if dtype not in _DTYPES:
+        return f"computes in {' and '.join(map(str, _DTYPES))}"
+    built = _library()
+    return str(built) if isinstance(built, BuildError) else None
+
+
+def describe() -> str:
+    """One phrase for the screen and the log: compiler, vector width, threads."""
+    library = _library()
+    if isinstance(library, BuildError):
+        return f"not built: {library}"
+    bits = 8 * library.handle.selective_scan_vector_bytes()
+    threads = "OpenMP" if library.handle.selective_scan_openmp() else "one thread"
+    return f"C++ kernel built by {Path(library.compiler).name}, {bits}-bit vectors, {threads}"
+
+
+def kernel() -> ctypes.CDLL:
+    """The loaded library.
+
+    Raises:
+        BuildError: If there is none; `unavailable` says so beforehand.
+    """
+    library = _library()
+    if isinstance(library, BuildError):
+        raise library
+    return library.handle
+
+
+def scan(
+    x: Float[Tensor, "batch length dim"],
+    dt: Float[Tensor, "batch length dim"],
+    A: Float[Tensor, "dim state"],
+    B: Float[Tensor, "batch length state"],
+    C: Float[Tensor, "batch length state"],
+    D: Float[Tensor, " dim"],
+    state: Float[Tensor, "batch dim state"],
+    *,
+    reverse: bool,
+) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
+    """Run `alignmamba.scan.selective_scan` on checked inputs of one dtype."""
+    return _run(kernel(), x, dt, A, B, C, D, state, reverse=reverse)
+
+
+def _run(kernel: ctypes.CDLL, *inputs: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    return _KernelScan.apply(*inputs, reverse, scan_torch.keeps_borders(*inputs), kernel)
+
+
+class _KernelScan(torch.autograd.Function):
+    """Forward and backward by the kernel; first derivatives only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        dt: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D: Tensor,
+        state: Tensor,
+        reverse: bool,
+        keep: bool,
+        kernel: ctypes.CDLL,
+    ) -> tuple[Tensor, Tensor]:
+        batch, length, dim = x.shape
+        x, dt, B, C = (rows(tensor) for tensor in (x, dt, B, C))
+        scaled_A = (A * math.log2(math.e)).t().contiguous()
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        running = state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        chunks = -(-length // kernel.selective_scan_chunk())
+        borders = x.new_empty(batch, chunks, A.shape[1], dim) if keep else None
+        D = D.contiguous()
+        parts, threads = split(x.numel() * A.shape[1], batch)
+        _call(
+            kernel, "forward", reverse, sizes=(batch, length, dim, A.shape[1], parts, threads),
+            sequences={"x": x, "dt": dt, "B": B, "C": C, "y": y},
+            arrays={"A": scaled_A, "D": D, "state": running, "borders": borders},
+        )  # fmt: skip
+        ctx.save_for_backward(x, dt, scaled_A, B, C, D, borders)
+        ctx.reverse, ctx.kernel = reverse, kernel
+        return y, running.transpose(1, 2).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
+        x, dt, scaled_A, B, C, D, borders = ctx.saved_tensors
+        batch, length, dim = x.shape
+        states = len(scaled_A)
+        parts, threads = split(x.numel() * states, batch)
+        grad_y = rows(grad_y)
+        grad_x, grad_dt = (torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (x, dt))
+        grad_B, grad_C = (x.new_empty(batch, parts, length, states) for _ in range(2))
+        grad_A, grad_D = x.new_zeros(batch, states, dim), x.new_zeros(batch, dim)
+        grad_state = grad_final.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        _call(
+            ctx.kernel, "backward", ctx.reverse, sizes=(batch, length, dim, states, parts, threads),
+            sequences={
+                "x": x, "dt": dt, "B": B, "C": C, "grad_y": grad_y, "grad_x": grad_x, "grad_dt": grad_dt,
+                "grad_B": grad_B.flatten(0, 1), "grad_C": grad_C.flatten(0, 1),
+            },
+            arrays={
+                "A": scaled_A, "D": D, "borders": borders, "grad_A": grad_A, "grad_D": grad_D, "grad_state": grad_state,
+            },
+        )  # fmt: skip
+        return (
+            grad_x, grad_dt, grad_A.sum(0).t(), grad_B.sum(1), grad_C.sum(1), grad_D.sum(0), grad_state.transpose(1, 2),
+            None, None, None,
+        )  # fmt: skip
+
+
+def _call(
+    kernel: ctypes.CDLL,
+    direction: str,
+    reverse: bool,
+    *,
+    sizes: tuple[int, int, int, int, int, int],
+    sequences: dict[str, Tensor],
+    arrays: dict[str, Tensor | None],
+) -> None:
+    arguments = _Arguments(
+        *sizes,
+        **{name: _Sequence(*view(tensor, reverse)) for name, tensor in sequences.items()},
+        **{name: tensor.data_ptr() for name, tensor in arrays.items() if tensor is not None},
+    )  # fmt: skip
+    function = getattr(kernel, f"selective_scan_{direction}_{_DTYPES[sequences['x'].dtype]}")
+    function(ctypes.byref(arguments))
+
+
+@functools.cache
+def _library() -> Library | BuildError:
+    """The kernel, or why there is none: built and told once per process."""
+    try:
+        return load_library(_self_check)
+    except BuildError as error:
+        _log.warning("no C++ scan, the torch loop (several times slower) takes its place: %s", error)
+        return error
+
+
+def _self_check(library: ctypes.CDLL) -> None:
+    """Compare a small scan and its gradients with the torch loop, then what is fused around it with plain operations.
+
+    Raises:
+        AttributeError: If a function is missing.
+        ArithmeticError: If numbers differ.
+    """
+    for name in ("selective_scan_chunk", "selective_scan_vector_bytes", "selective_scan_openmp"):
+        getattr(library, name).restype = ctypes.c_int64
+    for direction in ("forward", "backward"):
+        for kind in _DTYPES.values():
+            function = getattr(library, f"selective_scan_{direction}_{kind}")
+            function.argtypes, function.restype = (ctypes.POINTER(_Arguments),), None
+    shapes = ((2, 40, 19), (2, 40, 19), (19, 5), (2, 40, 5), (2, 40, 5), (19,), (2, 19, 5))
+    # The first scan of a process may be one under inference mode or autocast; the check must not be.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        for dtype in _DTYPES:
+            generator = torch.Generator().manual_seed(0)
+            draws = (torch.randn(shape, generator=generator, dtype=dtype, device="cpu") for shape in shapes)
+            x, dt, A, B, C, D, state = draws
+            inputs = [tensor.requires_grad_() for tensor in (x, dt.abs(), -A.abs(), B, C, D, state)]
+            results = []
+            for y, final in (_run(library, *inputs, reverse=True), scan_torch.scan(*inputs, reverse=True)):
+                loss = y.square().sum() + final.square().sum()
+                results.append([y, final, *torch.autograd.grad(loss, inputs)])
+            for ours, theirs in zip(*results, strict=True):
+                if not (ours - theirs).abs().max() <= _SELF_CHECK_TOLERANCE * theirs.abs().max():
+                    raise ArithmeticError("the library computes wrong numbers")
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        fused.self_check(library)

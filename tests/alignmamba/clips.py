@@ -1,0 +1,26 @@
+"""Random clips for the tests of this folder."""
+
+import torch
+
+from alignmamba.batch import Clip
+from alignmamba.config import ModelConfig
+from alignmamba.modality import Modality
+
+DIMS = {Modality.AUDIO: 5, Modality.VIDEO: 4, Modality.LANGUAGE: 6}
+AUDIO, VIDEO, LANGUAGE = DIMS
+
+
+def config(**changes):
+    sizes = {f"{modality}_dim": dim for modality, dim in DIMS.items()}
+    return ModelConfig(**{**sizes, "width": 8, "state_dim": 4, "dropout": 0.0, **changes})
+
+
+def clip(*, valid_share=1.0, **steps):
+    """A clip with so many steps per modality; a share of them valid, the first always."""
+    made = {}
+    for name, count in steps.items():
+        modality = Modality(name)
+        mask = torch.rand(count) < valid_share
+        mask[0] = True
+        made[modality] = Clip(torch.randn(count, DIMS[modality]) * mask[:, None], mask, torch.arange(count).float())
+    return made

@@ -1,0 +1,172 @@
+"""Checkpoints and predictions of one clip."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from alignmamba import checkpoint
+from alignmamba.modality import SUBSETS
+from alignmamba.model import AlignMamba
+from alignmamba.predictor import CLASSES, Predictor
+from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
+
+SCHEMA = {"version": 1, "audio": {"dim": 5}}
+
+
+class Clip:
+    """The least that a predictor reads."""
+
+    schema = SimpleNamespace(to_dict=lambda: SCHEMA)
+
+    def __init__(self, absent=(), seed=0, **steps):
+        rng = np.random.default_rng(seed)
+        self._modalities = {}
+        for modality, dim in DIMS.items():
+            count = steps.get(modality, 0)
+            valid = rng.random(count) < 0.7
+            valid[:1] = True
+            values = (rng.normal(size=(count, dim)) * valid[:, None]).astype(np.float32)
+            self._modalities[modality] = SimpleNamespace(
+                values=values,
+                valid=valid & (modality not in absent),
+                start=np.arange(count) / 10,
+                end=np.arange(1, count + 1) / 10,
+                absent="not there" if modality in absent else None,
+            )
+
+    def modality(self, name):
+        return self._modalities[name]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    checkpoint.save(tmp_path, AlignMamba(config()), schema=SCHEMA, training={"seed": 1111})
+    return tmp_path
+
+
+@pytest.fixture
+def predictor(folder):
+    return Predictor.from_pretrained(folder, device="cpu")
+
+
+def test_a_checkpoint_comes_back_as_it_was(folder):
+    torch.manual_seed(1111)
+    first = AlignMamba(config())
+    loaded = checkpoint.load(folder)
+    assert loaded.schema == SCHEMA
+    assert loaded.training == {"seed": 1111}
+    assert loaded.model.config == config()
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, loaded.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG])
+def test_damaged_and_missing_files_are_named(folder, name):
+    (folder / name).write_bytes(b"\x00\xff nonsense")
+    with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
+        checkpoint.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(checkpoint.CheckpointError, match="is missing"):
+        checkpoint.load(folder)
+
+
+def test_a_config_that_does_not_fit_the_weights_is_refused(folder):
+    content = json.loads((folder / checkpoint.CONFIG).read_text())
+    for change in ({"width": 16}, {"width": "eight"}, {"wings": 2}):
+        changed = {**content, "model": {**content["model"], **change}}
+        (folder / checkpoint.CONFIG).write_text(json.dumps(changed))
+        with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
+            checkpoint.load(folder)
+    (folder / checkpoint.CONFIG).write_text(json.dumps({**content, "format": 9}))
+    with pytest.raises(checkpoint.CheckpointError, match="format 9"):
+        checkpoint.load(folder)
+
+
+def test_every_subset_gives_a_whole_prediction(predictor):
+    steps = {AUDIO: 12, VIDEO: 9, LANGUAGE: 5}
+    clip = Clip(**steps)
+    predictor.set_clip(clip)
+    for subset in SUBSETS:
+        found = predictor.predict(subset)
+        assert -3 <= found.score <= 3
+        assert tuple(found.classes) == CLASSES
+        assert sum(found.classes.values()) == pytest.approx(1)
+        assert found.used == subset
+        assert set(found.contributions) == subset
+        assert set(found.alignments) == set(found.mmd) == subset - {found.anchor}
+        running, anchor_valid = found.running_scores, clip.modality(found.anchor).valid
+        assert (np.isfinite(running) == anchor_valid).all()
+        assert running[anchor_valid][-1] == pytest.approx(found.score, abs=1e-5)
+        for name, alignment in found.alignments.items():
+            valid, target_valid = clip.modality(name).valid, clip.modality(found.anchor).valid
+            assert alignment.plan.shape == alignment.cost.shape == (steps[name], steps[found.anchor])
+            np.testing.assert_allclose(alignment.plan.sum(1), valid / valid.sum(), atol=1e-6)
+            assert (np.isfinite(alignment.cost) == np.outer(valid, target_valid)).all()
+            chosen = np.where(valid, alignment.plan.argmax(1), -1)
+            best = [
+                np.nanargmin(row) if row_valid else -1 for row, row_valid in zip(alignment.cost, valid, strict=True)
+            ]
+            assert chosen.tolist() == best
+
+
+def test_contributions_are_the_directional_derivative(predictor):
+    predictor.set_clip(Clip(**{AUDIO: 6, LANGUAGE: 4}, absent=(VIDEO,)))
+    found = predictor.predict()
+    streams, step = predictor._streams, 1e-3
+    plans = predictor._trained.model.fuse(streams).plans
+
+    def score(scale):
+        scaled = {m: s._replace(x=s.x * scale if m == AUDIO else s.x) for m, s in streams.items()}
+        output = predictor._trained.model.fuse(scaled)
+        assert torch.equal(output.plans[AUDIO].index, plans[AUDIO].index)
+        return output.score.item()
+
+    slope = (score(1 + step) - score(1 - step)) / (2 * step)
+    assert found.contributions["audio"].sum() == pytest.approx(slope, rel=1e-2, abs=1e-4)
+
+
+def test_sinkhorn_plans_keep_both_marginals(predictor):
+    clip = Clip(**{AUDIO: 12, VIDEO: 9, LANGUAGE: 5})
+    predictor.set_clip(clip)
+    relaxed = predictor.predict().alignments
+    for name, found in predictor.sinkhorn(blur=0.05).items():
+        valid, target_valid = clip.modality(name).valid, clip.modality("language").valid
+        np.testing.assert_allclose(found.plan.sum(1), valid / valid.sum(), atol=1e-4)
+        np.testing.assert_allclose(found.plan.sum(0), target_valid / target_valid.sum(), atol=1e-4)
+        np.testing.assert_array_equal(found.cost, relaxed[name].cost)
+        cost = np.nan_to_num(found.cost)
+        assert (found.plan * cost).sum() >= (relaxed[name].plan * cost).sum() - 1e-5  # one constraint less costs less
+    assert set(predictor.sinkhorn({"audio", "video"})) == {"audio"}
+    with pytest.raises(ValueError, match="blur: 0"):
+        predictor.sinkhorn(blur=0.0)
+
+
+def test_forks_hold_different_clips_on_the_same_weights(predictor):
+    other = predictor.fork()
+    predictor.set_clip(Clip(**{AUDIO: 6, VIDEO: 6, LANGUAGE: 4}))
+    other.set_clip(Clip(**{AUDIO: 3}, absent=(VIDEO, LANGUAGE), seed=5))
+    assert predictor.available == {AUDIO, VIDEO, LANGUAGE}
+    assert other.available == {AUDIO}
+    assert predictor.predict().score != other.predict().score
+
+
+def test_questions_that_cannot_be_answered(predictor):
+    with pytest.raises(ValueError, match="clip: none set"):
+        predictor.predict()
+    predictor.set_clip(Clip(**{AUDIO: 3}, absent=(VIDEO, LANGUAGE)))
+    with pytest.raises(ValueError, match=r"modalities: \['video'\] absent, the clip has \['audio'\]"):
+        predictor.predict(["audio", "video"])
+    with pytest.raises(ValueError, match=r"modalities: unknown \['smell'\]"):
+        predictor.predict(["smell"])
+    with pytest.raises(ValueError, match="modalities: none given"):
+        predictor.predict([])
+
+
+def test_another_schema_is_refused_by_name(predictor):
+    clip = Clip(**{AUDIO: 3})
+    clip.schema = SimpleNamespace(to_dict=lambda: {**SCHEMA, "audio": {"dim": 65}})
+    with pytest.raises(checkpoint.CheckpointError, match="audio is dim=65, the checkpoint was trained on dim=5"):
+        predictor.set_clip(clip)
