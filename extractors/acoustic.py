@@ -1,0 +1,298 @@
+"""Voice: openSMILE's low-level descriptors (eGeMAPSv02 or ComParE_2016), pooled to a few steps per second."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from extractors.schema import ModalityFeatures, ModalitySchema, Track
+
+if TYPE_CHECKING:
+    import opensmile
+
+SAMPLE_RATE = 16_000  # Hz
+AUDIO_RATE = 10.0  # steps per second
+HOP_SECONDS = 0.01  # openSMILE's descriptors per step
+MIN_SECONDS = 0.06  # openSMILE's longest analysis window; below it every descriptor is NaN
+SILENT_PEAK = 1e-3  # of full scale (-60 dBFS)
+
+# Names as openSMILE gives them. "_sma3nz": smoothed over voiced frames only, zero (or -201 dB) where unvoiced.
+DESCRIPTORS = (
+    "Loudness_sma3",
+    "alphaRatio_sma3",
+    "hammarbergIndex_sma3",
+    "slope0-500_sma3",
+    "slope500-1500_sma3",
+    "spectralFlux_sma3",
+    "mfcc1_sma3",
+    "mfcc2_sma3",
+    "mfcc3_sma3",
+    "mfcc4_sma3",
+    "F0semitoneFrom27.5Hz_sma3nz",
+    "jitterLocal_sma3nz",
+    "shimmerLocaldB_sma3nz",
+    "HNRdBACF_sma3nz",
+    "logRelF0-H1-H2_sma3nz",
+    "logRelF0-H1-A3_sma3nz",
+    "F1frequency_sma3nz",
+    "F1bandwidth_sma3nz",
+    "F1amplitudeLogRelF0_sma3nz",
+    "F2frequency_sma3nz",
+    "F2bandwidth_sma3nz",
+    "F2amplitudeLogRelF0_sma3nz",
+    "F3frequency_sma3nz",
+    "F3bandwidth_sma3nz",
+    "F3amplitudeLogRelF0_sma3nz",
+)
+COMPARE_VOICED = ("F0final_sma", "jitterLocal_sma", "jitterDDP_sma", "shimmerLocal_sma", "logHNR_sma")
+COMPARE_DESCRIPTORS = (
+    "F0final_sma",
+    "voicingFinalUnclipped_sma",
+    "jitterLocal_sma",
+    "jitterDDP_sma",
+    "shimmerLocal_sma",
+    "logHNR_sma",
+    "audspec_lengthL1norm_sma",
+    "audspecRasta_lengthL1norm_sma",
+    "pcm_RMSenergy_sma",
+    "pcm_zcr_sma",
+    *(f"audSpec_Rfilt_sma[{band}]" for band in range(26)),
+    "pcm_fftMag_fband250-650_sma",
+    "pcm_fftMag_fband1000-4000_sma",
+    "pcm_fftMag_spectralRollOff25.0_sma",
+    "pcm_fftMag_spectralRollOff50.0_sma",
+    "pcm_fftMag_spectralRollOff75.0_sma",
+    "pcm_fftMag_spectralRollOff90.0_sma",
+    "pcm_fftMag_spectralFlux_sma",
+    "pcm_fftMag_spectralCentroid_sma",
+    "pcm_fftMag_spectralEntropy_sma",
+    "pcm_fftMag_spectralVariance_sma",
+    "pcm_fftMag_spectralSkewness_sma",
+    "pcm_fftMag_spectralKurtosis_sma",
+    "pcm_fftMag_spectralSlope_sma",
+    "pcm_fftMag_psySharpness_sma",
+    "pcm_fftMag_spectralHarmonicity_sma",
+    *(f"mfcc_sma[{index}]" for index in range(1, 15)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescriptorSet:
+    """One of openSMILE's feature sets.
+
+    Attributes:
+        name: As openSMILE calls it.
+        descriptors: Names of the columns of a row, one row every `HOP_SECONDS`.
+        voiced_only: Those that mean something only where there is pitch.
+        pitch: The one that is 0 where unvoiced.
+        semitones: Whether pitch is in semitones above 27.5 Hz, else in Hz.
+        loudness: The one that is drawn as loudness (in both sets a sum over an auditory spectrum).
+    """
+
+    name: str
+    descriptors: tuple[str, ...]
+    voiced_only: tuple[str, ...]
+    pitch: str
+    semitones: bool
+    loudness: str
+
+    @property
+    def schema(self) -> ModalitySchema:
+        """Mean and standard deviation of every descriptor."""
+        return ModalitySchema(
+            dim=2 * len(self.descriptors),
+            rate=AUDIO_RATE,
+            extractor=f"opensmile {version('opensmile')} {self.name} low-level descriptors",
+            columns=tuple(f"{name}_{kind}" for kind in ("mean", "std") for name in self.descriptors),
+        )
+
+
+EGEMAPS = DescriptorSet(
+    name="eGeMAPSv02",
+    descriptors=DESCRIPTORS,
+    voiced_only=tuple(name for name in DESCRIPTORS if name.endswith("nz")),
+    pitch="F0semitoneFrom27.5Hz_sma3nz",
+    semitones=True,
+    loudness="Loudness_sma3",
+)
+COMPARE = DescriptorSet(
+    name="ComParE_2016",
+    descriptors=COMPARE_DESCRIPTORS,
+    voiced_only=COMPARE_VOICED,
+    pitch="F0final_sma",
+    semitones=False,
+    loudness="audspec_lengthL1norm_sma",
+)
+DESCRIPTOR_SETS = {chosen.name: chosen for chosen in (EGEMAPS, COMPARE)}
+
+SCHEMA = EGEMAPS.schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceReading:
+    """What a clip's sound tells.
+
+    Attributes:
+        features: Steps of the descriptor set's columns in openSMILE's units, or an absent modality with the reason.
+        tracks: "loudness", "F0" (Hz, NaN where unvoiced) and "voiced" (1 or 0), every `HOP_SECONDS`.
+    """
+
+    features: ModalityFeatures
+    tracks: tuple[Track, ...] = ()
+
+
+@functools.cache
+def load(name: str = EGEMAPS.name) -> opensmile.Smile:
+    """Return a descriptor set's extractor, one per process; it is safe to call from several threads."""
+    import opensmile
+
+    return opensmile.Smile(
+        feature_set=opensmile.FeatureSet[name], feature_level=opensmile.FeatureLevel.LowLevelDescriptors
+    )
+
+
+def descriptor_set(name: str) -> DescriptorSet:
+    """Return the set of a name of `DESCRIPTOR_SETS`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in DESCRIPTOR_SETS:
+        raise ValueError(f"descriptors: {name!r}, expected one of {sorted(DESCRIPTOR_SETS)}")
+    return DESCRIPTOR_SETS[name]
+
+
+def hertz(semitones: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    """Turn eGeMAPS's pitch into Hz: 27.5 * 2 ** (semitones / 12); NaN where it is 0, which stands for unvoiced."""
+    return np.where(semitones > 0, 27.5 * 2 ** (semitones / 12), np.nan)
+
+
+def from_waveform(
+    samples: Float32[np.ndarray, " samples"], rate: int = SAMPLE_RATE, *, start: float = 0.0
+) -> ModalityFeatures:
+    """Return `read`'s features only, of the default set."""
+    return read(samples, rate, start=start).features
+
+
+def read(
+    samples: Float32[np.ndarray, " samples"],
+    rate: int = SAMPLE_RATE,
+    *,
+    start: float = 0.0,
+    descriptors: str = EGEMAPS.name,
+) -> VoiceReading:
+    """Describe a voice.
+
+    Each step pools the 10 descriptor rows of 1 / `AUDIO_RATE` s to mean and standard deviation. As in eGeMAPS's own
+    functionals (Eyben et al. 2016), pitch, jitter, shimmer, harmonics and formants are pooled over voiced rows only
+    and are zero where a step has none; ComParE's pitch, jitter, shimmer and harmonics are treated alike.
+
+    Args:
+        samples: Mono, full scale 1.
+        rate: Hz; other than 16 000 is resampled.
+        start: Seconds from the start of the clip to the first sample.
+        descriptors: A name of `DESCRIPTOR_SETS`.
+
+    Raises:
+        ValueError: If `samples` is not one finite channel, `rate` is not positive or there is no such set.
+    """
+    chosen = descriptor_set(descriptors)
+    samples = _checked(samples, rate)
+    if len(samples) < MIN_SECONDS * rate:
+        return VoiceReading(features=ModalityFeatures.missing("the sound is too short", chosen.schema.dim))
+    if np.abs(samples).max() < SILENT_PEAK:
+        return VoiceReading(features=ModalityFeatures.missing("the sound is silent", chosen.schema.dim))
+    if rate != SAMPLE_RATE:
+        samples = _resampled(samples, rate)
+    rows = _rows(samples, chosen)
+    values, valid = _pooled(rows, chosen)
+    begin = start + np.arange(len(values)) / AUDIO_RATE
+    end = np.maximum(np.minimum(begin + 1 / AUDIO_RATE, start + len(samples) / SAMPLE_RATE), begin)
+    absent = None if valid.any() else "the sound could not be analysed"
+    features = ModalityFeatures(values=values, start=begin, end=end, valid=valid, absent=absent)
+    return VoiceReading(features=features, tracks=_tracks(rows, chosen, start))
+
+
+def voice_activity(stretches: Sequence[tuple[float, float]], *, start: float, end: float) -> Track:
+    """Draw where there is voice; elsewhere the sound counts as silence.
+
+    Args:
+        stretches: (start, end) in seconds, as `transcript.voice_stretches` finds them.
+        start: Seconds from the start of the clip to the first sample.
+        end: Seconds to the end of the last.
+
+    Returns:
+        "voice activity": 1 where there is voice, else 0, every `HOP_SECONDS`.
+    """
+    seconds = start + HOP_SECONDS * np.arange(max(0, round((end - start) / HOP_SECONDS)))
+    values = np.zeros(len(seconds))
+    for first, last in stretches:
+        values[(seconds >= first) & (seconds < last)] = 1
+    return Track(name="voice activity", unit="", seconds=seconds, values=values)
+
+
+def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows descriptors"]:
+    """Return openSMILE's rows, one per time stamp: ComParE_2016 gives its last one twice."""
+    table = load(chosen.name).process_signal(samples, SAMPLE_RATE)
+    if tuple(table.columns) != chosen.descriptors:
+        raise RuntimeError(f"openSMILE gives columns {tuple(table.columns)}, expected {chosen.descriptors}")
+    first = ~table.index.get_level_values("start").duplicated()
+    return table.to_numpy(np.float64)[first]
+
+
+def _tracks(rows: np.ndarray, chosen: DescriptorSet, start: float) -> tuple[Track, ...]:
+    seconds = start + HOP_SECONDS * np.arange(len(rows))
+    rows = np.where(np.isfinite(rows), rows, np.nan)
+    pitch = rows[:, chosen.descriptors.index(chosen.pitch)]
+    loudness = rows[:, chosen.descriptors.index(chosen.loudness)]
+    voiced = np.where(np.isnan(pitch), np.nan, pitch > 0)
+    pitch = hertz(pitch) if chosen.semitones else np.where(pitch > 0, pitch, np.nan)
+    return (
+        Track(name="loudness", unit=f"openSMILE {chosen.loudness}", seconds=seconds, values=loudness),
+        Track(name="F0", unit="Hz", seconds=seconds, values=pitch),
+        Track(name="voiced", unit="", seconds=seconds, values=voiced),
+    )
+
+
+def _checked(samples: np.ndarray, rate: int) -> np.ndarray:
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"samples: shape {samples.shape}, expected one channel")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples: holds NaN or inf, expected finite numbers")
+    if rate < 1:
+        raise ValueError(f"rate: {rate}, expected a positive number of Hz")
+    return samples
+
+
+def _resampled(samples: np.ndarray, rate: int) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    divisor = np.gcd(rate, SAMPLE_RATE)
+    return resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
+
+
+def _pooled(
+    rows: Float[np.ndarray, "rows descriptors"], chosen: DescriptorSet
+) -> tuple[Float32[np.ndarray, "steps dim"], np.ndarray]:
+    """Pool descriptor rows to steps; a step without any finite row is invalid."""
+    per_step = round(1 / (AUDIO_RATE * HOP_SECONDS))
+    steps = -(-len(rows) // per_step)
+    padded = np.full((steps * per_step, rows.shape[1]), np.nan)
+    padded[: len(rows)] = rows
+    grouped = padded.reshape(steps, per_step, -1)
+    seen = np.isfinite(grouped).all(axis=2)  # (steps, per_step)
+    voiced = seen & (grouped[..., chosen.descriptors.index(chosen.pitch)] > 0)
+    voiced_only = np.isin(chosen.descriptors, chosen.voiced_only)
+    counted = np.where(voiced_only, voiced[..., None], seen[..., None])
+    count = np.maximum(counted.sum(axis=1), 1)
+    mean = np.where(counted, grouped, 0).sum(axis=1) / count
+    deviation = np.where(counted, grouped - mean[:, None], 0)
+    std = np.sqrt((deviation**2).sum(axis=1) / count)
+    return np.concatenate([mean, std], axis=1).astype(np.float32), seen.any(axis=1)

@@ -1,0 +1,136 @@
+"""The process behind `extractors.isolate`: it reads tasks from standard input and writes messages to standard output.
+
+A task and a message are one line of JSON each. Messages about a task are "started", "progress" and, last, one of
+"done", "cancelled", "media", "transcript", "asset", "unforeseen".
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from extractors import clip, store
+from extractors.assets import AssetError, asset
+from extractors.media import Limits, MediaError
+from extractors.schema import Word
+from extractors.text import ENCODER
+from extractors.transcript import RECOGNISER, Transcript, TranscriptError
+
+Message = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+class _CancelledError(Exception):
+    """The parent has cancelled the task."""
+
+
+def serve() -> None:
+    """Do tasks until standard input ends with the parent."""
+    faulthandler.enable()  # a crash of native code leaves its place in the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print goes to the log, not between the messages
+    tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    cancelled = threading.Event()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks, cancelled), daemon=True).start()
+
+    def tell(**message: Any) -> None:
+        answers.write(json.dumps(message).encode() + b"\n")
+        answers.flush()
+
+    while True:
+        task = tasks.get()
+        answer = _do(task, tell, cancelled)
+        if not task.get("quietly"):
+            tell(**answer)
+
+
+def _receive(stream: IO[bytes], tasks: queue.SimpleQueue[Message], cancelled: threading.Event) -> None:
+    for line in stream:
+        message = json.loads(line)
+        if message["do"] == "cancel":
+            cancelled.set()
+        else:
+            cancelled.clear()
+            tasks.put(message)
+    os._exit(0)  # the parent has ended, or wants this: also in the middle of a clip
+
+
+def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) -> Message:
+    def report(step: str, completed: int, total: int) -> None:
+        if cancelled.is_set():
+            raise _CancelledError
+        tell(kind="progress", step=step, completed=completed, total=total)
+
+    try:
+        if task["do"] == "warm":
+            clip.warm()
+            return {"kind": "done"}
+        _fetch_models(task)
+        _limit_cpu(task["cpu_seconds"])
+        tell(kind="started")
+        features = clip.extract(
+            task["path"],
+            _transcript(task["transcript"]),
+            report,
+            Limits(**task["limits"]),
+            recogniser=task["recogniser"],
+            encoder=task["encoder"],
+        )
+        store.save(features, Path(task["output"]))
+    except _CancelledError:
+        return {"kind": "cancelled"}
+    except MediaError as error:
+        return {"kind": "media", "sentence": error.sentence, "detail": error.detail}
+    except TranscriptError as error:
+        return {"kind": "transcript", "sentence": str(error)}
+    except AssetError as error:
+        return {"kind": "asset", "sentence": str(error)}
+    except Exception:  # one clip's surprise must not end the process; the parent raises it again
+        return {"kind": "unforeseen", "detail": traceback.format_exc()}
+    return {"kind": "done"}
+
+
+def _fetch_models(task: Message) -> None:
+    """Have the models ready before the clock starts: at the very first clip they may have to be downloaded."""
+    asset("face_landmarker")
+    if task["encoder"] == ENCODER:
+        asset(ENCODER)
+    if not task["transcript"] and task["recogniser"] == RECOGNISER:
+        asset(RECOGNISER)
+
+
+def _limit_cpu(seconds: float) -> None:
+    """Let the kernel end this process after so much more computing time."""
+    try:
+        import resource
+    except ImportError:  # no POSIX
+        log.warning("the limit on computing time is not held on this platform")
+        return
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    limit = int(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _transcript(plain: str | Message | None) -> str | Transcript | None:
+    if not isinstance(plain, dict):
+        return plain
+    words = tuple(Word(text=text, start=start, end=end) for text, start, end in plain["words"])
+    return Transcript(words=words, source=plain["source"], notes=tuple(plain["notes"]))
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,192 @@
+"""What features of a clip look like: the contract between extractors, models and screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+SCHEMA_VERSION = 1
+MODALITY_NAMES = ("audio", "video", "language")
+
+Hook = Callable[[str, int, int], None]
+"""Progress of long work: hook(step, completed, total), callable from any thread."""
+
+
+class SchemaError(ValueError):
+    """Features were made by another schema than the one that is needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalitySchema:
+    """How one modality's steps were made.
+
+    Attributes:
+        dim: Columns per step.
+        rate: Steps per second; None where steps are words.
+        extractor: Name and version of what made them.
+        sha256: Hash of the model file that made them; None where the package itself is the model.
+        columns: One name per column; empty where columns have no meaning of their own (hidden states).
+    """
+
+    dim: int
+    rate: float | None
+    extractor: str
+    sha256: str | None = None
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"dim: {self.dim}, expected at least 1")
+        if self.columns and len(self.columns) != self.dim:
+            raise ValueError(f"columns: {len(self.columns)} names, expected dim = {self.dim}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSchema:
+    """All modalities' schemas; travels in every checkpoint."""
+
+    audio: ModalitySchema
+    video: ModalitySchema
+    language: ModalitySchema
+    version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; lists stand for tuples."""
+        plain = asdict(self)
+        for name in MODALITY_NAMES:
+            plain[name]["columns"] = list(plain[name]["columns"])
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> FeatureSchema:
+        """Inverse of `to_dict`."""
+        parts = {
+            name: ModalitySchema(**{**plain[name], "columns": tuple(plain[name]["columns"])}) for name in MODALITY_NAMES
+        }
+        return cls(version=plain["version"], **parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A spoken word: text as recognised or typed, seconds from the start of the clip."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityFeatures:
+    """Steps of one modality in time order.
+
+    Attributes:
+        values: (steps, dim); rows where `valid` is False hold zeros.
+        start: Seconds from the start of the clip, one per step, never falling.
+        end: Seconds, `end >= start`.
+        valid: Whether the step was really observed (a frame without a face stays, with valid False).
+        absent: Why the modality is absent ("no audio stream", "no face found", "no speech"); None when it is there.
+    """
+
+    values: Float32[np.ndarray, "steps dim"]
+    start: Float[np.ndarray, " steps"]
+    end: Float[np.ndarray, " steps"]
+    valid: Bool[np.ndarray, " steps"]
+    absent: str | None = None
+
+    def __post_init__(self) -> None:
+        steps = len(self.values)
+        for name in ("start", "end", "valid"):
+            if len(getattr(self, name)) != steps:
+                raise ValueError(f"{name}: {len(getattr(self, name))} entries, expected one per step = {steps}")
+        if not np.isfinite(self.values).all():
+            raise ValueError("values: holds NaN or inf, expected finite numbers")
+        if self.values[~self.valid].any():
+            raise ValueError("values: invalid steps hold numbers, expected zeros")
+        if (np.diff(self.start) < 0).any() or (self.end < self.start).any():
+            raise ValueError("start, end: expected start never falling and end >= start")
+        if self.absent is None and not self.valid.any():
+            raise ValueError("absent: None although no step is valid, expected the reason")
+        if self.absent is not None and self.valid.any():
+            raise ValueError(f"absent: {self.absent!r} although {int(self.valid.sum())} steps are valid, expected None")
+
+    @classmethod
+    def missing(cls, reason: str, dim: int) -> ModalityFeatures:
+        """Features of a modality that is not there at all: no steps and the reason."""
+        none = np.zeros(0)
+        return cls(values=np.zeros((0, dim), np.float32), start=none, end=none, valid=np.zeros(0, bool), absent=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A curve for the timeline, which no model reads.
+
+    Attributes:
+        name: What is drawn ("F0", "face x").
+        unit: Of the values; empty for shares and flags.
+        seconds: Seconds from the start of the clip, one per value, never falling.
+        values: NaN where unknown (pitch without voice, the box of a face not found).
+    """
+
+    name: str
+    unit: str
+    seconds: Float[np.ndarray, " samples"]
+    values: Float[np.ndarray, " samples"]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.seconds):
+            raise ValueError(f"values: {len(self.values)}, expected one per second stamp = {len(self.seconds)}")
+        if not np.isfinite(self.seconds).all() or (np.diff(self.seconds) < 0).any():
+            raise ValueError(f"seconds: of track {self.name!r}, expected finite and never falling")
+        if np.isinf(self.values).any():
+            raise ValueError(f"values: inf in track {self.name!r}, expected finite numbers or NaN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFeatures:
+    """Everything the model and the screen need to know of a clip.
+
+    Attributes:
+        audio: Voice, one step per 1/rate seconds.
+        video: Face, one step per sampled frame.
+        language: Words, one step per word of `words`.
+        words: The transcript's words with their times.
+        duration: Seconds of the clip (the longer of sound and picture).
+        schema: How the features were made.
+        transcript_source: "given", "recognised" or "none".
+        notes: Sentences for the user about fallbacks and oddities.
+        step_seconds: Wall-clock seconds that each extraction step took.
+        tracks: Curves for the timeline, each name once.
+    """
+
+    audio: ModalityFeatures
+    video: ModalityFeatures
+    language: ModalityFeatures
+    words: tuple[Word, ...]
+    duration: float
+    schema: FeatureSchema
+    transcript_source: str
+    notes: tuple[str, ...] = ()
+    step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    tracks: tuple[Track, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.words) != len(self.language.values):
+            raise ValueError(f"words: {len(self.words)}, expected one per language step = {len(self.language.values)}")
+        for name in MODALITY_NAMES:
+            dim, expected = self.modality(name).values.shape[1], getattr(self.schema, name).dim
+            if dim != expected:
+                raise SchemaError(f"{name}: {dim} columns, expected {expected} as its schema says")
+        names = [track.name for track in self.tracks]
+        if len(set(names)) != len(names):
+            raise ValueError(f"tracks: {names}, expected each name once")
+
+    def modality(self, name: str) -> ModalityFeatures:
+        """Return the features of "audio", "video" or "language"."""
+        if name not in MODALITY_NAMES:
+            raise ValueError(f"modality: {name!r}, expected one of {MODALITY_NAMES}")
+        return getattr(self, name)

@@ -1,0 +1,308 @@
+"""Features on disk: one safetensors file per clip, CSV tables, and a cache named by content.
+
+Files are written whole or not at all, carry a hash of all they hold, and are never unpickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from io import TextIOBase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSchema, ModalityFeatures, SchemaError, Track, Word
+
+FORMAT_VERSION = 2  # 2: with tracks
+SUFFIX = ".safetensors"
+ARRAYS = ("values", "start", "end", "valid")
+TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
+TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
+
+log = logging.getLogger(__name__)
+
+
+class StoreError(ValueError):
+    """A file of features is damaged, or is none."""
+
+
+def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None = None) -> None:
+    """Write features; a reader, and a crash at any moment, finds either the whole file or none.
+
+    Args:
+        features: Of any clip.
+        path: Is replaced where it exists; its folder must exist.
+        origin: JSON types about where the features come from, given back by `read_origin`.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    tensors = {
+        f"{name}.{array}": np.ascontiguousarray(getattr(features.modality(name), array), TYPES[array])
+        for name in MODALITY_NAMES
+        for array in ARRAYS
+    }
+    for index, track in enumerate(features.tracks):
+        for array in TRACK_ARRAYS:
+            tensors[f"track.{index}.{array}"] = np.ascontiguousarray(getattr(track, array), np.float64)
+    texts = {"clip": json.dumps(_facts(features)), "origin": json.dumps(dict(origin or {}))}
+    write_whole(path, to_safetensors(tensors, metadata={**texts, "sha256": _digest(tensors, texts)}))
+
+
+def load(path: Path, *, schema: FeatureSchema | None = None) -> ClipFeatures:
+    """Read features.
+
+    Args:
+        path: As written by `save`.
+        schema: The schema that is needed; None for any.
+
+    Returns:
+        What `save` was given, to the last bit.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        StoreError: If the file is damaged or holds something else.
+        SchemaError: If the features were made by another schema than `schema`.
+    """
+    texts, tensors = _read(path, arrays=True)
+    if texts.get("sha256") != _digest(tensors, texts):
+        raise StoreError(f"{path}: its content is not what was written (its SHA-256 differs).")
+    try:
+        features = _features(json.loads(texts["clip"]), tensors)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+    if schema is not None and features.schema != schema:
+        raise SchemaError(f"{path}: {_difference(features.schema, schema)}")
+    return features
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """Return the `origin` that `save` was given, without reading the arrays.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        StoreError: If the file is damaged or holds something else.
+    """
+    texts, _ = _read(path, arrays=False)
+    try:
+        return dict(json.loads(texts["origin"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+
+
+def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
+    """Write one modality as tidy CSV: start, end, valid, then a column per feature; words come before theirs.
+
+    Args:
+        features: Of any clip.
+        name: "audio", "video" or "language".
+        stream: Opened with newline="" and UTF-8. Seconds have six decimals, values read back to the same float32.
+    """
+    part, schema = features.modality(name), getattr(features.schema, name)
+    columns = schema.columns or tuple(f"{name}_{index}" for index in range(schema.dim))
+    words = [[word.text] for word in features.words] if name == "language" else [[] for _ in part.start]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["start", "end", "valid", *(["word"] if name == "language" else []), *columns])
+    for start, end, valid, word, row in zip(part.start, part.end, part.valid, words, part.values, strict=True):
+        writer.writerow([f"{start:.6f}", f"{end:.6f}", int(valid), *word, *map(str, row)])
+
+
+def write_tables(features: ClipFeatures, folder: Path, stem: str) -> list[Path]:
+    """Write `write_table` of every modality to folder/stem.MODALITY.csv; an absent one has its header only or zeros.
+
+    Returns:
+        The three files.
+    """
+    paths = [folder / f"{stem}.{name}.csv" for name in MODALITY_NAMES]
+    for name, path in zip(MODALITY_NAMES, paths, strict=True):
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            write_table(features, name, stream)
+    return paths
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def recipe(schema: FeatureSchema, *, transcript: str | None, settings: Mapping[str, Any]) -> str:
+    """Hash all that decides a clip's features beside its bytes.
+
+    Args:
+        schema: How features are made.
+        transcript: As given; blank counts as not given.
+        settings: Whatever else matters, in JSON types (limits, the recogniser's hash).
+    """
+    given = transcript if transcript and transcript.strip() else None
+    plain = {"format": FORMAT_VERSION, "schema": schema.to_dict(), "transcript": given, "settings": dict(settings)}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+class Cache:
+    """Features by content, so that the same clip is not extracted twice.
+
+    Args:
+        folder: Made when first needed. Several processes may use it at once.
+        schema: How features are made now; entries of another schema are not found.
+    """
+
+    def __init__(self, folder: Path, *, schema: FeatureSchema) -> None:
+        self.folder = folder
+        self.schema = schema
+
+    def path(self, file: Path, *, transcript: str | None, settings: Mapping[str, Any]) -> Path:
+        """Return where a clip's features are or would be."""
+        made = recipe(self.schema, transcript=transcript, settings=settings)
+        name = hashlib.sha256(f"{file_sha256(file)}{made}".encode()).hexdigest()
+        return self.folder / name[:2] / f"{name}{SUFFIX}"
+
+    def fetch(
+        self,
+        file: Path,
+        make: Callable[[], ClipFeatures],
+        *,
+        transcript: str | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> ClipFeatures:
+        """Return a clip's features, made only if they are not there; a damaged entry is reported and made anew.
+
+        Args:
+            file: The clip; a regular file.
+            make: Extracts it.
+            transcript: As given to `make`.
+            settings: As in `recipe`.
+
+        Returns:
+            The features; if they could not be kept, a note in them says so.
+        """
+        path = self.path(file, transcript=transcript, settings=settings)
+        try:
+            return load(path, schema=self.schema)
+        except FileNotFoundError:
+            log.info("%s: not in the cache", file.name)
+        except (StoreError, SchemaError, OSError) as error:
+            log.warning("%s: its cache entry cannot be used and is made anew: %s", file.name, error)
+        features = make()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(features, path)
+        except OSError as error:
+            log.warning("%s: its features could not be kept: %s", file.name, error)
+            note = "These features could not be kept for the next time; the log says why."
+            return replace(features, notes=(*features.notes, note))
+        return features
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file by way of a hidden neighbour (".NAME.RANDOM.tmp") that takes its place once it is on disk.
+
+    A process killed in the middle leaves the neighbour behind and `path` as it was.
+
+    Raises:
+        OSError: If that fails; the neighbour is removed then.
+    """
+    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with neighbour.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        neighbour.replace(path)
+    except BaseException:
+        neighbour.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name, too, outlives a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _facts(features: ClipFeatures) -> dict[str, Any]:
+    return {
+        "format": FORMAT_VERSION,
+        "schema": features.schema.to_dict(),
+        "duration": float(features.duration),
+        "absent": {name: features.modality(name).absent for name in MODALITY_NAMES},
+        "words": [[word.text, float(word.start), float(word.end)] for word in features.words],
+        "transcript_source": features.transcript_source,
+        "notes": list(features.notes),
+        "step_seconds": dict(features.step_seconds),
+        "tracks": [[track.name, track.unit] for track in features.tracks],
+    }
+
+
+def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeatures:
+    if facts["format"] != FORMAT_VERSION:
+        raise ValueError(f"format: {facts['format']!r}, expected {FORMAT_VERSION}")
+    for name, tensor in tensors.items():
+        expected = np.float64 if name.startswith("track.") else TYPES[name.split(".")[1]]
+        if tensor.dtype != expected:
+            raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
+    parts = {
+        name: ModalityFeatures(**{array: tensors[f"{name}.{array}"] for array in ARRAYS}, absent=facts["absent"][name])
+        for name in MODALITY_NAMES
+    }
+    return ClipFeatures(
+        **parts,
+        words=tuple(Word(text=str(text), start=float(start), end=float(end)) for text, start, end in facts["words"]),
+        duration=float(facts["duration"]),
+        schema=FeatureSchema.from_dict(facts["schema"]),
+        transcript_source=str(facts["transcript_source"]),
+        notes=tuple(map(str, facts["notes"])),
+        step_seconds=MappingProxyType({str(step): float(took) for step, took in facts["step_seconds"].items()}),
+        tracks=tuple(
+            Track(
+                name=str(name), unit=str(unit), **{array: tensors[f"track.{index}.{array}"] for array in TRACK_ARRAYS}
+            )
+            for index, (name, unit) in enumerate(facts["tracks"])
+        ),
+    )
+
+
+def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in ARRAYS] if arrays else []
+            wanted += [name for name in stream.keys() if arrays and name.startswith("track.")]
+            return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
+        raise StoreError(f"{path}: is no whole file of features: {error}") from error
+
+
+def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
+    """Hash tensors and texts with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    for name in ("clip", "origin"):
+        digest.update(f"\n{name} {texts.get(name)}".encode())
+    return digest.hexdigest()
+
+
+def _difference(found: FeatureSchema, needed: FeatureSchema) -> str:
+    """Say where two schemas part: the first field that differs, with both values."""
+    if found.version != needed.version:
+        return f"its features have schema version {found.version}, expected {needed.version}"
+    for name in MODALITY_NAMES:
+        ours, theirs = asdict(getattr(found, name)), asdict(getattr(needed, name))
+        for key, value in ours.items():
+            if value != theirs[key]:
+                return f"its {name} features were made with {key} = {value!r}, expected {theirs[key]!r}"
+    raise ValueError("schemas: equal, expected a difference")

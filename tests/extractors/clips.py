@@ -1,0 +1,96 @@
+"""Clips made for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from skimage import data
+
+MILLISECOND = Fraction(1, 1000)
+# Container -> (video codec, pixel format, audio codec, sample format)
+CODECS = {
+    ".mkv": ("ffv1", "yuv420p", "pcm_f32le", "flt"),
+    ".mp4": ("libx264", "yuv420p", "aac", "fltp"),
+    ".mov": ("libx264", "yuv420p", "pcm_s16le", "s16"),
+    ".webm": ("libvpx", "yuv420p", "libopus", "flt"),
+    ".avi": ("mpeg4", "yuv420p", "pcm_s16le", "s16"),
+    ".mpg": ("mpeg1video", "yuv420p", "mp2", "s16"),
+    ".ts": ("libx264", "yuv420p", "mp2", "s16"),
+    ".flv": ("flv", "yuv420p", "aac", "fltp"),
+}
+
+
+def make_clip(
+    path: Path,
+    *,
+    pictures: Iterable[tuple[float, np.ndarray]] = (),
+    sound: np.ndarray | None = None,
+    rate: int = 16_000,
+    sound_start: float = 0.0,
+    fps: int = 25,
+) -> Path:
+    """Write a clip.
+
+    Args:
+        path: Its suffix chooses container and codecs.
+        pictures: (seconds, RGB) in time order.
+        sound: (channels, samples) in [-1, 1].
+        rate: Hz of the sound.
+        sound_start: Time stamp of the first sample in seconds.
+        fps: Frame rate written to the header.
+    """
+    video_codec, pixel_format, audio_codec, sample_format = CODECS[path.suffix]
+    pictures = list(pictures)
+    with av.open(str(path), "w") as container:
+        if pictures:
+            video = container.add_stream(video_codec, rate=fps)
+            video.height, video.width = pictures[0][1].shape[:2]
+            video.pix_fmt = pixel_format
+            if path.suffix != ".mpg":  # which knows constant frame rates only
+                video.codec_context.time_base = MILLISECOND
+        if sound is not None:
+            layout = {1: "mono", 2: "stereo"}[len(sound)]
+            audio = container.add_stream(audio_codec, rate=rate, layout=layout)
+        if pictures:
+            for seconds, picture in pictures:
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                base = Fraction(1, fps) if path.suffix == ".mpg" else MILLISECOND
+                frame.pts, frame.time_base = round(seconds / base), base
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+        if sound is not None:
+            resampler = av.AudioResampler(
+                format=sample_format, layout=layout, rate=rate, frame_size=audio.codec_context.frame_size or 1024
+            )
+            whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound, np.float32), format="fltp", layout=layout)
+            whole.sample_rate, whole.time_base, whole.pts = rate, Fraction(1, rate), 0
+            for frame in [*resampler.resample(whole), *resampler.resample(None)]:
+                frame.pts, frame.time_base = (frame.pts or 0) + round(sound_start * rate), Fraction(1, rate)
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode(None))
+    return path
+
+
+def tone(seconds: float, *, rate: int = 16_000, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
+    """A vowel-like sound: harmonics of a voice's pitch, (channels, samples)."""
+    time = np.arange(round(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * hertz * n * time) / n for n in range(1, 8))
+    return np.tile((0.2 * wave).astype(np.float32), (channels, 1))
+
+
+def grey(level: int, *, width: int = 64, height: int = 48) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def face() -> np.ndarray:
+    """A public-domain portrait, 512 x 512."""
+    return data.astronaut()
+
+
+def every(seconds: float, picture: np.ndarray, *, fps: int = 25) -> list[tuple[float, np.ndarray]]:
+    """One picture, shown for some seconds."""
+    return [(index / fps, picture) for index in range(round(seconds * fps))]

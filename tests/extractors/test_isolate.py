@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extractors import clip, isolate
+from extractors.isolate import AssetError, Budget, CancelledError, MediaError, TranscriptError, WorkerError, extract
+from extractors.media import Limits
+from extractors.schema import Word
+from extractors.transcript import Transcript
+from tests.extractors.clips import every, face, grey, make_clip, tone
+
+SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "portrait.webm"
+    return make_clip(path, pictures=every(1, face()), sound=tone(1, rate=48_000), rate=48_000)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A minute of nothing to see, cheap but for its length."""
+    pictures = [(index / 10, grey(index % 100)) for index in range(600)]
+    return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", pictures=pictures, fps=10)
+
+
+def harm(how):
+    """A hook that sends a signal to the process at work as soon as it looks at the picture."""
+
+    def hook(step, completed, total):
+        if step == "face":
+            for pid in isolate._pool.processes():
+                os.kill(pid, how)
+
+    return hook
+
+
+def test_the_features_are_the_same_to_the_last_bit(portrait):
+    told = []
+    features = extract(portrait, SPOKEN, lambda *event: told.append((threading.get_ident(), event)))
+    expected = clip.extract(portrait, SPOKEN)
+    for name in ("audio", "video", "language"):
+        ours, theirs = features.modality(name), expected.modality(name)
+        for array in ("values", "start", "end", "valid"):
+            assert np.array_equal(getattr(ours, array), getattr(theirs, array))
+    assert features.words == expected.words == SPOKEN.words
+    assert (features.schema, features.duration, features.notes) == (clip.SCHEMA, expected.duration, expected.notes)
+    assert {thread for thread, _ in told} == {threading.get_ident()}
+    assert {step for _, (step, _, _) in told} == set(clip.STEPS)
+
+
+def test_a_process_serves_many_clips(portrait):
+    extract(portrait, SPOKEN)
+    before = isolate._pool.processes()
+    extract(portrait, SPOKEN)
+    assert isolate._pool.processes() == before
+
+
+def test_foreseen_errors_are_the_same(tmp_path, portrait):
+    (tmp_path / "x.mp4").write_bytes(b"not a video")
+    with pytest.raises(MediaError, match="not a video") as caught:
+        extract(tmp_path / "x.mp4")
+    assert caught.value.detail
+    with pytest.raises(MediaError, match="longer than"):
+        extract(portrait, limits=Limits(seconds=0.1))
+    with pytest.raises(TranscriptError, match="the limit is"):
+        extract(portrait, "word " * 10_000)
+    with pytest.raises(AssetError, match="nowhere"):
+        extract(portrait, "good", encoder=str(tmp_path / "nowhere"))
+
+
+def test_an_unforeseen_error_has_its_traceback(portrait, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def take_the_folder_away(step, completed, total):
+        for folder in tmp_path.iterdir():
+            folder.rmdir()
+
+    with pytest.raises(WorkerError, match="Traceback"):
+        extract(portrait, SPOKEN, take_the_folder_away)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_crash_ends_its_clip_and_nothing_else(film, portrait, how, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(MediaError, match="made the extraction crash") as caught:
+        extract(film, None, harm(how))
+    # Native libraries catch SIGABRT on threads of their own, which may then end the process by a fault.
+    names = {how.name, "SIGSEGV"} if how is signal.SIGABRT else {how.name}
+    assert any(name in caught.value.detail for name in names) and "face" in caught.value.detail
+    assert list(tmp_path.iterdir()) == []
+    if how is signal.SIGSEGV:
+        assert extract(portrait, SPOKEN).words == SPOKEN.words
+
+
+def test_a_process_that_cannot_start_is_not_the_clips_fault(film, monkeypatch):
+    monkeypatch.setattr(isolate, "_pool", isolate._Pool())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(WorkerError, match="ended before it began: exit code 1"):
+        extract(film)
+    isolate._pool.close()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(WorkerError, match="No process can be started"):
+        extract(film)
+
+
+def test_a_hang_is_ended_by_the_clock(film):
+    began = time.monotonic()
+    with pytest.raises(MediaError, match="took longer than 1 s"):
+        extract(film, None, harm(signal.SIGSTOP), budget=Budget(seconds=1.0))
+    assert time.monotonic() - began < 60
+
+
+def test_memory_is_limited(film):
+    with pytest.raises(MediaError, match="more memory"):
+        extract(film, budget=Budget(memory_bytes=50_000_000))
+
+
+def test_computing_time_is_limited(tmp_path):
+    path = make_clip(tmp_path / "film.mp4", pictures=every(6, face(), fps=10), fps=10)
+    with pytest.raises(MediaError, match="more computing time"):
+        extract(path, budget=Budget(cpu_seconds=0.0))
+
+
+def test_what_the_hook_raises_cancels(film):
+    class GivenUpError(Exception):
+        pass
+
+    def give_up(step, completed, total):
+        if step == "face":
+            raise GivenUpError
+
+    with pytest.raises(GivenUpError):
+        extract(film, None, give_up)
+
+
+def test_a_cancelled_clip_stops_soon_and_its_process_stays(film):
+    began, cancel = [], threading.Event()
+
+    def hook(step, completed, total):
+        if step == "face" and completed == 2:
+            began.append(time.monotonic())
+            cancel.set()
+
+    with pytest.raises(CancelledError):
+        extract(film, None, hook, cancel=cancel)
+    assert time.monotonic() - began[0] < isolate.STOP_SECONDS + 1
+    assert isolate._pool.processes()
+
+
+def test_a_hung_clip_can_be_cancelled(film):
+    cancel = threading.Event()
+
+    def hook(step, completed, total):
+        if step == "face":
+            harm(signal.SIGSTOP)(step, completed, total)
+            cancel.set()
+
+    with pytest.raises(CancelledError):
+        extract(film, None, hook, cancel=cancel)
+
+
+def test_who_waits_for_a_process_can_be_cancelled(film):
+    taken = [isolate._pool.take(threading.Event()) for _ in range(isolate.PROCESSES)]
+    try:
+        cancel = threading.Event()
+        threading.Timer(0.2, cancel.set).start()
+        with pytest.raises(CancelledError):
+            extract(film, cancel=cancel)
+    finally:
+        for worker in taken:
+            isolate._pool.give_back(worker)
+
+
+def test_side_by_side_clips_are_processes_apart(portrait):
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(extract(portrait, SPOKEN))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.words for result in results] == [SPOKEN.words] * 3
+    assert len(isolate._pool.processes()) <= isolate.PROCESSES
+
+
+def test_processes_end_with_the_parent(tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"not a video")
+    program = f"""
+import time
+from extractors import isolate
+try:
+    isolate.extract({str(tmp_path / "x.mp4")!r})
+except isolate.MediaError:
+    print(*isolate._pool.processes(), flush=True)
+time.sleep(600)
+"""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
+        (pid,) = map(int, parent.stdout.readline().split())
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while (process := Path(f"/proc/{pid}/stat")).exists() and process.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "the process has outlived its parent"
+        time.sleep(0.05)
+
+
+def test_a_warm_process_is_replaced_by_one_that_warms_up(film, portrait):
+    isolate.warm()
+    with pytest.raises(MediaError, match="crash"):
+        extract(film, None, harm(signal.SIGKILL))
+    assert isolate._pool._idle[-1].warmed
+    told = extract(portrait, SPOKEN).step_seconds
+    assert told["face"] < 5  # the models were loaded before the clock started
