@@ -1,0 +1,1 @@
+"""Measured curves: each module writes one JSON per machine into benchmarks/results."""

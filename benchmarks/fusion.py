@@ -1,0 +1,193 @@
+"""Time, memory and arithmetic of whole models against the sequence length.
+
+`python -m benchmarks.fusion` writes results/fusion-<device>.json. All models have the same width and depth, one clip of
+random features per forward pass, no gradients. AlignMamba leaves its MMD out, which only the loss needs. Times of one
+length are taken in turns in one process; memory is the growth of a fresh process's peak during one pass (on a GPU
+`max_memory_allocated`), weights and inputs not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from alignmamba import mamba
+from alignmamba.baselines import BASELINES
+from alignmamba.batch import Steps
+from alignmamba.config import ModelConfig
+from alignmamba.modality import MODALITIES, Modality
+from alignmamba.model import AlignMamba
+from alignmamba.scan import FORCE_VARIABLE
+from training.record import ROOT, write
+
+WIDTH, ENCODER_LAYERS, FUSION_LAYERS = 128, 1, 3
+FEATURE_DIM = 64  # columns of every modality
+LENGTHS = (50, 128, 512, 1500, 4096)  # steps per modality
+LONG = 66_667  # steps per modality: 200,001 tokens, AlignMamba only
+SLOW_SECONDS = 3.0  # passes longer than this are timed fewer times
+SCAN_FLOP = 9  # per step, channel and state: the count used by Mamba's authors
+MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {"alignmamba": AlignMamba, **BASELINES}
+
+
+def build(name: str, device: str) -> Callable[[dict[Modality, Steps]], Any]:
+    """A model with random weights, ready to predict."""
+    torch.manual_seed(1111)
+    config = ModelConfig(
+        **{f"{modality}_dim": FEATURE_DIM for modality in MODALITIES},
+        width=WIDTH,
+        encoder_layers=ENCODER_LAYERS,
+        fusion_layers=FUSION_LAYERS,
+    )
+    model = MODELS[name](config).eval().requires_grad_(False).to(device)
+    return partial(model, with_mmd=False) if name == "alignmamba" else model
+
+
+def batch(steps: int, device: str) -> dict[Modality, Steps]:
+    """One clip of random features."""
+    torch.manual_seed(2222)
+    return {
+        modality: Steps(
+            values=torch.randn(1, steps, FEATURE_DIM),
+            mask=torch.ones(1, steps, dtype=torch.bool),
+            seconds=torch.arange(steps)[None] / 10,
+        ).to(device)
+        for modality in MODALITIES
+    }
+
+
+def timed(model: Callable, inputs: dict[Modality, Steps], device: str) -> float:
+    """Milliseconds of one pass."""
+    begin = time.perf_counter()
+    model(inputs)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - begin)
+
+
+@contextmanager
+def counted_scans(total: list[int]) -> Iterator[None]:
+    """Add every scan's operations, which torch's counter cannot see, to `total[0]` instead of scanning."""
+
+    def counting(x: torch.Tensor, _dt: torch.Tensor, A: torch.Tensor, *_: Any, state: torch.Tensor, **__: Any) -> Any:
+        total[0] += SCAN_FLOP * x.numel() * A.shape[1]
+        return x, state
+
+    with patch.object(mamba, "selective_scan", counting):
+        yield
+
+
+def _attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """Two matrix products per head: scores, and weighted values."""
+    clips, heads, targets, width = query
+    return 2 * clips * heads * targets * key[2] * (width + value[3])
+
+
+# torch's counter knows the GPU's attention kernels, not the CPU's.
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
+
+
+def gflop(model: Callable, inputs: dict[Modality, Steps]) -> float:
+    """Arithmetic of one pass: matrix products and attention by torch's counter, scans by formula."""
+    scans = [0]
+    # The torch loop, because products inside fused kernels cannot be seen from here.
+    plain = patch.dict(os.environ, {FORCE_VARIABLE: "torch"})
+    with plain, FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, counted_scans(scans):
+        model(inputs)
+    return (counter.get_total_flops() + scans[0]) / 1e9
+
+
+def _resident_mb(field: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def peak_here(name: str, steps: int, device: str) -> float:
+    """Megabytes by which one pass raises this process's (or the GPU's) peak; a short pass comes first."""
+    model, inputs = build(name, device), batch(steps, device)
+    model(batch(2, device))
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        model(inputs)
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    before = _resident_mb("VmRSS")
+    model(inputs)
+    return _resident_mb("VmHWM") - before
+
+
+def peak_apart(name: str, steps: int, device: str) -> tuple[float | None, str]:
+    """`peak_here` in a fresh process, and how it ended."""
+    command = [sys.executable, "-m", "benchmarks.fusion", "--device", device, "--peak", name, str(steps)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1]), "ok"
+    if done.returncode < 0 or "out of memory" in done.stderr.lower() or "can't allocate" in done.stderr:
+        return None, "out of memory"
+    raise RuntimeError(f"{name} at {steps} steps failed:\n{done.stderr}")
+
+
+def rows_of(steps: int, names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
+    """Measure some models at one length, in turns; with no rounds the first pass is timed and nothing is counted."""
+    inputs = batch(steps, device)
+    peaks = {name: peak_apart(name, steps, device) for name in names}
+    models = {name: build(name, device) for name in names if peaks[name][1] == "ok"}
+    first = {name: timed(model, inputs, device) for name, model in models.items()}  # warms up, and tells the slow
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(rounds):
+        for name, model in models.items():
+            if first[name] < 1000 * SLOW_SECONDS or turn < 3:
+                times[name].append(timed(model, inputs, device))
+    rows = []
+    for name in names:
+        peak, status = peaks[name]
+        measured = {"model": name, "tokens": len(MODALITIES) * steps, "time_ms": None, "peak_mb": peak, "gflop": None}
+        if name in models:
+            measured["time_ms"] = round(statistics.median(times[name] or [first[name]]), 2)
+            measured["peak_mb"] = round(peak, 1)
+            if rounds:
+                measured["gflop"] = round(gflop(models[name], inputs), 2)
+        rows.append({**measured, "status": status})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--rounds", type=int, default=9, help="timed passes per model and length")
+    parser.add_argument("--long", type=int, default=LONG, help="steps of AlignMamba's longest pass; 0 for none")
+    parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    with torch.no_grad():
+        if arguments.peak:
+            print(peak_here(arguments.peak[0], int(arguments.peak[1]), arguments.device))
+            return
+        rows = []
+        for steps in LENGTHS:
+            rows += rows_of(steps, list(MODELS), arguments.device, arguments.rounds)
+        command = f"python -m benchmarks.fusion --device {arguments.device}"
+        print(write("fusion", command, rows, device=arguments.device))  # the long pass may not end well
+        if arguments.long:
+            rows += rows_of(arguments.long, ["alignmamba"], arguments.device, 0)
+            print(write("fusion", command, rows, device=arguments.device))
+
+
+if __name__ == "__main__":
+    main()
