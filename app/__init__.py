@@ -1,0 +1,1 @@
+"""The screen: takes a clip, shows what the model makes of it."""

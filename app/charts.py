@@ -1,0 +1,191 @@
+"""Altair charts of a prediction; colours read on light and dark pages and for colour-blind eyes."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from app import wording
+from app.alignment import AlignmentTable
+
+# Okabe and Ito's blue and vermilion, moved towards the middle so that they stand out on white and on near-black.
+# Towards the middle of a scale they fade into the page instead of into white, which would glare on a dark page.
+NEGATIVE, POSITIVE = "rgba(217,95,14,1)", "rgba(43,127,196,1)"
+FADED = "rgba(128,128,128,0.12)"
+DIVERGING = [NEGATIVE, FADED, POSITIVE]
+NEUTRAL = "rgba(128,128,128,0.75)"
+PAIRED = "#9b5de5"
+SPOKEN = "rgba(128,128,128,0.9)"
+ALIKE = ["rgba(20,140,130,0.85)", "rgba(20,140,130,0.30)", "rgba(20,140,130,0.04)"]
+
+SCORE_RANGE = (-3.0, 3.0)
+GAUGE_LABELS = (
+    "datum.value == -3 ? '-3 very negative' : datum.value == 3 ? '+3 very positive' "
+    ": datum.value == 0 ? '0 neutral' : datum.label"
+)
+# Heights in pixels; Streamlit fits a chart's axes and legend into its height.
+GAUGE_PX, CLASSES_PX = 100, 140
+ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190
+STRIP_PX, STRIP_FRAME_PX = 34, 75
+
+
+def gauge(score: float) -> alt.LayerChart:
+    """Draw a score on the scale from -3 to 3."""
+    low, high = SCORE_RANGE
+    stops = [alt.GradientStop(color=colour, offset=place / 2) for place, colour in enumerate(DIVERGING)]
+    scale = pd.DataFrame({"from": [low], "to": [high]})
+    x = alt.X(
+        "from:Q",
+        title="Sentiment score",
+        scale=alt.Scale(domain=SCORE_RANGE, nice=False),
+        axis=alt.Axis(values=list(range(-3, 4)), grid=False, format="+d", labelExpr=GAUGE_LABELS, labelFlush=True),
+    )
+    band = alt.Chart(scale).mark_rect(
+        height=22, color=alt.Gradient(gradient="linear", stops=stops, x1=0, x2=1, y1=0, y2=0)
+    )
+    here = alt.Chart(pd.DataFrame({"score": [score]})).encode(
+        x=alt.X("score:Q"), tooltip=alt.Tooltip("score:Q", title="Score", format="+.2f")
+    )
+    return alt.layer(
+        band.encode(x=x, x2="to:Q"),
+        here.mark_tick(thickness=4, size=34, color=PAIRED, orient="vertical"),
+        here.mark_point(shape="triangle-down", size=160, filled=True, yOffset=-24, color=PAIRED, opacity=1),
+    ).properties(height=GAUGE_PX)
+
+
+def class_bars(classes: dict[str, float]) -> alt.LayerChart:
+    """Draw the class probabilities as bars, one per class."""
+    table = pd.DataFrame({"class": [name.capitalize() for name in classes], "probability": list(classes.values())})
+    table["text"] = [wording.share(probability) for probability in classes.values()]
+    names = table["class"].tolist()
+    base = alt.Chart(table).encode(
+        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+        x=alt.X(
+            "probability:Q",
+            title="Probability of each class",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False),
+        ),
+        tooltip=[
+            alt.Tooltip("class:N", title="Class"),
+            alt.Tooltip("probability:Q", title="Probability", format=".1%"),
+        ],
+    )
+    colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=[NEGATIVE, NEUTRAL, POSITIVE]), legend=None)
+    return alt.layer(
+        base.mark_bar(height=16, cornerRadiusEnd=3).encode(color=colour),
+        base.mark_text(align="left", dx=5, color=NEUTRAL).encode(text="text:N"),
+    ).properties(height=CLASSES_PX)
+
+
+def alignment_map(table: AlignmentTable) -> alt.LayerChart:
+    """Draw which step of a source the model paired with which step of its anchor.
+
+    Args:
+        table: Rows to draw, made by `app.alignment.tabulate`.
+
+    Returns:
+        Seconds of the source from left to right, the anchor's steps from top to bottom; colour is the cost
+        (1 - cosine), filled cells are the plan, outlines show when a word was spoken.
+    """
+    source, anchor = table.source, table.anchor
+    step = "Word" if table.words else anchor
+    # Steps of a long clip are thinner than a pixel: pairs get a margin, outlines step back.
+    dense = table.averaged > 1
+    time = alt.Scale(domain=[0, table.duration], nice=False)
+    x = alt.X("start:Q", title=f"{source} (seconds)", scale=time, axis=alt.Axis(grid=False, tickCount=8))
+    y, y2 = _anchor_axis(table)
+    tooltip = [
+        alt.Tooltip("word:N", title="Word"),
+        alt.Tooltip("anchor_start:Q", title=f"{step} from (s)", format=".2f"),
+        alt.Tooltip("anchor_end:Q", title=f"{step} to (s)", format=".2f"),
+        alt.Tooltip("start:Q", title=f"{source} from (s)", format=".2f"),
+        alt.Tooltip("end:Q", title=f"{source} to (s)", format=".2f"),
+        alt.Tooltip("cost:Q", title="Cost (1 - cosine)", format=".3f"),
+        alt.Tooltip("weight:Q", title="Weight in the plan", format=".4f"),
+    ]
+    if not table.words:
+        tooltip = tooltip[1:]
+    cost = alt.Color(
+        "cost:Q",
+        scale=alt.Scale(range=ALIKE, domain=table.cost_domain, clamp=True),
+        legend=alt.Legend(title="Cost (1 - cosine), low = alike", orient="top", gradientLength=160, titleLimit=260),
+    )
+    # One encoding for every layer: layers that name the same axis differently would draw it twice.
+    place = {"x": x, "x2": "end:Q", "y": y, **({"y2": y2} if y2 else {})}
+    cells = alt.Chart(table.cells).mark_rect(strokeWidth=0).encode(color=cost, tooltip=tooltip, **place)
+    plan = (
+        alt.Chart(table.plan)
+        .mark_rect(color=PAIRED, stroke=PAIRED, strokeWidth=2 if dense else 0)
+        .encode(tooltip=tooltip, **place)
+    )
+    layers = [cells, plan]
+    if table.words:
+        spoken = alt.Chart(table.spoken).mark_rect(filled=False, stroke=SPOKEN, strokeWidth=0.4 if dense else 1.2)
+        layers.append(spoken.encode(**place))
+    return alt.layer(*layers).properties(
+        title=f"{source} aligned to {anchor.lower()}",
+        height=MAP_FRAME_PX + int(np.clip(ROW_PX * table.rows, MIN_MAP_PX, MAX_MAP_PX)),
+    )
+
+
+def _anchor_axis(table: AlignmentTable) -> tuple[alt.Y, str | None]:
+    """Words get one row each; an anchor without words gets its own seconds, downwards like the words."""
+    if table.words:
+        labels = list(table.words)
+        # The number before a word keeps two rows of one word apart and need not be read.
+        text = "slice(datum.label, indexof(datum.label, ' ') + 1)"
+        axis = alt.Axis(
+            labelExpr=text,
+            labelOverlap="greedy",
+            labelSeparation=-2,
+            labelFlush=False,
+            labelBound=False,
+            labelLimit=110,
+            ticks=False,
+            grid=False,
+        )
+        return alt.Y("label:N", title=None, scale=alt.Scale(domain=labels), axis=axis), None
+    scale = alt.Scale(domain=[table.duration, 0], nice=False)
+    return alt.Y("anchor_start:Q", title=f"{table.anchor} (seconds)", scale=scale, axis=alt.Axis(grid=False)), (
+        "anchor_end:Q"
+    )
+
+
+def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
+    """Draw how much each moment moved the score, one row per modality.
+
+    Args:
+        table: Columns `row`, `what`, `start`, `end` (seconds), `contribution` and `strength` in [-1, 1], the share of
+            the row's strongest moment.
+        duration: Length of the clip in seconds.
+    """
+    return (
+        alt.Chart(table)
+        .mark_rect(strokeWidth=0)
+        .encode(
+            x=alt.X(
+                "start:Q",
+                title="Time in the clip (seconds)",
+                scale=alt.Scale(domain=[0, duration], nice=False),
+                axis=alt.Axis(grid=False, tickCount=12),
+            ),
+            x2="end:Q",
+            y=alt.Y(
+                "row:N",
+                sort=None,
+                title=None,
+                axis=alt.Axis(ticks=False, domain=False, labelFlush=False, labelLimit=140),
+            ),
+            color=alt.Color("strength:Q", scale=alt.Scale(domain=[-1, 0, 1], range=DIVERGING), legend=None),
+            tooltip=[
+                alt.Tooltip("row:N", title="Row"),
+                alt.Tooltip("what:N", title="Word"),
+                alt.Tooltip("start:Q", title="From (s)", format=".2f"),
+                alt.Tooltip("end:Q", title="To (s)", format=".2f"),
+                alt.Tooltip("contribution:Q", title="Contribution", format="+.3f"),
+            ],
+        )
+        .properties(height=STRIP_FRAME_PX + STRIP_PX * table["row"].nunique())
+    )

@@ -1,0 +1,187 @@
+"""The result of an analysis on screen: score, transcript, maps, the seven subsets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from alignmamba.modality import SUBSETS, Modality
+from app import alignment, charts, player, state, wording
+
+if TYPE_CHECKING:
+    from alignmamba.predictor import Prediction
+
+LONG_TRANSCRIPT = 70  # words, from which the transcript scrolls
+TRANSCRIPT_PX = 300
+
+
+@st.fragment
+def show() -> None:
+    """Show the visitor's last result; a fragment, so that toggling a modality redraws this part alone."""
+    with state.plain_sentences():
+        analysis = state.session().analysis
+        _headline(analysis)
+        watch, read = st.columns([5, 7], gap="medium")
+        if not analysis.predictions:
+            with watch:
+                player.player(analysis.clip)
+            return
+        with read:
+            used = _choose_modalities(analysis)
+            if used:
+                _score(analysis.predictions[used])
+            else:
+                st.info("Choose at least one of them.", icon=":material/toggle_on:")
+        with watch:
+            player.player(analysis.clip)
+            _transcript(analysis, analysis.predictions.get(used))
+        if used:
+            _maps(analysis, analysis.predictions[used])
+            _contributions(analysis, analysis.predictions[used])
+        _subsets(analysis)
+        _details(analysis)
+
+
+def _headline(analysis: state.Analysis) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(analysis.clip.title, width="content", anchor=False)
+        if analysis.clip.synthetic:
+            st.badge("synthetic clip", icon=":material/smart_toy:", color="gray")
+    absent = [
+        wording.absence(modality, analysis.features.modality(modality).absent)
+        for modality in wording.DISPLAY_ORDER
+        if modality not in analysis.available
+    ]
+    if absent:
+        st.info(
+            "  \n".join(absent)
+            if analysis.predictions
+            else f"There is nothing to judge in this clip. {' '.join(absent)}",
+            icon=":material/visibility_off:",
+        )
+    for note in analysis.features.notes:
+        st.caption(f":material/info: {wording.plain(note)}")
+
+
+def _choose_modalities(analysis: state.Analysis) -> frozenset[Modality]:
+    available = [modality for modality in wording.DISPLAY_ORDER if modality in analysis.available]
+    chosen = st.pills(
+        "Judge by",
+        available,
+        selection_mode="multi",
+        default=available,
+        format_func=lambda modality: f"{wording.ICONS[modality]} {wording.NAMES[modality]}",
+        # Another clip starts with all that it has.
+        key=f"modalities-{analysis.number}",
+    )
+    return frozenset(chosen)
+
+
+def _score(prediction: Prediction) -> None:
+    likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
+    share = wording.share(prediction.classes[likeliest])
+    with st.container(border=True):
+        st.metric(
+            "Sentiment, from -3 to +3",
+            wording.signed(prediction.score),
+            f"{likeliest} {share}",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.altair_chart(
+            charts.gauge(prediction.score), alt=f"Score {wording.signed(prediction.score)} on a scale from -3 to +3"
+        )
+        st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
+        st.altair_chart(charts.class_bars(prediction.classes), alt=f"Class probabilities, {likeliest} {share}")
+        st.caption(f"{wording.CAUTION} Predicted in {prediction.milliseconds:.0f} ms.")
+
+
+def _transcript(analysis: state.Analysis, prediction: Prediction | None) -> None:
+    if not analysis.features.words:
+        return
+    contributions = prediction.contributions.get(Modality.LANGUAGE) if prediction else None
+    words = analysis.features.words
+    with st.container(height=TRANSCRIPT_PX if len(words) > LONG_TRANSCRIPT else "content"):
+        player.transcript(words, contributions)
+    source = "Typed words" if analysis.features.transcript_source == "given" else "Words as recognised"
+    colours = ":blue[blue] raised the score, :orange[orange] lowered it" if contributions is not None else "not used"
+    st.caption(f"{source}; {colours}.")
+
+
+def _maps(analysis: state.Analysis, prediction: Prediction) -> None:
+    if not prediction.alignments:
+        return
+    tables = [alignment.tabulate(found, analysis.features) for found in prediction.alignments.values()]
+    st.subheader("What the model paired", anchor=False)
+    st.caption(wording.map_legend(words=bool(tables[0].words)))
+    columns = st.columns(len(tables), gap="medium")
+    for column, table in zip(columns, tables, strict=True):
+        with column:
+            st.altair_chart(charts.alignment_map(table), alt=wording.map_summary(table))
+            if table.averaged > 1:
+                st.caption(
+                    f"The clip is long: each shade is the mean of {table.averaged} neighbouring steps. Pairs are exact."
+                )
+
+
+def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
+    table = alignment.contributions(prediction, analysis.features)
+    st.subheader("What moved the score, and when", anchor=False)
+    st.caption(
+        "Gradient times input, in points of the score: what a moment adds (blue) or takes away (orange), to first "
+        "order, so the rows need not add up to the score. The number is a row's sum; its strongest moment has the full "
+        "colour."
+    )
+    chart = charts.contribution_strip(table, analysis.features.duration)
+    st.altair_chart(chart, alt="Contribution of each moment to the score, one row per modality")
+
+
+def _subsets(analysis: state.Analysis) -> None:
+    best = analysis.predictions[analysis.available]
+    complete = len(analysis.available) == len(Modality)
+    reference = "all three" if complete else wording.subset(analysis.available).lower()
+    st.subheader("Every combination of words, voice and face", anchor=False)
+    st.dataframe(
+        pd.DataFrame([_subset_row(analysis, subset, best.score) for subset in SUBSETS]),
+        hide_index=True,
+        alt="Score and class for each of the seven subsets of the modalities",
+        column_config={
+            "Score": st.column_config.NumberColumn(format="%+.2f", width="small"),
+            "Difference": st.column_config.NumberColumn(f"Difference to {reference}", format="%+.2f"),
+            "Remark": None if complete else "Remark",
+        },
+        placeholder="",
+    )
+
+
+def _subset_row(analysis: state.Analysis, subset: frozenset[Modality], reference: float) -> dict[str, object]:
+    prediction = analysis.predictions.get(subset)
+    row: dict[str, object] = {"Judged by": wording.subset(subset), "Score": None, "Class": "", "Difference": None}
+    if prediction is not None:
+        likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
+        row |= {
+            "Score": prediction.score,
+            "Class": f"{likeliest} {wording.share(prediction.classes[likeliest])}",
+            "Difference": prediction.score - reference,
+        }
+    return row | {"Remark": wording.missing_from(subset, analysis.available)}
+
+
+def _details(analysis: state.Analysis) -> None:
+    with st.expander("How long it took", icon=":material/timer:"):
+        times = {wording.step(name): f"{seconds:.2f}" for name, seconds in analysis.features.step_seconds.items()}
+        st.table(
+            pd.DataFrame({"Step": times.keys(), "Seconds": times.values()}),
+            hide_index=True,
+            border="horizontal",
+            width="content",
+            alt="Seconds that each extraction step took",
+        )
+        predictions = analysis.predictions.values()
+        st.caption(
+            f"Steps run side by side; {analysis.seconds:.1f} s in all for {analysis.features.duration:.1f} s of clip, "
+            f"of which {sum(each.milliseconds for each in predictions) / 1000:.2f} s went into {len(predictions)} "
+            f"predictions. Scan: {next(iter(predictions)).backend}."
+        )

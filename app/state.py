@@ -1,0 +1,218 @@
+"""What outlives one run of the page: the loaded model, a running job, a visitor's last result."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+import streamlit as st
+
+from alignmamba.modality import SUBSETS, Modality
+from app import wording
+
+if TYPE_CHECKING:
+    from alignmamba.predictor import Prediction, Predictor
+    from extractors.schema import ClipFeatures
+
+CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"
+JOBS_AT_ONCE = 2  # more would only slow each other down and add up their memory
+# One name for every clip on disk: nothing that a visitor chose reaches the file system.
+CLIP_FILE = "clip.bin"
+
+log = logging.getLogger(__name__)
+
+
+class PlainError(ValueError):
+    """A foreseen failure; the message is the sentence for the visitor."""
+
+
+class AbandonedError(Exception):
+    """Stops an extraction whose visitor has left or asked for something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What is to be analysed.
+
+    Attributes:
+        title: Shown on screen.
+        data: The file's bytes.
+        mime: For the browser's player, as in "video/mp4".
+        transcript: Typed by the visitor; None lets speech be recognised.
+        synthetic: Whether the clip is computer-made.
+    """
+
+    title: str
+    data: bytes
+    mime: str
+    transcript: str | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Everything the page shows of a clip; toggling modalities only picks another prediction.
+
+    Attributes:
+        clip: What was analysed.
+        features: What was extracted.
+        predictions: One per subset of the modalities that the clip has; empty when it has none.
+        seconds: Wall-clock seconds from the start of the extraction to the last prediction.
+        number: Tells the analyses of this process apart.
+    """
+
+    clip: Clip
+    features: ClipFeatures
+    predictions: dict[frozenset[Modality], Prediction]
+    seconds: float
+    number: int = field(default_factory=itertools.count().__next__)
+
+    @property
+    def available(self) -> frozenset[Modality]:
+        """Modalities that the clip has."""
+        return max(self.predictions, key=len, default=frozenset())
+
+
+@dataclass
+class Session:
+    """One visitor's state: the last good result, and what went wrong since."""
+
+    analysis: Analysis | None = None
+    problem: str | None = None
+
+
+class Progress(NamedTuple):
+    """A report of one extraction step."""
+
+    step: str
+    completed: float
+    total: float
+
+
+class Job:
+    """An extraction in a process of its own; its reports wait in a queue until the script thread draws them."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._progress: SimpleQueue[Progress] = SimpleQueue()
+        self._abandoned = threading.Event()
+        self.future: Future[Analysis] = workers().submit(self._run)
+
+    def reports(self) -> Iterator[Progress]:
+        """Take the reports that have come in since the last call."""
+        while not self._progress.empty():
+            yield self._progress.get()
+
+    def abandon(self) -> None:
+        """Stop the extraction; without effect on a job that has ended."""
+        self._abandoned.set()
+        self.future.cancel()
+
+    def _run(self) -> Analysis:
+        began = time.perf_counter()
+        features = self._extract()
+        predictor = model().fork()
+        try:
+            predictor.set_clip(features)
+        except ValueError as error:
+            raise PlainError(f"The trained model does not fit these features. {error}") from error
+        subsets = [subset for subset in SUBSETS if subset <= predictor.available]
+        predictions = {subset: predictor.predict(subset) for subset in subsets}
+        return Analysis(clip=self.clip, features=features, predictions=predictions, seconds=time.perf_counter() - began)
+
+    def _extract(self) -> ClipFeatures:
+        # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
+        from extractors.isolate import AssetError, CancelledError, MediaError, TranscriptError, extract
+
+        # mkdtemp makes the folder readable by this user only; it goes away however the extraction ends.
+        with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+            path = Path(folder) / CLIP_FILE
+            path.write_bytes(self.clip.data)
+            try:
+                return extract(path, transcript=self.clip.transcript, hook=self._report, cancel=self._abandoned)
+            except CancelledError as error:
+                raise AbandonedError from error
+            except MediaError as error:
+                raise PlainError(error.sentence) from error
+            except (TranscriptError, AssetError) as error:
+                raise PlainError(str(error)) from error
+
+    def _report(self, step: str, completed: float, total: float) -> None:
+        self._progress.put(Progress(step, completed, total))
+
+
+@st.cache_resource(show_spinner=False)
+def workers() -> ThreadPoolExecutor:
+    """Return the threads that every visitor's jobs share; a job beyond `JOBS_AT_ONCE` waits for its turn."""
+    return ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="analysis")
+
+
+@st.cache_resource(show_spinner=False)
+def model() -> Predictor:
+    """Return the trained model, which all visitors share and nobody changes: fork it to set a clip.
+
+    Raises:
+        PlainError: If the checkpoint cannot be used.
+    """
+    from alignmamba.predictor import Predictor
+
+    try:
+        return Predictor.from_pretrained(CHECKPOINT)
+    except ValueError as error:
+        raise PlainError(f"The trained model could not be loaded. {error}") from error
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Load every model in the background, once per process, so that the first visitor's clip does not wait for it."""
+    thread = threading.Thread(target=_load_models, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _load_models() -> None:
+    from extractors.isolate import WorkerError, warm
+
+    try:
+        model()
+        warm()
+    except (ValueError, WorkerError) as error:
+        # No visitor waits for this thread; whoever analyses a clip meets the same sentence on screen.
+        log.warning("models are not ready: %s", error)
+
+
+def session() -> Session:
+    """Return this visitor's state."""
+    return st.session_state.setdefault("session", Session())
+
+
+def sentence(error: Exception) -> str:
+    """Turn an error into one sentence for the screen; an unforeseen one goes to the log under an id."""
+    if isinstance(error, PlainError):
+        return str(error)
+    code = secrets.token_hex(3)
+    log.error("error %s", code, exc_info=error)
+    return (
+        f"Something went wrong that should not have. The server's log has the details under {code}; please try again."
+    )
+
+
+@contextmanager
+def plain_sentences() -> Iterator[None]:
+    """Show any error of a part of the page as a sentence, and let the rest work on."""
+    try:
+        yield
+    except Exception as error:
+        # Streamlit's own control flow is no Exception and passes through.
+        st.error(wording.plain(sentence(error)), icon=":material/error:")

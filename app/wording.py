@@ -1,0 +1,135 @@
+"""Every sentence and name that the screen says, built from results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from alignmamba.modality import Modality
+
+if TYPE_CHECKING:
+    from app.alignment import AlignmentTable
+
+# How the three senses are called on screen.
+NAMES = {Modality.AUDIO: "Voice", Modality.VIDEO: "Face", Modality.LANGUAGE: "Words"}
+ICONS = {
+    Modality.AUDIO: ":material/graphic_eq:",
+    Modality.VIDEO: ":material/face:",
+    Modality.LANGUAGE: ":material/chat_bubble:",
+}
+# Words first: they are the anchor, and most readers look for them first.
+DISPLAY_ORDER = (Modality.LANGUAGE, Modality.AUDIO, Modality.VIDEO)
+
+# The seven degrees of the [-3, 3] scale, as CMU-MOSI's annotators were given them.
+DEGREES = {
+    -3: "very negative",
+    -2: "negative",
+    -1: "slightly negative",
+    0: "neutral",
+    1: "slightly positive",
+    2: "positive",
+    3: "very positive",
+}
+
+# What `extractors.clip.STEPS` do.
+STEPS = {
+    "sound": "Decoding the sound",
+    "voice": "Measuring the voice (openSMILE)",
+    "face": "Following the face (MediaPipe)",
+    "words": "Finding the words (Whisper)",
+    "language": "Reading the words (MiniLM)",
+}
+
+CAUTION = "An estimate of how a clip comes across, often wrong, and no statement about what a person feels."
+NOTICE = (
+    f"{CAUTION} Upload only clips that you may use. Your clip is kept in a private folder while it is analysed, then "
+    "deleted; nothing is stored or sent elsewhere. Not for judging people at work or in education."
+)
+
+
+def signed(number: float) -> str:
+    """Write a number with its sign and two decimals; what rounds to zero is +0.00."""
+    return f"{round(number, 2) + 0.0:+.2f}"
+
+
+def share(probability: float) -> str:
+    """Write a probability in per cent, never as certain."""
+    if probability > 0.99:
+        return "over 99%"
+    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
+
+
+def degree(score: float) -> str:
+    """Name a score in [-3, 3] on the seven-degree scale."""
+    return DEGREES[round(max(-3.0, min(3.0, score)))]
+
+
+def join(names: Collection[str], *, by: str = "and") -> str:
+    """Join names as in a sentence: "a", "a and b", "a, b and c"."""
+    *head, last = names
+    return f"{', '.join(head)} {by} {last}" if head else last
+
+
+def subset(modalities: Collection[Modality]) -> str:
+    """Name a set of modalities in display order, as in "Words + Voice"."""
+    return " + ".join(NAMES[modality] for modality in DISPLAY_ORDER if modality in modalities)
+
+
+def verdict(score: float, classes: dict[str, float], used: Collection[Modality]) -> str:
+    """Say a prediction in plain words.
+
+    Args:
+        score: Sentiment in [-3, 3].
+        classes: Probability of each class.
+        used: Modalities that were looked at.
+
+    Returns:
+        One or two sentences; the second when score and class disagree.
+    """
+    senses = join([NAMES[modality].lower() for modality in DISPLAY_ORDER if modality in used])
+    likeliest = max(classes, key=classes.__getitem__)
+    sentence = f"Judged by {senses}, this clip comes across as **{degree(score)}**."
+    if likeliest not in degree(score):
+        sentence += f" The classifier leans to **{likeliest}** ({share(classes[likeliest])}): take this as undecided."
+    return sentence
+
+
+def absence(modality: Modality, reason: str) -> str:
+    """Say that a modality is not there and why."""
+    return f"{NAMES[modality]} could not be judged: {plain(reason)}."
+
+
+def step(name: str) -> str:
+    """Return the label of an extraction step."""
+    return STEPS.get(name, name)
+
+
+def plain(text: str) -> str:
+    """Escape what Markdown would read as markup, for texts that may quote a clip or a file."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", text)
+
+
+def map_legend(*, words: bool) -> str:
+    """Explain the alignment maps."""
+    rows = "word" if words else "moment of the face"
+    legend = (
+        f"A :violet[violet] cell pairs a moment (left to right) with the {rows} (top to bottom) that it resembles "
+        "most; stronger green is a closer resemblance."
+    )
+    if words:
+        legend += " Outlines show when a word is spoken."
+    return legend + " Blank columns are moments without a face or a voice."
+
+
+def map_summary(table: AlignmentTable) -> str:
+    """Name an alignment map for who cannot see it."""
+    return (
+        f"{table.source} aligned to {table.anchor.lower()}: {len(table.plan)} pairs over {table.duration:.0f} seconds"
+    )
+
+
+def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:
+    """Say which modalities of a subset are absent; empty when none is."""
+    absent = [NAMES[modality].lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
+    return f"no {join(absent, by='or')} in this clip" if absent else ""

@@ -1,0 +1,210 @@
+"""The page, driven as a visitor would, with real extractors, the trained checkpoint and no mocks."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import state
+
+APP = Path(__file__).resolve().parents[2] / "app"
+SAMPLES = json.loads((APP / "samples" / "samples.json").read_text(encoding="utf-8"))
+TIMEOUT_SECONDS = 300  # a cold start loads every model on whatever else the machine is doing
+
+
+def opened() -> AppTest:
+    return AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS).run()
+
+
+def analyse_sample(page: AppTest, name: str) -> AppTest:
+    return page.button(key=f"sample-{Path(name).stem}").click().run()
+
+
+def upload(page: AppTest, name: str, content: bytes, transcript: str = "") -> AppTest:
+    page.file_uploader(key="clip").clear()
+    page.file_uploader(key="clip").upload(name, content)
+    page.text_area(key="typed").set_value(transcript)
+    return next(b for b in page.button if b.label == "Analyse my clip").click().run()
+
+
+def score(page: AppTest) -> float:
+    return float(page.metric[0].value)
+
+
+def sentences(elements) -> str:
+    return " ".join(element.value.replace("\\", "") for element in elements)
+
+
+def movie(*, seconds: float, rate: int = 10) -> bytes:
+    """A grey clip without sound."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for index in range(round(seconds * rate)):
+            grey = np.full((64, 64, 3), 40 + index % 100, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def page() -> AppTest:
+    """A page on which the first sample has been analysed."""
+    return analyse_sample(opened(), SAMPLES[0]["file"])
+
+
+def test_the_first_page_offers_every_sample_and_says_what_it_is():
+    page = opened()
+    assert not page.exception
+    assert not page.error
+    assert {f"sample-{Path(sample['file']).stem}" for sample in SAMPLES} <= {button.key for button in page.button}
+    assert "education" in sentences(page.caption)
+    assert len([badge for badge in page.markdown if "synthetic" in badge.value]) == sum(
+        sample["synthetic"] for sample in SAMPLES
+    )
+
+
+def test_a_sample_ends_in_a_score_and_seven_rows(page):
+    assert not page.exception
+    assert not page.error
+    assert -3 <= score(page) <= 3
+    table = page.dataframe[0].value
+    assert len(table) == 7
+    assert table["Score"].notna().all()
+    assert table["Difference"].iloc[0] == 0
+    assert table["Score"].nunique() > 1
+    assert table["Score"].iloc[0] == pytest.approx(score(page), abs=0.006)
+
+
+def test_every_step_is_shown_to_its_end():
+    page = analyse_sample(opened(), SAMPLES[0]["file"])
+    assert page.status[0].label.startswith("Analysed in ")
+    assert page.status[0].state == "complete"
+    assert len(page.progress) == 5
+    assert {bar.value for bar in page.progress} == {100}
+
+
+def test_a_toggle_answers_from_the_same_features(page):
+    before = page.session_state["session"].analysis
+    pills = page.get("pills")[0]
+    full = score(page)
+    chosen = pills.set_value([value for value in pills.value if value != "audio"]).run()
+    assert not chosen.exception
+    assert chosen.session_state["session"].analysis is before, "a toggle must not extract again"
+    row = before.predictions[frozenset({"language", "video"})]
+    assert score(chosen) == pytest.approx(row.score, abs=0.006)
+    nothing = page.get("pills")[0].set_value([]).run()
+    assert not nothing.exception
+    assert "at least one" in sentences(nothing.info)
+    restored = page.get("pills")[0].set_value(["language", "audio", "video"]).run()
+    assert score(restored) == full
+
+
+BAD_FILES = {
+    "empty": ("clip.mp4", b"", "", "empty"),
+    "text": ("clip.mp4", b"this is no video " * 50, "", "not a video"),
+    "playlist": ("clip.mp4", b"ffconcat version 1.0\nfile other.mp4\n", "", "not a video"),
+    "damaged": ("clip.mp4", movie(seconds=2)[:900], "", ""),
+    "too long": ("clip.mp4", movie(seconds=130, rate=2), "", "120"),
+    "too many words": ("clip.mp4", movie(seconds=2), "word " * 10_000, "transcript"),
+    "too large": ("clip.mp4", bytes(50_000_001), "", "50 MB"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_input_ends_in_a_sentence_and_keeps_the_last_result(page, case):
+    name, content, transcript, expected = BAD_FILES[case]
+    full = score(page)
+    upload(page, name, content, transcript)
+    assert not page.exception
+    assert len(page.error) == 1
+    assert expected in sentences(page.error)
+    assert "Traceback" not in sentences(page.error)
+    assert "went wrong" not in sentences(page.error), "a foreseen failure has its own sentence"
+    assert score(page) == full
+    assert len(page.dataframe[0].value) == 7
+
+
+def test_no_file_ends_in_a_sentence():
+    page = opened()
+    next(b for b in page.button if b.label == "Analyse my clip").click().run()
+    assert "Choose a video" in sentences(page.error)
+
+
+def test_the_page_works_on_after_bad_input():
+    page = upload(opened(), "clip.mp4", b"no video")
+    assert page.error
+    analyse_sample(page, SAMPLES[0]["file"])
+    assert not page.error
+    assert len(page.dataframe[0].value) == 7
+
+
+@pytest.mark.parametrize(("sample", "absent", "reason"), [("no-sound", "Voice", "audio"), ("no-face", "Face", "face")])
+def test_an_absent_modality_is_a_result_with_its_reason(sample, absent, reason):
+    page = analyse_sample(opened(), sample)
+    assert not page.exception
+    assert not page.error
+    told = sentences(page.info)
+    assert absent in told
+    assert reason in told
+    table = page.dataframe[0].value
+    without = table[~table["Judged by"].str.contains(absent)]
+    assert table["Score"].isna().sum() >= 4
+    assert without["Score"].notna().any()
+    assert (table.loc[table["Score"].isna(), "Remark"] != "").all()
+
+
+def test_a_typed_transcript_replaces_recognition_and_is_shown_as_typed():
+    page = upload(opened(), "clip.mp4", movie(seconds=2), "what a *wonderful* <b>day</b>")
+    assert not page.exception
+    assert not page.error
+    features = page.session_state["session"].analysis.features
+    assert [word.text for word in features.words] == ["what", "a", "*wonderful*", "<b>day</b>"]
+    assert "Typed words" in sentences(page.caption)
+    assert page.dataframe[0].value["Score"].notna().sum() == 1
+
+
+def test_nothing_to_judge_is_a_result():
+    page = upload(opened(), "clip.mp4", movie(seconds=2))
+    assert not page.exception
+    assert not page.error
+    assert "nothing to judge" in sentences(page.info)
+    assert not page.metric
+
+
+def test_an_unforeseen_error_is_a_sentence_with_an_id_in_the_log(caplog):
+    sentence = state.sentence(RuntimeError("secret detail"))
+    (record,) = caplog.records
+    assert "secret detail" not in sentence
+    assert record.args[0] in sentence
+    assert record.exc_info[1].args == ("secret detail",)
+
+
+@pytest.mark.parametrize("content", [b"no video", movie(seconds=1)])
+def test_a_job_leaves_no_file_behind(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    job = state.Job(state.Clip(title="", data=content, mime="video/mp4"))
+    job.future.exception(TIMEOUT_SECONDS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_abandoned_job_stops():
+    job = state.Job(state.Clip(title="", data=movie(seconds=60, rate=10), mime="video/mp4"))
+    job.abandon()
+    began = time.perf_counter()
+    while not job.future.done() and time.perf_counter() - began < TIMEOUT_SECONDS:
+        time.sleep(0.05)
+    assert job.future.cancelled() or isinstance(job.future.exception(), state.AbandonedError)
