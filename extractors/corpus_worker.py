@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,12 @@ class Worker:
                 raise WorkerError("The worker is closed.")
             self._connection, theirs = spawn.Pipe()
             self._process = spawn.Process(target=_serve, args=(theirs, self._work, self._threads), daemon=True)
-            self._process.start()
+            ensure_running()  # here, because it would lift the mask
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._process.start()  # inherits the mask: Ctrl-C reaches the parent only, which ends this process
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()  # else its end would not be noticed
 
     def _stop(self, *, grace: float = CRASH_SECONDS) -> str:
@@ -198,7 +204,6 @@ def _row(features: ClipFeatures) -> dict[str, Any]:
 
 def _serve(connection: Connection, work: Callable[[Task], Outcome], threads: int) -> None:
     """Do tasks until the parent closes the connection or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by torch and CTranslate2 when they load
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -174,6 +174,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
+            start_new_session=True,  # Ctrl-C reaches this process only, whose end is theirs
         )
         self.warmed = False
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -39,7 +38,6 @@ class _CancelledError(Exception):
 def serve() -> None:
     """Do tasks until standard input ends with the parent."""
     faulthandler.enable()  # a crash of native code leaves its place in the log
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print goes to the log, not between the messages
