@@ -13,7 +13,7 @@ from alignmamba.batch import Clip
 from alignmamba.modality import SUBSETS, Modality
 from extractors.acoustic import AUDIO_RATE
 from extractors.facial import BLENDSHAPES, FRAME_RATE
-from training.datasets import Sample
+from training.corpora import Sample
 
 NEUTRAL_BAND = 0.5  # |score| below this is the class "neutral"
 FACE_SECONDS = (2.0, 6.0)  # length of a composed face sequence

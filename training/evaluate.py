@@ -20,7 +20,7 @@ from alignmamba.model import AlignMamba
 from extractors import clip
 from training import record
 from training.compose import as_clip
-from training.datasets import Sample
+from training.corpora import Sample
 from training.metrics import balanced_accuracy, sentiment_metrics
 from training.train import Corpora, predict_scores
 

@@ -23,9 +23,9 @@ from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.model import AlignMamba, loss
 from extractors import clip
-from training import datasets
+from training import corpora as readers
 from training.compose import Composed, Composer, as_clip, drop_modalities, sentiment_class
-from training.datasets import Sample
+from training.corpora import Sample
 from training.metrics import sentiment_metrics
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ class Corpora:
     def read(cls, data: Path, cache: Path) -> Corpora:
         """Read, extracting what the cache does not hold."""
         return cls(
-            texts=datasets.read_text(data, cache),
-            voices=datasets.read_voices(data, cache),
-            faces=datasets.read_faces(data, cache),
-            talking=datasets.read_talking(data, cache),
+            texts=readers.read_text(data, cache),
+            voices=readers.read_voices(data, cache),
+            faces=readers.read_faces(data, cache),
+            talking=readers.read_talking(data, cache),
         )
 
     def split(self, name: str) -> Corpora:

@@ -12,7 +12,7 @@ from extractors.clip import SCHEMA
 from extractors.facial import BLENDSHAPES, FRAME_RATE
 from training import evaluate
 from training.compose import Composer, as_clip, drop_modalities, sentiment_class
-from training.datasets import Sample
+from training.corpora import Sample
 from training.train import Corpora, TrainConfig, length_buckets, predict_scores, train
 
 DIM = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}
