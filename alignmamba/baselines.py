@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from alignmamba.batch import Batch, compact
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
-from alignmamba.model import Encoders, Heads, Output, Stream, mamba_layers, masked_mean
+from alignmamba.model import Encoders, Heads, Output, Stream, mamba_layers, pool
 
 HEADS = 4  # attention heads
 FEED_FORWARD = 4  # inner width of a Transformer layer as a multiple of its width
@@ -105,11 +105,9 @@ def _check(streams: Mapping[Modality, Stream]) -> None:
 
 
 def _output(score: Tensor, logits: Tensor | None, streams: Mapping[Modality, Stream]) -> Output:
+    nowhere = torch.zeros(len(score), dtype=torch.bool, device=score.device)
     here = torch.stack(
-        [
-            streams[modality].mask.any(1) if modality in streams else torch.zeros_like(score, dtype=torch.bool)
-            for modality in ANCHOR_ORDER
-        ]
+        [streams[modality].mask.any(1) if modality in streams else nowhere for modality in ANCHOR_ORDER]
     )
     return Output(score, logits, {}, {}, here.to(torch.uint8).argmax(0))
 
@@ -131,11 +129,16 @@ class _SingleStream(nn.Module):
         _check(streams)
         present = [streams[modality] for modality in self.config.order if modality in streams]
         mask = torch.cat([stream.mask for stream in present], 1)
-        mask, (x,) = compact(mask, torch.cat([stream.x for stream in present], 1))
+        x = torch.cat([stream.x for stream in present], 1)
+        if self.config.level == "clip":
+            mask, (x,) = compact(mask, x)
         x = self.place(x)
         for layer in self.layers:
             x = layer(x, _padding(mask))
-        return _output(*self.heads(masked_mean(self.norm(x), mask)), streams)
+        x = self.norm(x)
+        if self.config.level == "step":  # one part per modality, all on one grid
+            x = torch.stack(x.chunk(len(present), 1)).mean(0)
+        return _output(*self.heads(pool(x, mask, level=self.config.level)), streams)
 
     def place(self, x: Tensor) -> Tensor:
         """Tell each step its place, where layers cannot see it."""
@@ -174,12 +177,11 @@ class MultiStreamMamba(nn.Module):
         """Predict a batch of clips; an absent modality is a zero vector."""
         streams = self.encoders(batch)
         _check(streams)
-        like = next(iter(streams.values())).x
-        nothing = like.new_zeros(len(like), self.config.width)
-        pooled = [
-            masked_mean(streams[modality].x, streams[modality].mask) if modality in streams else nothing
-            for modality in self.config.order
-        ]
+        found = {
+            modality: pool(stream.x, stream.mask, level=self.config.level) for modality, stream in streams.items()
+        }
+        nothing = torch.zeros_like(next(iter(found.values())))
+        pooled = [found.get(modality, nothing) for modality in self.config.order]
         return _output(*self.heads(torch.cat(pooled, -1)), streams)
 
 
@@ -218,12 +220,9 @@ class MultiStreamTransformer(nn.Module):
             modality: stream._replace(x=stream.x + positions(stream.x.shape[1], stream.x.shape[2], like=stream.x))
             for modality, stream in streams.items()
         }
-        like = next(iter(streams.values())).x
-        joined = self.config.width * (len(self.config.order) - 1)
-        pooled = [
-            self._view(modality, streams) if modality in streams else like.new_zeros(len(like), joined)
-            for modality in self.config.order
-        ]
+        found = {modality: self._view(modality, streams) for modality in streams}
+        nothing = torch.zeros_like(next(iter(found.values())))
+        pooled = [found.get(modality, nothing) for modality in self.config.order]
         return _output(*self.heads(torch.cat(pooled, -1)), streams)
 
     def _view(self, target: Modality, streams: Mapping[Modality, Stream]) -> Tensor:
@@ -241,7 +240,7 @@ class MultiStreamTransformer(nn.Module):
         x, mask = torch.cat(views, -1), _padding(stream.mask)
         for layer in self.memory[target]:
             x = layer(x, mask)
-        return masked_mean(x, stream.mask)
+        return pool(x, stream.mask, level=self.config.level)
 
 
 BASELINES = {

@@ -43,7 +43,7 @@ class Steps:
         return Steps(values=self.values.to(device), mask=self.mask.to(device), seconds=self.seconds.to(device))
 
 
-Batch = Mapping[Modality, Steps]
+Batch = Mapping[str, Steps]  # by modality
 
 
 class Clip(NamedTuple):
@@ -54,7 +54,7 @@ class Clip(NamedTuple):
     seconds: Float[Tensor, " time"]
 
 
-def collate(clips: Sequence[Mapping[Modality, Clip]]) -> dict[Modality, Steps]:
+def collate(clips: Sequence[Mapping[str, Clip]]) -> dict[Modality, Steps]:
     """Pad clips into a batch.
 
     Args:
@@ -64,11 +64,14 @@ def collate(clips: Sequence[Mapping[Modality, Clip]]) -> dict[Modality, Steps]:
         Steps per modality that at least one clip has; a clip without it is masked throughout.
 
     Raises:
-        ValueError: If no clip is given, or a clip has no valid step of any modality.
+        ValueError: If no clip is given, or a clip has an unknown modality or no valid step of any modality.
     """
     if not clips:
         raise ValueError("clips: none given, expected at least one")
     for number, clip in enumerate(clips):
+        if unknown := sorted(set(clip) - set(MODALITIES)):
+            known = [str(modality) for modality in MODALITIES]
+            raise ValueError(f"clips[{number}]: unknown modality {unknown}, expected some of {known}")
         if not any(steps.mask.any() for steps in clip.values()):
             raise ValueError(f"clips[{number}]: no valid step in any modality, expected at least one")
     batch = {}
@@ -90,7 +93,9 @@ def compact(
 
     After this every mask is a prefix: causal layers and padding-free numbers follow.
     """
-    kept = int(mask.sum(1).max()) if mask.numel() else 0
+    if bool(mask.all()):
+        return mask, list(streams)
+    kept = int(mask.sum(1).max())
     if bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return mask[:, :kept], [stream[:, :kept] for stream in streams]
     order = torch.argsort(~mask, dim=1, stable=True)[:, :kept]

@@ -14,6 +14,7 @@ CHOICES = {
     "scaling": ("paper", "mean"),
     "bandwidth": ("inverse_dim", "median"),
     "absent": ("skip", "embed"),
+    "level": ("clip", "step"),
 }
 
 
@@ -45,6 +46,8 @@ class ModelConfig:
         align_weight: Lambda, weight of the MMD loss; 0 switches global alignment off.
         absent: "skip" leaves an absent modality's tokens out; "embed" puts a learned vector in their place.
         classes: Number of classes of the classification head; 0 for none.
+        level: What is scored: the "clip", or every "step" of a grid that all modalities share (the utterances of a
+            conversation).
     """
 
     audio_dim: int
@@ -67,6 +70,7 @@ class ModelConfig:
     align_weight: float = 0.01
     absent: str = "skip"
     classes: int = 3
+    level: str = "clip"
 
     def __post_init__(self) -> None:
         for name in (

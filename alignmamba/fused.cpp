@@ -59,6 +59,7 @@ inline Vec<T> softplus(Vec<T> x) {
 template <class T, class A>
 std::vector<Vec<T>> columns_of(const A& a, int64_t part, const void* array, int64_t columns) {
   std::vector<Vec<T>> found;
+  found.reserve((a.dim / Simd<T>::WIDTH + 1) * columns);
   for_channels<T>(a, part, [&](int64_t d, int64_t lanes) {
     for (int64_t i = 0; i < columns; ++i)
       found.push_back(load_column(static_cast<const T*>(array) + d * columns + i, columns, lanes));

@@ -18,7 +18,7 @@ DTYPES = {torch.float32: "float", torch.float64: "double"}
 _TASKS_PER_THREAD = 4  # so that a thread that is held up does not hold up the others
 _STATE_STEPS_PER_THREAD = 1 << 19  # some 100 microseconds of work; below that, a busy machine loses by waking a thread
 # What one entry costs beside a step of one state of the scan.
-_CONVOLUTION_WORK, _SEARCH_WORK = 4, 1
+_CONVOLUTION_WORK, _GATED_SCAN_WORK, _SEARCH_WORK = 4, 2, 1
 _SELF_CHECK_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # relative to the largest number
 
 
@@ -181,7 +181,7 @@ def gated_scan_(
     parameters = [parameter.contiguous() for parameter in sizes]
     _call(
         kernel, "mamba_gated_scan", x.dtype,
-        batch, length, dim, states, rank, *split(x.numel() * states, batch),
+        batch, length, dim, states, rank, *split(_GATED_SCAN_WORK * x.numel() * states, batch),
         *view(x, reverse), *view(gate, reverse), *view(projected, reverse), *_mask_view(mask, reverse),
         *(parameter.data_ptr() for parameter in parameters), before.data_ptr(), after.data_ptr(),
     )  # fmt: skip

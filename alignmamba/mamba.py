@@ -109,11 +109,13 @@ class Mamba(nn.Module):
     ) -> tuple[Tensor, MambaState]:
         """`run` where no gradient is wanted and the C++ kernels are at hand: two of them and three products."""
         kernel = scan_cpp.kernel()
-        u, gate = self.in_proj(x).chunk(2, dim=-1)
+        # The products without their modules, whose calls cost as much as a product of a short clip.
+        u, gate = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)
         u, tail = fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self.conv1d.bias, reverse=reverse)
         sizes = fused.StepSizes(self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D)
-        last = fused.gated_scan_(kernel, u, gate, self.x_proj(u), mask, state.scan, sizes, reverse=reverse)
-        return self.out_proj(u), MambaState(tail, last)
+        projected = F.linear(u, self.x_proj.weight)
+        last = fused.gated_scan_(kernel, u, gate, projected, mask, state.scan, sizes, reverse=reverse)
+        return F.linear(u, self.out_proj.weight), MambaState(tail, last)
 
     def _convolve(self, u: Tensor, before: Tensor, *, reverse: bool) -> tuple[Tensor, Tensor]:
         """Depthwise convolution over (batch, time, inner) as a sum of shifted products: no transposed copy."""
@@ -166,9 +168,10 @@ def run_layers(
     x: Float[Tensor, "batch time width"],
     mask: Bool[Tensor, "batch time"],
     *,
+    norm: nn.Module,
     overwrite: bool = False,
 ) -> Float[Tensor, "batch time width"]:
-    """Run a stack of layers; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
+    """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
 
     A causal layer carries its convolution tail and scan state from piece to piece, so the inner activations, several
     times the size of the sequence, are held for one piece only. With gradients, or looking both ways, a layer needs
@@ -178,7 +181,7 @@ def run_layers(
     if whole or not layers:
         for layer in layers:
             x = layer(x, mask)
-        return x
+        return norm(x)
     out = x if overwrite else torch.empty_like(x)
     states = [layer.forwards.initial_state(len(x)) for layer in layers]
     for first in range(0, x.shape[1], BLOCK_STEPS):
@@ -186,5 +189,5 @@ def run_layers(
         y, y_mask = x[:, piece], mask[:, piece]
         for number, layer in enumerate(layers):
             y, states[number] = layer.run(y, y_mask, states[number])
-        out[:, piece] = y
+        out[:, piece] = norm(y)
     return out

@@ -38,20 +38,22 @@ class Output(NamedTuple):
     """What the model says of a batch.
 
     Attributes:
-        score: Regression head, unbounded.
+        score: Regression head, unbounded; one per clip or, at level "step", per step of the shared grid.
         logits: Classification head; None without one.
         mmd: Squared MMD of each aligned modality to the anchor; zero for clips where it is absent or the anchor.
         plans: Plan of each aligned modality to the anchor; meaningless for clips where it is the anchor.
         anchor: Index into `ANCHOR_ORDER` of each clip's anchor.
         fused: What was pooled; None for models that fuse in another way.
+        auxiliary: A model's own loss beside the task's, weighted; None without one.
     """
 
-    score: Float[Tensor, " batch"]
-    logits: Float[Tensor, "batch classes"] | None
+    score: Float[Tensor, "batch *steps"]
+    logits: Float[Tensor, "batch *steps classes"] | None
     mmd: dict[Modality, Float[Tensor, " batch"]]
     plans: dict[Modality, Plan]
     anchor: Int[Tensor, " batch"]
     fused: Fused | None = None
+    auxiliary: Float[Tensor, ""] | None = None
 
 
 def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
@@ -87,7 +89,7 @@ class Encoder(nn.Module):
     ) -> Float[Tensor, "batch time width"]:
         """Encode; masked steps influence no other step."""
         x = self.dropout(self.project((values - self.mean) / self.std))
-        return self.norm(run_layers(self.layers, x, mask, overwrite=True))
+        return run_layers(self.layers, x, mask, norm=self.norm, overwrite=True)
 
 
 class Encoders(nn.ModuleDict):
@@ -107,17 +109,27 @@ class Encoders(nn.ModuleDict):
 
     def forward(self, batch: Batch) -> dict[Modality, Stream]:
         """Encode every modality that some clip of the batch has."""
-        return {modality: self.encode(modality, batch) for modality in batch if batch[modality].mask.any()}
+        if unknown := sorted(set(batch) - set(self)):
+            raise ValueError(f"batch: unknown modality {unknown}, expected some of {list(self)}")
+        present = [modality for modality in map(Modality, batch) if batch[modality].mask.any()]
+        return {modality: self.encode(modality, batch) for modality in present}
+
+
+def pool(
+    x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"], *, level: str
+) -> Float[Tensor, "batch *steps width"]:
+    """What the heads read: the mean over valid steps at level "clip", every step at level "step"."""
+    return masked_mean(x, mask) if level == "clip" else x
 
 
 def masked_mean(x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch width"]:
     """Mean over valid steps; zero where there is none."""
-    weight = mask[:, :, None].to(x.dtype)
-    return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
+    weight = mask[:, None].to(x.dtype)
+    return (weight @ x)[:, 0] / weight.sum(-1).clamp(min=1)
 
 
 class Heads(nn.Module):
-    """Score and class logits from a pooled clip."""
+    """Score and class logits from a pooled clip, or from every step."""
 
     def __init__(self, config: ModelConfig, *, width: int) -> None:
         super().__init__()
@@ -125,8 +137,8 @@ class Heads(nn.Module):
         self.score = nn.Linear(width, 1)
         self.classes = nn.Linear(width, config.classes) if config.classes else None
 
-    def forward(self, pooled: Float[Tensor, "batch width"]) -> tuple[Tensor, Tensor | None]:
-        """Return scores (batch,) and logits (batch, classes), or None without a classification head."""
+    def forward(self, pooled: Float[Tensor, "batch *steps width"]) -> tuple[Tensor, Tensor | None]:
+        """Return scores (batch, *steps) and logits (batch, *steps, classes), or None without a classification head."""
         pooled = self.dropout(pooled)
         return self.score(pooled).squeeze(-1), self.classes(pooled) if self.classes is not None else None
 
@@ -161,26 +173,36 @@ class AlignMamba(nn.Module):
     def fuse(self, streams: Mapping[Modality, Stream], *, with_mmd: bool = True) -> Output:
         """Align the streams to each clip's anchor, interleave, scan, pool, predict."""
         anchor, target = self._anchor(streams)
+        mixed = all(stream is not target for stream in streams.values())  # clips have different anchors
         aligned, mmd, plans = {}, {}, {}
         for modality, stream in streams.items():
-            is_anchor = anchor == ANCHOR_ORDER.index(modality)
-            if bool(is_anchor.all()):
+            if stream is target:  # of every clip
                 aligned[modality] = (target.x, target.mask)
                 continue
-            here = stream.mask.any(1)
+            rank, here = ANCHOR_ORDER.index(modality), stream.mask.any(1)
             plan = self._plan(stream, target)
             moved = plan.carry(stream.x, scaling=self.config.scaling)
             if with_mmd:
                 distance = mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
-                mmd[modality] = distance.where(here & ~is_anchor, 0.0)
-            if bool(is_anchor.any()):
-                moved = torch.where(is_anchor[:, None, None], target.x, moved)
+                mmd[modality] = distance.where(here & (anchor != rank), 0.0)
+            if mixed:
+                moved = torch.where((anchor == rank)[:, None, None], target.x, moved)
             aligned[modality] = (moved, target.mask & here[:, None])
             plans[modality] = plan
         tokens, mask = self._interleave(aligned, target)
-        tokens = self.norm(run_layers(self.fusion, tokens, mask, overwrite=True))
-        score, logits = self.heads(masked_mean(tokens, mask))
+        tokens = run_layers(self.fusion, tokens, mask, norm=self.norm, overwrite=True)
+        score, logits = self.heads(self._pool(tokens, mask, target))
         return Output(score, logits, mmd, plans, anchor, Fused(tokens, mask))
+
+    def _pool(self, tokens: Tensor, mask: Tensor, target: Stream) -> Tensor:
+        """The mean of a clip's tokens, or of each step's."""
+        if self.config.level == "clip":
+            return masked_mean(tokens, mask)
+        steps = target.mask.shape[1]
+        streams = tokens.shape[1] // steps
+        if not torch.equal(mask, target.mask.repeat_interleave(streams, 1)):
+            raise ValueError('level: "step", expected every clip to have each modality of the batch at every step')
+        return rearrange(tokens, "batch (steps streams) width -> batch steps streams width", steps=steps).mean(2)
 
     def running_scores(self, fused: Fused, *, streams: int) -> Float[Tensor, "batch steps"]:
         """Score after each step of the anchor: what the fusion has read until then.
@@ -204,12 +226,16 @@ class AlignMamba(nn.Module):
         """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream."""
         if not streams:
             raise ValueError("batch: no modality, expected at least one")
-        clips = len(next(iter(streams.values())).mask)
-        first = next(iter(streams.values())).x
-        anchor = torch.full((clips,), len(ANCHOR_ORDER), device=first.device)
-        for rank in reversed(range(len(ANCHOR_ORDER))):
-            if ANCHOR_ORDER[rank] in streams:
-                anchor = anchor.where(~streams[ANCHOR_ORDER[rank]].mask.any(1), rank)
+        ranks = [rank for rank, modality in enumerate(ANCHOR_ORDER) if modality in streams]
+        first = streams[ANCHOR_ORDER[ranks[0]]]
+        here = first.mask.any(1)
+        anchor = torch.full_like(here, ranks[0], dtype=torch.long)
+        if bool(here.all()):
+            return anchor, first
+        anchor = anchor.where(here, len(ANCHOR_ORDER))
+        for rank in reversed(ranks[1:]):
+            later = streams[ANCHOR_ORDER[rank]].mask.any(1)
+            anchor = anchor.where(here | ~later, rank)
         if bool((anchor == len(ANCHOR_ORDER)).any()):
             lost = (anchor == len(ANCHOR_ORDER)).nonzero().flatten().tolist()
             raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
@@ -256,21 +282,34 @@ class AlignMamba(nn.Module):
             if x is not None:
                 xs.append(x)
                 masks.append(mask)
-        tokens = rearrange(torch.stack(xs), "order batch time width -> batch (time order) width")
-        mask = rearrange(torch.stack(masks), "order batch time -> batch (time order)")
-        mask, (tokens,) = compact(mask, tokens)
+        # Stacked along the step, not ahead of it: what follows is a view, and there is one copy.
+        mask, (tokens,) = compact(torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2))
         return tokens, mask
 
 
 def loss(
-    output: Output, score: Float[Tensor, " batch"], classes: Int[Tensor, " batch"] | None, config: ModelConfig
+    output: Output,
+    score: Float[Tensor, "batch *steps"],
+    classes: Int[Tensor, "batch *steps"] | None,
+    config: ModelConfig,
+    *,
+    labelled: Bool[Tensor, "batch *steps"] | None = None,
 ) -> Float[Tensor, ""]:
     """L = L_task + lambda * L_align, the mean over clips (paper, "optimization").
 
     L_task is the mean squared error of the score, plus the cross entropy of the classes where both are given.
+
+    Args:
+        output: Of a model here or of a peer.
+        score: True scores.
+        classes: True classes; None leaves the classification head untrained.
+        config: Has lambda.
+        labelled: Which steps have a label; None for all.
     """
-    task = F.mse_loss(output.score, score)
+    labelled = torch.ones_like(score, dtype=torch.bool) if labelled is None else labelled
+    task = F.mse_loss(output.score[labelled], score[labelled])
     if output.logits is not None and classes is not None:
-        task = task + F.cross_entropy(output.logits, classes)
+        task = task + F.cross_entropy(output.logits[labelled], classes[labelled])
     align = sum((distance.mean() for distance in output.mmd.values()), score.new_zeros(()))
-    return task + config.align_weight * align
+    total = task + config.align_weight * align
+    return total if output.auxiliary is None else total + output.auxiliary

@@ -23,6 +23,7 @@ from alignmamba.transport import Plan, cosine_cost, sinkhorn_plan
 
 SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
 CLASSES = ("negative", "neutral", "positive")
+SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of this size
 
 
 @runtime_checkable
@@ -188,7 +189,7 @@ class Predictor:
             Per modality other than the anchor its plan and cost.
 
         Raises:
-            ValueError: As `predict`, or if the blur is not positive.
+            ValueError: As `predict`, or if the blur is not positive or there are more than `SINKHORN_PAIRS`.
         """
         if blur <= 0:
             raise ValueError(f"blur: {blur}, expected a positive number")
@@ -199,6 +200,8 @@ class Predictor:
             for source in MODALITIES:
                 if source in used and source != anchor:
                     masks = self._streams[source].mask, self._streams[anchor].mask
+                    if (pairs := masks[0].numel() * masks[1].numel()) > SINKHORN_PAIRS:
+                        raise ValueError(f"{source}: {pairs:,} pairs of steps, expected at most {SINKHORN_PAIRS:,}")
                     plan = sinkhorn_plan(self._cost(source, anchor), *masks, blur=blur)
                     found[str(source)] = self._alignment(source, anchor, plan)
         return found

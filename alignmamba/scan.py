@@ -22,13 +22,14 @@ import torch
 from torch import Tensor
 
 from alignmamba import scan_cpp, scan_cuda, scan_reference, scan_torch, scan_triton
+from alignmamba.scan_common import Inputs
 
 _log = logging.getLogger(__name__)
 
 FORCE_VARIABLE = "ALIGNMAMBA_SCAN"
 
-# A backend module has `scan(x, dt, A, B, C, D, state, *, reverse)` on checked inputs of one dtype and
-# `unavailable(device, dtype)`: why it cannot run there, or None.
+# A backend module has `scan(inputs, *, reverse)`, `unavailable(device, dtype)`: why it cannot run there, or None, and
+# `describe()`: one phrase for the screen and the log.
 _MODULES = {
     "cuda": scan_cuda,
     "cpp": scan_cpp,
@@ -83,8 +84,8 @@ def selective_scan(
     if state is None:
         state = torch.zeros(len(x), *A.shape, dtype=dtype, device=x.device)
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [tensor.to(dtype) for tensor in (x, dt, A, B, C, D, state)]
-        y, final = _MODULES[backend].scan(*tensors, reverse=reverse)
+        inputs = Inputs(*(tensor.to(dtype) for tensor in (x, dt, A, B, C, D, state)))
+        y, final = _MODULES[backend].scan(inputs, reverse=reverse)
         return y.to(x.dtype), final
 
 

@@ -6,17 +6,17 @@ import ctypes
 import functools
 import logging
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from alignmamba import fused, scan_torch
 from alignmamba.fused import rows, split, view
 from alignmamba.scan_build import BuildError, Library, load_library
+from alignmamba.scan_common import Inputs, Kernels, Outputs, differentiable
 
 _log = logging.getLogger(__name__)
 
@@ -70,86 +70,57 @@ def kernel() -> ctypes.CDLL:
     return library.handle
 
 
-def scan(
-    x: Float[Tensor, "batch length dim"],
-    dt: Float[Tensor, "batch length dim"],
-    A: Float[Tensor, "dim state"],
-    B: Float[Tensor, "batch length state"],
-    C: Float[Tensor, "batch length state"],
-    D: Float[Tensor, " dim"],
-    state: Float[Tensor, "batch dim state"],
-    *,
-    reverse: bool,
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
-    """Run `alignmamba.scan.selective_scan` on checked inputs of one dtype."""
-    return _run(kernel(), x, dt, A, B, C, D, state, reverse=reverse)
+def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
+    """Run `alignmamba.scan.selective_scan`."""
+    return _run(kernel(), inputs, reverse=reverse)
 
 
-def _run(kernel: ctypes.CDLL, *inputs: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    return _KernelScan.apply(*inputs, reverse, scan_torch.keeps_borders(*inputs), kernel)
+def _run(library: ctypes.CDLL, inputs: Inputs, *, reverse: bool) -> tuple[Tensor, Tensor]:
+    return differentiable(Kernels(partial(_forward, library), partial(_backward, library)), inputs, reverse=reverse)
 
 
-class _KernelScan(torch.autograd.Function):
-    """Forward and backward by the kernel; first derivatives only."""
+def _forward(
+    library: ctypes.CDLL, inputs: Inputs, keep: bool, reverse: bool
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+    x, dt, A, B, C, D, state = inputs
+    (batch, length, dim), states = x.shape, A.shape[1]
+    x, dt, B, C = (rows(tensor) for tensor in (x, dt, B, C))
+    scaled_A, D = (A * math.log2(math.e)).t().contiguous(), D.contiguous()
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    running = state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    borders = x.new_empty(batch, -(-length // library.selective_scan_chunk()), states, dim) if keep else None
+    _call(
+        library, "forward", reverse, sizes=(batch, length, dim, states, *split(x.numel() * states, batch)),
+        sequences={"x": x, "dt": dt, "B": B, "C": C, "y": y},
+        arrays={"A": scaled_A, "D": D, "state": running, "borders": borders},
+    )  # fmt: skip
+    return y, running.transpose(1, 2).contiguous(), (x, dt, scaled_A, B, C, D, borders)
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        dt: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor,
-        state: Tensor,
-        reverse: bool,
-        keep: bool,
-        kernel: ctypes.CDLL,
-    ) -> tuple[Tensor, Tensor]:
-        batch, length, dim = x.shape
-        x, dt, B, C = (rows(tensor) for tensor in (x, dt, B, C))
-        scaled_A = (A * math.log2(math.e)).t().contiguous()
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        running = state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-        chunks = -(-length // kernel.selective_scan_chunk())
-        borders = x.new_empty(batch, chunks, A.shape[1], dim) if keep else None
-        D = D.contiguous()
-        parts, threads = split(x.numel() * A.shape[1], batch)
-        _call(
-            kernel, "forward", reverse, sizes=(batch, length, dim, A.shape[1], parts, threads),
-            sequences={"x": x, "dt": dt, "B": B, "C": C, "y": y},
-            arrays={"A": scaled_A, "D": D, "state": running, "borders": borders},
-        )  # fmt: skip
-        ctx.save_for_backward(x, dt, scaled_A, B, C, D, borders)
-        ctx.reverse, ctx.kernel = reverse, kernel
-        return y, running.transpose(1, 2).contiguous()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, scaled_A, B, C, D, borders = ctx.saved_tensors
-        batch, length, dim = x.shape
-        states = len(scaled_A)
-        parts, threads = split(x.numel() * states, batch)
-        grad_y = rows(grad_y)
-        grad_x, grad_dt = (torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (x, dt))
-        grad_B, grad_C = (x.new_empty(batch, parts, length, states) for _ in range(2))
-        grad_A, grad_D = x.new_zeros(batch, states, dim), x.new_zeros(batch, dim)
-        grad_state = grad_final.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-        _call(
-            ctx.kernel, "backward", ctx.reverse, sizes=(batch, length, dim, states, parts, threads),
-            sequences={
-                "x": x, "dt": dt, "B": B, "C": C, "grad_y": grad_y, "grad_x": grad_x, "grad_dt": grad_dt,
-                "grad_B": grad_B.flatten(0, 1), "grad_C": grad_C.flatten(0, 1),
-            },
-            arrays={
-                "A": scaled_A, "D": D, "borders": borders, "grad_A": grad_A, "grad_D": grad_D, "grad_state": grad_state,
-            },
-        )  # fmt: skip
-        return (
-            grad_x, grad_dt, grad_A.sum(0).t(), grad_B.sum(1), grad_C.sum(1), grad_D.sum(0), grad_state.transpose(1, 2),
-            None, None, None,
-        )  # fmt: skip
+def _backward(
+    library: ctypes.CDLL, saved: tuple[Any, ...], grad_y: Tensor, grad_final: Tensor, reverse: bool
+) -> tuple[Tensor, ...]:
+    x, dt, scaled_A, B, C, D, borders = saved
+    (batch, length, dim), states = x.shape, len(scaled_A)
+    parts, threads = split(x.numel() * states, batch)
+    grad_y = rows(grad_y)
+    grad_x, grad_dt = (torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (x, dt))
+    grad_B, grad_C = (x.new_empty(batch, parts, length, states) for _ in range(2))
+    grad_A, grad_D = x.new_zeros(batch, states, dim), x.new_zeros(batch, dim)
+    grad_state = grad_final.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    _call(
+        library, "backward", reverse, sizes=(batch, length, dim, states, parts, threads),
+        sequences={
+            "x": x, "dt": dt, "B": B, "C": C, "grad_y": grad_y, "grad_x": grad_x, "grad_dt": grad_dt,
+            "grad_B": grad_B.flatten(0, 1), "grad_C": grad_C.flatten(0, 1),
+        },
+        arrays={
+            "A": scaled_A, "D": D, "borders": borders, "grad_A": grad_A, "grad_D": grad_D, "grad_state": grad_state,
+        },
+    )  # fmt: skip
+    return (
+        grad_x, grad_dt, grad_A.sum(0).t(), grad_B.sum(1), grad_C.sum(1), grad_D.sum(0), grad_state.transpose(1, 2),
+    )  # fmt: skip
 
 
 def _call(
@@ -200,9 +171,9 @@ def _self_check(library: ctypes.CDLL) -> None:
             generator = torch.Generator().manual_seed(0)
             draws = (torch.randn(shape, generator=generator, dtype=dtype, device="cpu") for shape in shapes)
             x, dt, A, B, C, D, state = draws
-            inputs = [tensor.requires_grad_() for tensor in (x, dt.abs(), -A.abs(), B, C, D, state)]
+            inputs = Inputs(*(tensor.requires_grad_() for tensor in (x, dt.abs(), -A.abs(), B, C, D, state)))
             results = []
-            for y, final in (_run(library, *inputs, reverse=True), scan_torch.scan(*inputs, reverse=True)):
+            for y, final in (_run(library, inputs, reverse=True), scan_torch.scan(inputs, reverse=True)):
                 loss = y.square().sum() + final.square().sum()
                 results.append([y, final, *torch.autograd.grad(loss, inputs)])
             for ours, theirs in zip(*results, strict=True):

@@ -14,11 +14,11 @@ from importlib import metadata
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from alignmamba import scan_torch
+from alignmamba.scan_common import Inputs, Outputs
 
 
 def unavailable(device: str, dtype: torch.dtype) -> str | None:
@@ -35,20 +35,9 @@ def describe() -> str:
     return f"mamba-ssm {metadata.version('mamba-ssm')} kernel"
 
 
-def scan(
-    x: Float[Tensor, "batch length dim"],
-    dt: Float[Tensor, "batch length dim"],
-    A: Float[Tensor, "dim state"],
-    B: Float[Tensor, "batch length state"],
-    C: Float[Tensor, "batch length state"],
-    D: Float[Tensor, " dim"],
-    state: Float[Tensor, "batch dim state"],
-    *,
-    reverse: bool,
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
-    """Run `alignmamba.scan.selective_scan` on checked inputs of one dtype, from a state of zeros."""
-    if reverse:
-        x, dt, B, C = (tensor.flip(1) for tensor in (x, dt, B, C))
+def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
+    """Run `alignmamba.scan.selective_scan` from a state of zeros."""
+    x, dt, A, B, C, D, _ = inputs.flip() if reverse else inputs
     kernel = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
     channels_first = (tensor.transpose(1, 2).contiguous() for tensor in (x, dt))
     weights = (tensor.transpose(1, 2).contiguous() for tensor in (B, C))
@@ -70,9 +59,9 @@ class _FinalState(torch.autograd.Function):
     def backward(ctx: Any, grad_final: Tensor) -> tuple[Tensor | None, ...]:
         inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
         x, dt, A, B = inputs
+        nothing = torch.zeros_like(B), torch.zeros_like(A[:, 0]), torch.zeros_like(grad_final)
         with torch.enable_grad():
-            nothing = torch.zeros_like(B), torch.zeros_like(A[:, 0]), torch.zeros_like(grad_final)
-            _, final = scan_torch.scan(x, dt, A, B, *nothing, reverse=False)
+            _, final = scan_torch.scan(Inputs(x, dt, A, B, *nothing), reverse=False)
         return None, *torch.autograd.grad(final, inputs, grad_final)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+
+from alignmamba.scan_common import Inputs, Outputs
 
 
 def unavailable(device: str, dtype: torch.dtype) -> str | None:
@@ -17,20 +17,10 @@ def describe() -> str:
     return "plain float64 loop"
 
 
-def scan(
-    x: Float[Tensor, "batch length dim"],
-    dt: Float[Tensor, "batch length dim"],
-    A: Float[Tensor, "dim state"],
-    B: Float[Tensor, "batch length state"],
-    C: Float[Tensor, "batch length state"],
-    D: Float[Tensor, " dim"],
-    h: Float[Tensor, "batch dim state"],
-    *,
-    reverse: bool,
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
-    """Run `alignmamba.scan.selective_scan` on checked inputs; every step in float64, gradients by autograd."""
-    dtype = x.dtype
-    x, dt, A, B, C, D, h = (tensor.double() for tensor in (x, dt, A, B, C, D, h))
+def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
+    """Run `alignmamba.scan.selective_scan`; every step in float64, gradients by autograd."""
+    dtype = inputs.x.dtype
+    x, dt, A, B, C, D, h = (tensor.double() for tensor in inputs)
     # unbind, not indexing: the backward of L selections would fill L tensors of full length.
     steps = list(zip(x.unbind(1), dt.unbind(1), B.unbind(1), C.unbind(1), strict=True))
     outputs = []

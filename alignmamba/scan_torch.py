@@ -8,12 +8,10 @@ logarithm is taken, so a decay of exp(-1000) = 0 is as good as any.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from alignmamba.scan_common import Inputs, Kernels, Outputs, differentiable
 
 CHUNK = 32  # steps; a chunk holds CHUNK x batch x dim x state numbers, and a border is kept every CHUNK steps
 
@@ -28,69 +26,29 @@ def describe() -> str:
     return f"torch {torch.__version__}, chunks of {CHUNK} steps"
 
 
-def scan(
-    x: Float[Tensor, "batch length dim"],
-    dt: Float[Tensor, "batch length dim"],
-    A: Float[Tensor, "dim state"],
-    B: Float[Tensor, "batch length state"],
-    C: Float[Tensor, "batch length state"],
-    D: Float[Tensor, " dim"],
-    state: Float[Tensor, "batch dim state"],
-    *,
-    reverse: bool,
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
-    """Run `alignmamba.scan.selective_scan` on checked inputs of one dtype."""
-    keep = keeps_borders(x, dt, A, B, C, D, state)
-    if reverse:
-        y, final = _ChunkedScan.apply(x.flip(1), dt.flip(1), A, B.flip(1), C.flip(1), D, state, keep)
-        return y.flip(1), final
-    return _ChunkedScan.apply(x, dt, A, B, C, D, state, keep)
+def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
+    """Run `alignmamba.scan.selective_scan`."""
+    y, final = differentiable(_KERNELS, inputs.flip() if reverse else inputs, reverse=False)
+    return (y.flip(1) if reverse else y), final
 
 
-def keeps_borders(*inputs: Tensor) -> bool:
-    """Whether a backward may follow, so that states at chunk borders are worth their memory."""
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+def _forward(inputs: Inputs, keep: bool, reverse: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    assert not reverse  # flipped before
+    x, dt, A, B, C, D, h = inputs
+    y = x * D
+    borders = []
+    for chunk in _chunks(x.shape[1]):
+        if keep:
+            borders.append(h)
+        states = _states(x[:, chunk], dt[:, chunk], A, B[:, chunk], h)[0]
+        y[:, chunk] += _over_state(states, C[:, chunk])
+        h = states[-1].clone()
+    return y, h, (x, dt, A, B, C, D, *borders)
 
 
-class _ChunkedScan(torch.autograd.Function):
-    """The scan from first to last step with a backward that recomputes chunks; first derivatives only."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, state: Tensor, keep: bool
-    ) -> tuple[Tensor, Tensor]:
-        y = x * D
-        borders = []
-        h = state
-        for chunk in _chunks(x.shape[1]):
-            if keep:
-                borders.append(h)
-            states = _states(x[:, chunk], dt[:, chunk], A, B[:, chunk], h)[0]
-            y[:, chunk] += _over_state(states, C[:, chunk])
-            h = states[-1].clone()
-        ctx.save_for_backward(x, dt, A, B, C, D, *borders)
-        return y, h
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, A, B, C, D, *borders = ctx.saved_tensors
-        with torch.autocast(x.device.type, enabled=False):
-            return *_gradients(x, dt, A, B, C, D, borders, grad_y, grad_final), None
-
-
-def _gradients(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    borders: list[Tensor],
-    grad_y: Tensor,
-    carry: Tensor,
-) -> tuple[Tensor, ...]:
-    """Gradients of x, dt, A, B, C, D and the initial state; `carry` is that of the state that leaves a chunk."""
+def _backward(saved: tuple[Tensor, ...], grad_y: Tensor, carry: Tensor, reverse: bool) -> tuple[Tensor, ...]:
+    """Gradients chunk by chunk from the last; `carry` is that of the state that leaves a chunk."""
+    x, dt, A, B, C, D, *borders = saved
     grad_x = grad_y * D
     grad_dt, grad_A, grad_B, grad_C = (torch.zeros_like(tensor) for tensor in (dt, A, B, C))
     for chunk, border in reversed(list(zip(_chunks(x.shape[1]), borders, strict=True))):
@@ -111,6 +69,9 @@ def _gradients(
         grad_dt[:, chunk] = x_c * through_input + (g * A).sum(-1).transpose(0, 1)
         grad_A += (g * dt_c.transpose(0, 1)[..., None]).sum((0, 1))
     return grad_x, grad_dt, grad_A, grad_B, grad_C, (grad_y * x).sum((0, 1)), carry
+
+
+_KERNELS = Kernels(_forward, _backward)
 
 
 def _chunks(length: int) -> list[slice]:

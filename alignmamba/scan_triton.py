@@ -12,11 +12,9 @@ import os
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from alignmamba.scan_torch import keeps_borders
+from alignmamba.scan_common import Inputs, Kernels, Outputs, differentiable
 
 CHUNK = 32  # steps a tile, and between two kept states
 _TILE = 2048  # numbers in a (time, channel, state) tile
@@ -39,69 +37,44 @@ def describe() -> str:
     return f"Triton {importlib.import_module('triton').__version__} kernel"
 
 
-def scan(
-    x: Float[Tensor, "batch length dim"],
-    dt: Float[Tensor, "batch length dim"],
-    A: Float[Tensor, "dim state"],
-    B: Float[Tensor, "batch length state"],
-    C: Float[Tensor, "batch length state"],
-    D: Float[Tensor, " dim"],
-    state: Float[Tensor, "batch dim state"],
-    *,
-    reverse: bool,
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim state"]]:
-    """Run `alignmamba.scan.selective_scan` on checked inputs of one dtype.
+def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
+    """Run `alignmamba.scan.selective_scan`.
 
     The gradients of B and C are added up by atomic operations: their last bits may differ from run to run.
     """
-    return _TritonScan.apply(x, dt, A, B, C, D, state, reverse, keeps_borders(x, dt, A, B, C, D, state))
+    return differentiable(_KERNELS, inputs, reverse=reverse)
 
 
-class _TritonScan(torch.autograd.Function):
-    """Forward and backward by the kernels; first derivatives only."""
+def _forward(inputs: Inputs, keep: bool, reverse: bool) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+    x, dt, A, B, C, D, state = (tensor.contiguous() for tensor in inputs)
+    (batch, length, dim), states = x.shape, A.shape[1]
+    y, final = torch.empty_like(x), torch.empty_like(state)
+    borders = x.new_empty(batch, -(-length // CHUNK), dim, states) if keep else None
+    grid, blocks = _launch(batch, dim, states)
+    _module().forward_kernel[grid](
+        x, dt, A, B, C, D, state, y, final, borders if keep else final, length, dim, states,
+        REVERSE=reverse, KEEP=keep, **blocks,
+    )  # fmt: skip
+    return y, final, (x, dt, A, B, C, D, borders)
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        dt: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor,
-        state: Tensor,
-        reverse: bool,
-        keep: bool,
-    ) -> tuple[Tensor, Tensor]:
-        x, dt, A, B, C, D, state = (tensor.contiguous() for tensor in (x, dt, A, B, C, D, state))
-        (batch, length, dim), states = x.shape, A.shape[1]
-        y, final = torch.empty_like(x), torch.empty_like(state)
-        borders = x.new_empty(batch, -(-length // CHUNK), dim, states) if keep else None
-        grid, blocks = _launch(batch, dim, states)
-        _kernels().forward_kernel[grid](
-            x, dt, A, B, C, D, state, y, final, borders if keep else final, length, dim, states,
-            REVERSE=reverse, KEEP=keep, **blocks,
-        )  # fmt: skip
-        ctx.save_for_backward(x, dt, A, B, C, D, borders)
-        ctx.reverse = reverse
-        return y, final
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, A, B, C, D, borders = ctx.saved_tensors
-        (batch, length, dim), states = x.shape, A.shape[1]
-        grad_x, grad_dt = torch.empty_like(x), torch.empty_like(dt)
-        grad_B, grad_C = torch.zeros_like(B), torch.zeros_like(C)
-        grad_A, grad_state = (x.new_empty(batch, dim, states) for _ in range(2))
-        grad_D = x.new_empty(batch, dim)
-        grid, blocks = _launch(batch, dim, states)
-        _kernels().backward_kernel[grid](
-            x, dt, A, B, C, D, borders, grad_y.contiguous(), grad_final.contiguous(),
-            grad_x, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_state, length, dim, states,
-            REVERSE=ctx.reverse, **blocks,
-        )  # fmt: skip
-        return grad_x, grad_dt, grad_A.sum(0), grad_B, grad_C, grad_D.sum(0), grad_state, None, None
+def _backward(saved: tuple[Any, ...], grad_y: Tensor, grad_final: Tensor, reverse: bool) -> tuple[Tensor, ...]:
+    x, dt, A, B, C, D, borders = saved
+    (batch, length, dim), states = x.shape, A.shape[1]
+    grad_x, grad_dt = torch.empty_like(x), torch.empty_like(dt)
+    grad_B, grad_C = torch.zeros_like(B), torch.zeros_like(C)
+    grad_A, grad_state = (x.new_empty(batch, dim, states) for _ in range(2))
+    grad_D = x.new_empty(batch, dim)
+    grid, blocks = _launch(batch, dim, states)
+    _module().backward_kernel[grid](
+        x, dt, A, B, C, D, borders, grad_y.contiguous(), grad_final.contiguous(),
+        grad_x, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_state, length, dim, states,
+        REVERSE=reverse, **blocks,
+    )  # fmt: skip
+    return grad_x, grad_dt, grad_A.sum(0), grad_B, grad_C, grad_D.sum(0), grad_state
+
+
+_KERNELS = Kernels(_forward, _backward)
 
 
 def _launch(batch: int, dim: int, states: int) -> tuple[tuple[int, int], dict[str, int]]:
@@ -113,5 +86,5 @@ def _launch(batch: int, dim: int, states: int) -> tuple[tuple[int, int], dict[st
 
 
 @functools.cache
-def _kernels() -> Any:
+def _module() -> Any:
     return importlib.import_module("alignmamba.scan_triton_kernels")

@@ -119,7 +119,8 @@ def relaxed_plan(
     Raises:
         ValueError: If a clip has no valid target.
     """
-    if not target_mask.any(1).all():
+    valid = None if target_mask.numel() and bool(target_mask.all()) else target_mask
+    if valid is not None and not valid.any(1).all():
         raise ValueError("target_mask: a clip has no valid target step, expected at least one")
     if time_weight and (source_seconds is None or target_seconds is None):
         raise ValueError(f"time_weight: {time_weight} needs source_seconds and target_seconds, got None")
@@ -127,7 +128,6 @@ def relaxed_plan(
     search = partial(fused.search, scan_cpp.kernel()) if native else _search
     (batch, steps, _), targets = source.shape, target.shape[1]
     directions = F.normalize(target, dim=-1).mT
-    valid = None if bool(target_mask.all()) else target_mask
     index = torch.empty(batch, steps, dtype=torch.long, device=source.device)
     block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * targets))
     memory = source.new_empty(batch * min(block, steps) * targets)

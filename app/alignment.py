@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from app.wording import DISPLAY_ORDER, NAMES, signed
+from app.wording import DISPLAY_ORDER, NAMES, RELAXED, signed
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ MAX_CELLS = 20_000
 # Bins of the contribution strip per modality, a few pixels each on a wide screen.
 MAX_MOMENTS = 300
 LABEL_CHARACTERS = 24
+FAINTEST_SHARE = 0.1  # of a step's largest weight; a plan's cells below are not drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +31,27 @@ class AlignmentTable:
     Attributes:
         source: Name of the aligned modality, on screen.
         anchor: Name of the modality that it is aligned to.
+        solver: How the plan was found, on screen.
         words: Row labels in order when the anchor is language, else none.
         rows: Steps of the anchor.
         duration: Seconds that the axes show.
         cells: Cost per cell: `start`, `end`, `anchor_start`, `anchor_end` (seconds), `cost`, `weight` (sum over the
-            cell) and, when the anchor is language, `label` and `word`.
-        plan: The same columns for the cells that carry weight, never averaged.
+            cell), `share` (of the source steps' weight) and, when the anchor is language, `label` and `word`.
+        plan: The same columns for the cells that carry weight; never averaged where each step has one of them.
+        cost: Sum of weight times cost: what the plan pays.
         spoken: When each word is spoken: `label`, `start`, `end` (seconds); empty without words.
         averaged: Source steps that one cell stands for; 1 when every cell is exact.
     """
 
     source: str
     anchor: str
+    solver: str
     words: tuple[str, ...]
     rows: int
     duration: float
     cells: pd.DataFrame
     plan: pd.DataFrame
+    cost: float
     spoken: pd.DataFrame
     averaged: int
 
@@ -57,12 +62,15 @@ class AlignmentTable:
         return [low, (low + high) / 2, max(high, low + 1e-6)]
 
 
-def tabulate(alignment: Alignment, features: ClipFeatures, *, max_cells: int = MAX_CELLS) -> AlignmentTable:
+def tabulate(
+    alignment: Alignment, features: ClipFeatures, *, solver: str = RELAXED, max_cells: int = MAX_CELLS
+) -> AlignmentTable:
     """Turn an alignment into rows.
 
     Args:
         alignment: Plan and cost, (source steps, anchor steps); cost is NaN where a step is invalid.
         features: The clip, for times and words.
+        solver: How the plan was found, on screen.
         max_cells: Most cost cells to make, about; beyond it neighbouring source steps are averaged, and in maps
             without words neighbouring anchor steps too.
     """
@@ -73,15 +81,18 @@ def tabulate(alignment: Alignment, features: ClipFeatures, *, max_cells: int = M
     # Words keep a row each; two time axes share the reduction.
     across = int(np.ceil(reduction if words else np.sqrt(reduction)))
     coarse = exact.averaged(across, 1 if words else across)
+    pairs = exact if (exact.weight > 0).sum(1).max(initial=0) <= 1 else coarse
     labels = tuple(_label(place, word) for place, word in enumerate(words, start=1))
     return AlignmentTable(
         source=NAMES[alignment.source],
         anchor=NAMES[alignment.target],
+        solver=solver,
         words=labels,
         rows=alignment.cost.shape[1],
         duration=float(max(features.duration, source.end.max(), anchor.end.max())),
         cells=coarse.rows(~np.isnan(coarse.cost), words),
-        plan=exact.rows(exact.weight > 0, words),
+        plan=pairs.rows(pairs.share > FAINTEST_SHARE * pairs.share.max(1, keepdims=True), words),
+        cost=float(np.nansum(exact.weight * exact.cost)),
         spoken=pd.DataFrame({"label": labels, "start": anchor.start, "end": anchor.end} if words else {}),
         averaged=across,
     )
@@ -133,6 +144,12 @@ class _Grid:
             weight=weight.astype(float),
         )
 
+    @property
+    def share(self) -> Float[np.ndarray, "source anchor"]:
+        """Weights as shares of their row's; zero in a row without any."""
+        total = self.weight.sum(1, keepdims=True)
+        return np.divide(self.weight, total, out=np.zeros_like(self.weight), where=total > 0)
+
     def averaged(self, across: int, down: int) -> _Grid:
         """Join blocks of `across` source by `down` anchor steps: mean of the known costs, sum of the weights."""
         known = ~np.isnan(self.cost)
@@ -157,6 +174,7 @@ class _Grid:
                 "anchor_end": self.anchor_end[place],
                 "cost": self.cost[step, place],
                 "weight": self.weight[step, place],
+                "share": self.share[step, place],
             }
         )
         if words:

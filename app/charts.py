@@ -87,7 +87,8 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
 
     Returns:
         Seconds of the source from left to right, the anchor's steps from top to bottom; colour is the cost
-        (1 - cosine), filled cells are the plan, outlines show when a word was spoken.
+        (1 - cosine), filled cells are the plan, as strong as their share of a step's weight, outlines show when a word
+        was spoken.
     """
     source, anchor = table.source, table.anchor
     step = "Word" if table.words else anchor
@@ -112,20 +113,22 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         scale=alt.Scale(range=ALIKE, domain=table.cost_domain, clamp=True),
         legend=alt.Legend(title="Cost (1 - cosine), low = alike", orient="top", gradientLength=160, titleLimit=260),
     )
+    # A step that has one pair gives it all its weight.
+    share = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None)
     # One encoding for every layer: layers that name the same axis differently would draw it twice.
     place = {"x": x, "x2": "end:Q", "y": y, **({"y2": y2} if y2 else {})}
     cells = alt.Chart(table.cells).mark_rect(strokeWidth=0).encode(color=cost, tooltip=tooltip, **place)
     plan = (
         alt.Chart(table.plan)
         .mark_rect(color=PAIRED, stroke=PAIRED, strokeWidth=2 if dense else 0)
-        .encode(tooltip=tooltip, **place)
+        .encode(tooltip=tooltip, opacity=share, **place)
     )
     layers = [cells, plan]
     if table.words:
         spoken = alt.Chart(table.spoken).mark_rect(filled=False, stroke=SPOKEN, strokeWidth=0.4 if dense else 1.2)
         layers.append(spoken.encode(**place))
     return alt.layer(*layers).properties(
-        title=f"{source} aligned to {anchor.lower()}",
+        title=f"{source} aligned to {anchor.lower()} ({table.solver})",
         height=MAP_FRAME_PX + int(np.clip(ROW_PX * table.rows, MIN_MAP_PX, MAX_MAP_PX)),
     )
 

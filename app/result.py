@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 LONG_TRANSCRIPT = 70  # words, from which the transcript scrolls
 TRANSCRIPT_PX = 300
+# What may be drawn of the plans: by which ways to solve the transport problem.
+PLANS = {
+    "Relaxed (used by the model)": (wording.RELAXED,),
+    "Sinkhorn (both marginals)": (wording.SINKHORN,),
+    "Side by side": (wording.RELAXED, wording.SINKHORN),
+}
 
 
 @st.fragment
@@ -113,17 +119,33 @@ def _transcript(analysis: state.Analysis, prediction: Prediction | None) -> None
 def _maps(analysis: state.Analysis, prediction: Prediction) -> None:
     if not prediction.alignments:
         return
-    tables = [alignment.tabulate(found, analysis.features) for found in prediction.alignments.values()]
     st.subheader("What the model paired", anchor=False)
-    st.caption(wording.map_legend(words=bool(tables[0].words)))
-    columns = st.columns(len(tables), gap="medium")
-    for column, table in zip(columns, tables, strict=True):
-        with column:
-            st.altair_chart(charts.alignment_map(table), alt=wording.map_summary(table))
-            if table.averaged > 1:
-                st.caption(
-                    f"The clip is long: each shade is the mean of {table.averaged} neighbouring steps. Pairs are exact."
-                )
+    solvers = PLANS[st.segmented_control("Plans", PLANS, default=next(iter(PLANS)), required=True, key="plans")]
+    plans = {wording.RELAXED: prediction.alignments}
+    if wording.SINKHORN in solvers:
+        try:
+            with st.spinner("Solving the full transport problem"):
+                plans[wording.SINKHORN] = analysis.sinkhorn(prediction.used)
+        except state.PlainError as error:
+            st.info(wording.plain(str(error)), icon=":material/hourglass_disabled:")
+            solvers = (wording.RELAXED,)
+    st.caption(wording.map_legend(words=prediction.anchor == Modality.LANGUAGE, solvers=solvers))
+    tables = [
+        alignment.tabulate(plans[solver][source], analysis.features, solver=solver)
+        for source in prediction.alignments
+        for solver in solvers
+    ]
+    # Two solvers: a row for each modality; one: all in a row.
+    columns = max(len(solvers), len(tables) // len(solvers))
+    for first in range(0, len(tables), columns):
+        for column, table in zip(st.columns(columns, gap="medium"), tables[first:], strict=False):
+            with column:
+                _map(table)
+
+
+def _map(table: alignment.AlignmentTable) -> None:
+    st.altair_chart(charts.alignment_map(table), alt=wording.map_summary(table))
+    st.caption(wording.map_note(table))
 
 
 def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
@@ -180,8 +202,9 @@ def _details(analysis: state.Analysis) -> None:
             alt="Seconds that each extraction step took",
         )
         predictions = analysis.predictions.values()
+        how = "The steps were taken earlier in this visit" if analysis.again else "Steps run side by side"
         st.caption(
-            f"Steps run side by side; {analysis.seconds:.1f} s in all for {analysis.features.duration:.1f} s of clip, "
+            f"{how}; {analysis.seconds:.1f} s in all for {analysis.features.duration:.1f} s of clip, "
             f"of which {sum(each.milliseconds for each in predictions) / 1000:.2f} s went into {len(predictions)} "
             f"predictions. Scan: {next(iter(predictions)).backend}."
         )

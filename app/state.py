@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import secrets
 import tempfile
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,11 +24,13 @@ from alignmamba.modality import SUBSETS, Modality
 from app import wording
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Prediction, Predictor
+    from alignmamba.predictor import Alignment, Prediction, Predictor
     from extractors.schema import ClipFeatures
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"
 JOBS_AT_ONCE = 2  # more would only slow each other down and add up their memory
+KEPT_CLIPS = 4  # whose features a visitor keeps; about a megabyte each
+SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
 # One name for every clip on disk: nothing that a visitor chose reaches the file system.
 CLIP_FILE = "clip.bin"
 
@@ -59,6 +63,11 @@ class Clip:
     transcript: str | None = None
     synthetic: bool = False
 
+    @property
+    def content(self) -> tuple[str, str | None]:
+        """Equal for clips whose features are equal: the same bytes with the same transcript."""
+        return hashlib.sha256(self.data).hexdigest(), self.transcript
+
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
@@ -68,28 +77,70 @@ class Analysis:
         clip: What was analysed.
         features: What was extracted.
         predictions: One per subset of the modalities that the clip has; empty when it has none.
+        predictor: Holds the clip, for what is asked later.
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
+        again: Whether the features were there before.
         number: Tells the analyses of this process apart.
     """
 
     clip: Clip
     features: ClipFeatures
     predictions: dict[frozenset[Modality], Prediction]
+    predictor: Predictor
     seconds: float
+    again: bool
     number: int = field(default_factory=itertools.count().__next__)
+    _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
 
     @property
     def available(self) -> frozenset[Modality]:
         """Modalities that the clip has."""
         return max(self.predictions, key=len, default=frozenset())
 
+    def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
+        """Plans of the full transport problem for a subset, solved when first asked for.
+
+        Raises:
+            PlainError: If the clip is too long for it.
+        """
+        if used not in self._sinkhorn:
+            try:
+                self._sinkhorn[used] = self.predictor.sinkhorn(used, blur=SINKHORN_BLUR)
+            except ValueError as error:
+                raise PlainError(f"This clip is too long for the full transport problem. {error}.") from error
+        return self._sinkhorn[used]
+
+
+class Kept:
+    """Features of one visitor's last few clips, so that asking again need not extract again; never on disk."""
+
+    def __init__(self) -> None:
+        self._features: OrderedDict[tuple[str, str | None], ClipFeatures] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def get(self, clip: Clip) -> ClipFeatures | None:
+        """Return the features of a clip of this content, if they are still kept."""
+        features = self._features.get(clip.content)
+        if features is not None:
+            self._features.move_to_end(clip.content)
+        return features
+
+    def keep(self, clip: Clip, features: ClipFeatures) -> None:
+        """Keep a clip's features; the clip asked for longest ago makes room."""
+        self._features[clip.content] = features
+        while len(self._features) > KEPT_CLIPS:
+            self._features.popitem(last=False)
+
 
 @dataclass
 class Session:
-    """One visitor's state: the last good result, and what went wrong since."""
+    """One visitor's state: the last good result, what went wrong since, and features that may be asked for again."""
 
     analysis: Analysis | None = None
     problem: str | None = None
+    kept: Kept = field(default_factory=Kept)
 
 
 class Progress(NamedTuple):
@@ -121,15 +172,7 @@ class Job:
 
     def _run(self) -> Analysis:
         began = time.perf_counter()
-        features = self._extract()
-        predictor = model().fork()
-        try:
-            predictor.set_clip(features)
-        except ValueError as error:
-            raise PlainError(f"The trained model does not fit these features. {error}") from error
-        subsets = [subset for subset in SUBSETS if subset <= predictor.available]
-        predictions = {subset: predictor.predict(subset) for subset in subsets}
-        return Analysis(clip=self.clip, features=features, predictions=predictions, seconds=time.perf_counter() - began)
+        return judge(self.clip, self._extract(), began=began, again=False)
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
@@ -150,6 +193,35 @@ class Job:
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))
+
+
+def judge(clip: Clip, features: ClipFeatures, *, began: float, again: bool) -> Analysis:
+    """Predict from every subset of the modalities that a clip's features have.
+
+    Args:
+        clip: What they were extracted from.
+        features: Of the clip.
+        began: When the visitor's waiting began, by `time.perf_counter`.
+        again: Whether the features were there before.
+
+    Raises:
+        PlainError: If the model cannot be loaded, or was trained on other features.
+    """
+    predictor = model().fork()
+    try:
+        predictor.set_clip(features)
+    except ValueError as error:
+        raise PlainError(f"The trained model does not fit these features. {error}") from error
+    subsets = [subset for subset in SUBSETS if subset <= predictor.available]
+    predictions = {subset: predictor.predict(subset) for subset in subsets}
+    return Analysis(
+        clip=clip,
+        features=features,
+        predictions=predictions,
+        predictor=predictor,
+        seconds=time.perf_counter() - began,
+        again=again,
+    )
 
 
 @st.cache_resource(show_spinner=False)

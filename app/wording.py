@@ -41,10 +41,14 @@ STEPS = {
     "language": "Reading the words (MiniLM)",
 }
 
+# The two ways to solve the transport problem.
+RELAXED, SINKHORN = "relaxed", "Sinkhorn"
+
 CAUTION = "An estimate of how a clip comes across, often wrong, and no statement about what a person feels."
 NOTICE = (
     f"{CAUTION} Upload only clips that you may use. Your clip is kept in a private folder while it is analysed, then "
-    "deleted; nothing is stored or sent elsewhere. Not for judging people at work or in education."
+    "deleted; what was measured stays in memory for this visit only; nothing is stored or sent elsewhere. Not for "
+    "judging people at work or in education."
 )
 
 
@@ -110,13 +114,17 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", text)
 
 
-def map_legend(*, words: bool) -> str:
-    """Explain the alignment maps."""
+def map_legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
+    """Explain the alignment maps of one or both ways to solve the transport problem."""
     rows = "word" if words else "moment of the face"
-    legend = (
-        f"A :violet[violet] cell pairs a moment (left to right) with the {rows} (top to bottom) that it resembles "
-        "most; stronger green is a closer resemblance."
-    )
+    legend = "Moments run from left to right; stronger green is a closer resemblance."
+    if RELAXED in solvers:
+        legend += f" Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it resembles most."
+    if SINKHORN in solvers:
+        legend += (
+            f" Sinkhorn: every {rows} must receive the same weight in all, so a moment may be shared out; stronger "
+            ":violet[violet] is a larger share, and cells under a tenth of a moment's largest share are left out."
+        )
     if words:
         legend += " Outlines show when a word is spoken."
     return legend + " Blank columns are moments without a face or a voice."
@@ -125,8 +133,17 @@ def map_legend(*, words: bool) -> str:
 def map_summary(table: AlignmentTable) -> str:
     """Name an alignment map for who cannot see it."""
     return (
-        f"{table.source} aligned to {table.anchor.lower()}: {len(table.plan)} pairs over {table.duration:.0f} seconds"
+        f"{table.source} aligned to {table.anchor.lower()} ({table.solver}): {len(table.plan)} pairs over "
+        f"{table.duration:.0f} seconds"
     )
+
+
+def map_note(table: AlignmentTable) -> str:
+    """Say what a plan pays and, for a long clip, what a cell stands for."""
+    note = f"Cost of the plan: {table.cost:.3f}."
+    if table.averaged > 1:
+        note += f" The clip is long: each shade is the mean of {table.averaged} neighbouring steps."
+    return note
 
 
 def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:

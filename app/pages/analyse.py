@@ -101,8 +101,10 @@ class ProgressBars:
 
 
 def run(clip: state.Clip) -> state.Analysis:
-    """Analyse a clip in a worker thread and draw its progress meanwhile."""
+    """Analyse a clip in a worker thread and draw its progress meanwhile; at once where its features are kept."""
     began = time.perf_counter()
+    if (features := visitor.kept.get(clip)) is not None:
+        return state.judge(clip, features, began=began, again=True)
     job = state.Job(clip)
     bars = ProgressBars()
     try:
@@ -118,6 +120,7 @@ def run(clip: state.Clip) -> state.Analysis:
             except Exception:
                 status.update(label="Stopped", state="error", expanded=False)
                 raise
+            visitor.kept.keep(clip, analysis.features)
             status.update(label=f"Analysed in {analysis.seconds:.1f} s", state="complete", expanded=False)
             return analysis
     finally:

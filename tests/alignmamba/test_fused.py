@@ -56,7 +56,7 @@ def _both(block, x, mask, state, reverse=False):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 3),
     length=st.one_of(st.integers(1, 8), st.sampled_from((31, 32, 33, 70))),
@@ -143,12 +143,13 @@ def test_threads_do_not_change_numbers(threads):
 def test_layers_may_overwrite_their_input(monkeypatch, overwrite):
     options = {"state_dim": 4, "conv_width": 4, "expand": 2, "dropout": 0.0, "bidirectional": False}
     layers = torch.nn.ModuleList(MambaLayer(8, **options) for _ in range(2))
+    norm = torch.nn.LayerNorm(8)
     x, mask = torch.randn(2, 23, 8), torch.arange(23)[None] < torch.tensor([[23], [9]])
     given = x.clone()
     with torch.no_grad():
-        whole = run_layers(layers, x, mask)
+        whole = run_layers(layers, x, mask, norm=norm)
         monkeypatch.setattr(mamba, "BLOCK_STEPS", 5)
-        pieces = run_layers(layers, x, mask, overwrite=overwrite)
+        pieces = run_layers(layers, x, mask, norm=norm, overwrite=overwrite)
     torch.testing.assert_close(pieces, whole, **CLOSE[torch.float32])
     assert (pieces is x) == overwrite
     assert torch.equal(x, given) != overwrite
@@ -245,7 +246,7 @@ def test_no_step_is_the_plain_paths_error():
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 3),
     sources=st.integers(1, 9),

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from alignmamba import mamba
 from alignmamba.mamba import Mamba, MambaLayer, MambaState, run_layers
+from tests.alignmamba.scans import cpp
 
 
 def _plain(block, x):
@@ -101,10 +103,40 @@ def test_parameters_have_the_names_and_shapes_of_mamba_ssm():
 def test_layers_run_in_pieces_give_the_same_numbers(monkeypatch, bidirectional, block):
     settings = {"state_dim": 4, "conv_width": 4, "expand": 2, "dropout": 0.0, "bidirectional": bidirectional}
     layers = nn.ModuleList(MambaLayer(8, **settings).double() for _ in range(2))
+    norm = nn.LayerNorm(8).double()
     x, mask = torch.randn(2, 23, 8, dtype=torch.float64), torch.arange(23)[None] < torch.tensor([[23], [9]])
-    whole = run_layers(layers, x, mask)
+    whole = run_layers(layers, x, mask, norm=norm)
     monkeypatch.setattr(mamba, "BLOCK_STEPS", block)
     with torch.no_grad():
-        pieces = run_layers(layers, x, mask)
+        pieces = run_layers(layers, x, mask, norm=norm)
     torch.testing.assert_close(pieces[0], whole[0])
     torch.testing.assert_close(pieces[1, :9], whole[1, :9])
+
+
+class _LargestSequence(TorchDispatchMode):
+    """Notes the most steps that any wide tensor has, wide being the inner width of a block or more."""
+
+    def __init__(self, wide):
+        super().__init__()
+        self.wide, self.steps = wide, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        made = function(*arguments, **(keywords or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor) and tensor.ndim == 3 and tensor.shape[-1] >= self.wide:
+                self.steps = max(self.steps, tensor.shape[1])
+        return made
+
+
+@pytest.mark.parametrize("backend", [cpp, "torch"])
+def test_inner_activations_do_not_grow_with_the_length(monkeypatch, backend):
+    monkeypatch.setenv("ALIGNMAMBA_SCAN", backend)
+    monkeypatch.setattr(mamba, "BLOCK_STEPS", 16)
+    settings = {"state_dim": 4, "conv_width": 4, "expand": 2, "dropout": 0.0, "bidirectional": False}
+    layers, norm = nn.ModuleList(MambaLayer(8, **settings) for _ in range(2)), nn.LayerNorm(8)
+    for length in (64, 640):
+        x, mask = torch.randn(1, length, 8), torch.ones(1, length, dtype=torch.bool)
+        with torch.no_grad(), _LargestSequence(wide=16) as largest:
+            run_layers(layers, x, mask, norm=norm)
+        # A piece, and where plain operations convolve it, the three steps before it.
+        assert 16 <= largest.steps <= 19

@@ -130,6 +130,28 @@ def test_mmd_loss_reaches_both_encoders():
 def test_bad_numbers_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         Steps(values=values, mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="seconds: holds NaN or inf, expected finite"):
+        Steps(values=torch.zeros(1, 3, 5), mask=torch.ones(1, 3, dtype=torch.bool), seconds=values[:, :, 0])
+
+
+def test_a_sequence_of_no_steps_is_refused_alone_and_left_out_in_company():
+    empty = Clip(torch.zeros(0, DIMS[AUDIO]), torch.zeros(0, dtype=torch.bool), torch.zeros(0))
+    with pytest.raises(ValueError, match=r"clips\[0\]: no valid step in any modality"):
+        collate([{AUDIO: empty}])
+    alone = Steps(values=empty.values[None], mask=empty.mask[None], seconds=empty.seconds[None])
+    model, words = AlignMamba(config()), clip(language=4)
+    with pytest.raises(ValueError, match="batch: no modality, expected at least one"):
+        model({AUDIO: alone})
+    torch.testing.assert_close(model(collate([{**words, AUDIO: empty}])).score, model(collate([words])).score)
+
+
+def test_an_unknown_modality_is_refused():
+    sniffed = {"smell": clip(audio=3)[AUDIO]}
+    with pytest.raises(ValueError, match=r"clips\[1\]: unknown modality \['smell'\], expected some of \['audio', 'vid"):
+        collate([clip(audio=2), sniffed])
+    steps = collate([clip(audio=3)])[AUDIO]
+    with pytest.raises(ValueError, match=r"batch: unknown modality \['smell'\], expected some of \['audio'"):
+        AlignMamba(config())({"smell": steps})
 
 
 def test_wrong_columns_are_refused():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+import alignmamba.predictor
 from alignmamba import checkpoint
 from alignmamba.modality import SUBSETS
 from alignmamba.model import AlignMamba
 from alignmamba.predictor import CLASSES, Predictor
+from alignmamba.scan import backend_name
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
 
 SCHEMA = {"version": 1, "audio": {"dim": 5}}
@@ -95,6 +97,7 @@ def test_every_subset_gives_a_whole_prediction(predictor):
         assert tuple(found.classes) == CLASSES
         assert sum(found.classes.values()) == pytest.approx(1)
         assert found.used == subset
+        assert found.backend == backend_name("cpu")
         assert set(found.contributions) == subset
         assert set(found.alignments) == set(found.mmd) == subset - {found.anchor}
         running, anchor_valid = found.running_scores, clip.modality(found.anchor).valid
@@ -142,6 +145,16 @@ def test_sinkhorn_plans_keep_both_marginals(predictor):
     assert set(predictor.sinkhorn({"audio", "video"})) == {"audio"}
     with pytest.raises(ValueError, match="blur: 0"):
         predictor.sinkhorn(blur=0.0)
+
+
+def test_sinkhorn_of_a_long_clip_is_refused(predictor, monkeypatch):
+    predictor.set_clip(Clip(**{AUDIO: 12, LANGUAGE: 5}, absent=(VIDEO,)))
+    pairs = int(predictor._streams[AUDIO].mask.sum() * predictor._streams[LANGUAGE].mask.sum())
+    monkeypatch.setattr(alignmamba.predictor, "SINKHORN_PAIRS", pairs)
+    assert set(predictor.sinkhorn()) == {"audio"}
+    monkeypatch.setattr(alignmamba.predictor, "SINKHORN_PAIRS", pairs - 1)
+    with pytest.raises(ValueError, match=f"audio: {pairs} pairs of steps, expected at most {pairs - 1}"):
+        predictor.sinkhorn()
 
 
 def test_forks_hold_different_clips_on_the_same_weights(predictor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import tempfile
@@ -111,6 +112,82 @@ def test_a_toggle_answers_from_the_same_features(page):
     assert "at least one" in sentences(nothing.info)
     restored = page.get("pills")[0].set_value(["language", "audio", "video"]).run()
     assert score(restored) == full
+
+
+def maps(page: AppTest) -> list[str]:
+    """Titles of the alignment maps, top to bottom."""
+    specs = [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
+    return [spec["title"] for spec in specs if "aligned to" in str(spec.get("title"))]
+
+
+def test_relaxed_and_sinkhorn_plans_are_shown_for_comparison(page):
+    plans = page.get("segmented_control")[0]
+    assert maps(page) == ["Voice aligned to words (relaxed)", "Face aligned to words (relaxed)"]
+    analysis = page.session_state["session"].analysis
+    assert not analysis._sinkhorn, "solved on demand only"
+    both = plans.set_value("Side by side").run()
+    assert not both.exception
+    assert not both.error
+    assert maps(both) == [
+        f"{source} aligned to words ({solver})" for source in ("Voice", "Face") for solver in ("relaxed", "Sinkhorn")
+    ]
+    (solved,) = analysis._sinkhorn.values()
+    words = len(analysis.features.words)
+    for found in solved.values():
+        np.testing.assert_allclose(found.plan.sum(0), 1 / words, atol=1e-4)
+    alone = page.get("segmented_control")[0].set_value("Sinkhorn (both marginals)").run()
+    assert maps(alone) == ["Voice aligned to words (Sinkhorn)", "Face aligned to words (Sinkhorn)"]
+    assert next(iter(analysis._sinkhorn.values())) is solved, "and once"
+    assert "every word must receive the same weight" in sentences(alone.caption)
+    page.get("segmented_control")[0].set_value("Relaxed (used by the model)").run()
+
+
+def test_a_clip_too_long_for_sinkhorn_says_so_and_shows_the_relaxed_plans(page, monkeypatch):
+    monkeypatch.setattr("alignmamba.predictor.SINKHORN_PAIRS", 10)
+    page.session_state["session"].analysis._sinkhorn.clear()
+    long = page.get("segmented_control")[0].set_value("Side by side").run()
+    assert not long.exception
+    assert "too long" in sentences(long.info)
+    assert "expected at most 10" in sentences(long.info)
+    assert maps(long) == ["Voice aligned to words (relaxed)", "Face aligned to words (relaxed)"]
+    page.get("segmented_control")[0].set_value("Relaxed (used by the model)").run()
+
+
+def test_going_back_to_a_clip_answers_without_extracting_again(monkeypatch):
+    clip = movie(seconds=2)
+    page = upload(opened(), "clip.mp4", clip, "a fine day")
+    first, full = page.session_state["session"].analysis, score(page)
+    upload(page, "clip.mp4", clip, "a grey day")
+    second = page.session_state["session"].analysis
+    assert second.features is not first.features, "another transcript is another clip"
+
+    def refuse(*_):
+        raise AssertionError("extracted again")
+
+    monkeypatch.setattr(state.Job, "__init__", refuse)
+    upload(page, "other-name.mp4", clip, "a fine day")
+    assert not page.exception
+    assert not page.error
+    again = page.session_state["session"].analysis
+    assert again.features is first.features
+    assert again.again
+    assert score(page) == full
+    assert "earlier in this visit" in sentences(page.caption)
+
+
+def test_a_visitor_keeps_the_features_of_the_last_few_clips_only():
+    kept = state.Kept()
+    clips = [state.Clip(title="", data=bytes([number]), mime="video/mp4") for number in range(state.KEPT_CLIPS + 1)]
+    for clip in clips[:-1]:
+        kept.keep(clip, clip.data)
+    assert kept.get(clips[0]) == clips[0].data, "asked for: now the newest"
+    kept.keep(clips[-1], clips[-1].data)
+    assert len(kept) == state.KEPT_CLIPS
+    assert kept.get(clips[1]) is None
+    assert all(kept.get(clip) == clip.data for clip in (clips[0], *clips[2:]))
+    typed = dataclasses.replace(clips[0], transcript="words")
+    assert kept.get(typed) is None
+    assert opened().session_state["session"].kept is not opened().session_state["session"].kept
 
 
 BAD_FILES = {

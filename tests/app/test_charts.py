@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,33 @@ def test_a_large_map_is_averaged_but_its_plan_is_not():
     assert first["cost"] == pytest.approx(np.nanmean(exact.cost[:50, 0]), rel=1e-5)
     assert first["end"] == pytest.approx(5.0)
     assert table.cells["weight"].sum() == pytest.approx(1.0)
+
+
+def test_a_plan_that_shares_out_is_drawn_by_its_shares():
+    features = clip(steps=2)
+    found = aligned(features)
+    plan = np.array([[0.45, 0.04, 0.01], [0.25, 0.15, 0.1]], np.float32)
+    table = alignment.tabulate(dataclasses.replace(found, plan=plan), features, solver=wording.SINKHORN)
+    drawn = [(row.label, row.share) for row in table.plan.itertuples()]
+    assert [label for label, _ in drawn] == ["1 yes", "1 yes", "2 no", "3 yes"], "under a tenth of 0.45 is left out"
+    assert [share for _, share in drawn] == pytest.approx([0.9, 0.5, 0.3, 0.2])
+    assert table.cost == pytest.approx((plan * found.cost).sum())
+    spec = charts.alignment_map(table).to_dict()
+    assert spec["title"] == "Voice aligned to words (Sinkhorn)"
+    assert spec["layer"][1]["encoding"]["opacity"]["field"] == "share"
+    relaxed = alignment.tabulate(found, features)
+    assert (relaxed.plan["share"] == 1).all()
+
+
+def test_a_large_plan_that_shares_out_is_averaged_like_its_costs():
+    features = clip(steps=1000, words=tuple("w" * 50), invalid=(0, 1, 2, 3))
+    found = aligned(features)
+    plan = np.zeros_like(found.plan)
+    plan[features.audio.valid] = 1 / (996 * 50)
+    table = alignment.tabulate(dataclasses.replace(found, plan=plan), features, max_cells=1000)
+    assert len(table.plan) == len(table.cells) == 20 * 50
+    assert table.plan["weight"].sum() == pytest.approx(1.0)
+    assert table.plan["share"].to_numpy() == pytest.approx(1 / 50)
 
 
 def test_ragged_blocks_reach_the_end_of_the_clip():

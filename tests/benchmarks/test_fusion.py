@@ -29,7 +29,8 @@ def test_arithmetic_of_the_transformer_is_the_written_out_sum():
     model, inputs = fusion.build("single-stream-transformer", "cpu"), fusion.batch(steps, "cpu")
     linear = 2 * tokens * 12 * width**2  # query, key, value, out: 4; feed-forward: 8
     attention = 4 * tokens**2 * width
-    outside = 2 * tokens * fusion.FEATURE_DIM * width + 2 * width * 4  # projections in; score and three classes out
+    # Projections in; the mean over tokens; score and three classes out.
+    outside = 2 * tokens * fusion.FEATURE_DIM * width + 2 * tokens * width + 2 * width * 4
     assert fusion.gflop(model, inputs) * 1e9 == pytest.approx(layers * (linear + attention) + outside, rel=1e-6)
 
 
@@ -39,5 +40,5 @@ def test_scans_are_counted_by_formula():
     tokens, layers = 3 * steps, fusion.ENCODER_LAYERS + fusion.FUSION_LAYERS
     scan = fusion.SCAN_FLOP * tokens * inner * 16
     products = 2 * tokens * (fusion.WIDTH * 2 * inner + inner * (8 + 32) + 8 * inner + inner * fusion.WIDTH)
-    outside = 2 * tokens * fusion.FEATURE_DIM * fusion.WIDTH + 2 * fusion.WIDTH * 4
+    outside = 2 * tokens * fusion.FEATURE_DIM * fusion.WIDTH + 2 * tokens * fusion.WIDTH + 2 * fusion.WIDTH * 4
     assert fusion.gflop(model, inputs) * 1e9 == pytest.approx(layers * (scan + products) + outside, rel=1e-6)
