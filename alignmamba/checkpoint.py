@@ -14,6 +14,7 @@ from alignmamba.config import ModelConfig
 from alignmamba.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for whoever makes the features
 FORMAT = 1  # of config.json
 
 
@@ -22,11 +23,19 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """A model with the schema of the features it was trained on and a record of its training."""
+    """A model with the schema of the features it was trained on and a record of its training.
+
+    Attributes:
+        model: Ready to predict.
+        schema: `FeatureSchema.to_dict()`.
+        training: Settings, seed and history of the run.
+        encoder: Folder of the text encoder that its words need; None for the extractors' own.
+    """
 
     model: AlignMamba
     schema: dict[str, Any]
     training: dict[str, Any]
+    encoder: Path | None = None
 
 
 def save(
@@ -75,4 +84,5 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint: {CONFIG} and {WEIGHTS} in {folder} do not fit each other: {error}"
         ) from error
-    return Checkpoint(model.eval().requires_grad_(False), schema, training)
+    encoder = folder / ENCODER_FOLDER
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, encoder if encoder.is_dir() else None)

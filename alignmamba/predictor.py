@@ -132,6 +132,11 @@ class Predictor:
         return Predictor(self._trained, device=self._device)
 
     @property
+    def encoder(self) -> Path | None:
+        """Folder of the text encoder that the words need, for `extractors.clip.extract`; None for its own."""
+        return self._trained.encoder
+
+    @property
     def schema(self) -> dict[str, Any]:
         """Schema of the features that the model was trained on."""
         return self._trained.schema

@@ -1,7 +1,8 @@
 """How long a clip takes, cold and warm, and how long a toggle of modalities takes.
 
 `python -m benchmarks.clip` writes results/clip-cpu.json. Every extraction is measured in a process of its own: a cold
-one counts Python's start, imports and model loading, a warm one only the extraction.
+one counts Python's start, imports and model loading, a warm one only the extraction. The path is "plain"
+(`extractors.clip`) or "isolated" (`extractors.isolate`, as the app does it, in a warm process).
 """
 
 from __future__ import annotations
@@ -76,37 +77,39 @@ def transcript_of(sample: Path) -> str:
     return next(item["transcript"] for item in listing if item["file"] == sample.name)
 
 
-def peak_mb() -> float:
-    """Largest resident memory of this process so far."""
-    status = Path("/proc/self/status")
+def peak_mb(process: int | str = "self") -> float:
+    """Largest resident memory of a process so far; of this one only where there is no /proc."""
+    status = Path(f"/proc/{process}/status")
     if status.exists():  # getrusage also counts what the parent held at the fork
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: bytes
 
 
-def extract_here(clip: Path, *, transcript: str | None, start: str) -> dict[str, Any]:
-    """Extract in this process and return total_s (warm only), steps_s and peak_mb; warm is the median of some runs."""
+def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = "plain") -> dict[str, Any]:
+    """Extract and return total_s (warm only), steps_s and peak_mb of all processes; warm is the median of some runs."""
     from extractors import clip as clips
+    from extractors import isolate
 
+    way = clips if path == "plain" else isolate
     runs = 1
     if start == "warm":
-        clips.warm()
+        way.warm()
         runs = WARM_RUNS
     measured = []
     for _ in range(runs):
         begin = time.perf_counter()
-        features = clips.extract(clip, transcript)
+        features = way.extract(clip, transcript)
         measured.append((time.perf_counter() - begin, dict(features.step_seconds)))
     total, steps = sorted(measured, key=lambda run: run[0])[len(measured) // 2]
     if features.transcript_source != ("recognised" if transcript is None else "given"):
         raise ValueError(f"transcript: {features.transcript_source}, expected it given or recognised as asked")
-    return {"total_s": total, "steps_s": steps, "peak_mb": peak_mb()}
+    return {"total_s": total, "steps_s": steps, "peak_mb": peak_mb() + sum(map(peak_mb, isolate.processes()))}
 
 
-def extract_apart(clip: Path, *, transcript: str | None, start: str) -> dict[str, Any]:
+def extract_apart(clip: Path, *, transcript: str | None, start: str, path: str = "plain") -> dict[str, Any]:
     """Measure `extract_here` in a fresh process; a cold total is the whole life of that process."""
-    command = [sys.executable, "-m", "benchmarks.clip", "--measure", start, str(clip)]
+    command = [sys.executable, "-m", "benchmarks.clip", "--measure", start, "--path", path, str(clip)]
     command += ["--transcript", transcript] if transcript is not None else []
     begin = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
@@ -150,10 +153,10 @@ def run(checkpoint: Path) -> list[dict[str, Any]]:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip)
         about = {"clip": f"{SAMPLE.stem}, {WIDTH}x{HEIGHT}, H.264", "seconds_of_video": SECONDS}
-        for start in ("cold", "warm"):
+        for start, path in (("cold", "plain"), ("warm", "plain"), ("warm", "isolated")):
             for source, transcript in (("recognised", None), ("given", spoken)):
-                measured = extract_apart(clip, transcript=transcript, start=start)
-                rows.append({**about, "start": start, "transcript": source, **rounded(measured)})
+                measured = extract_apart(clip, transcript=transcript, start=start, path=path)
+                rows.append({**about, "start": start, "path": path, "transcript": source, **rounded(measured)})
                 print(rows[-1], flush=True)
         times = toggle_times(predictor, clip, transcript=spoken)
     p50, p95 = statistics.median(times), float(np.percentile(times, 95))
@@ -169,12 +172,15 @@ def main() -> None:
         "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
     )
     parser.add_argument("--measure", choices=("cold", "warm"), help=argparse.SUPPRESS)
+    parser.add_argument("--path", choices=("plain", "isolated"), default="plain", help=argparse.SUPPRESS)
     parser.add_argument("clip", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--transcript", help=argparse.SUPPRESS)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the checkpoint that predicts")
     arguments = parser.parse_args()
     if arguments.measure:
-        measured = extract_here(arguments.clip, transcript=arguments.transcript, start=arguments.measure)
+        measured = extract_here(
+            arguments.clip, transcript=arguments.transcript, start=arguments.measure, path=arguments.path
+        )
         print(json.dumps(measured))
         return
     folder = {} if arguments.out is None else {"folder": arguments.out}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -217,24 +216,6 @@ def read(
     absent = None if valid.any() else "the sound could not be analysed"
     features = ModalityFeatures(values=values, start=begin, end=end, valid=valid, absent=absent)
     return VoiceReading(features=features, tracks=_tracks(rows, chosen, start))
-
-
-def voice_activity(stretches: Sequence[tuple[float, float]], *, start: float, end: float) -> Track:
-    """Draw where there is voice; elsewhere the sound counts as silence.
-
-    Args:
-        stretches: (start, end) in seconds, as `transcript.voice_stretches` finds them.
-        start: Seconds from the start of the clip to the first sample.
-        end: Seconds to the end of the last.
-
-    Returns:
-        "voice activity": 1 where there is voice, else 0, every `HOP_SECONDS`.
-    """
-    seconds = start + HOP_SECONDS * np.arange(max(0, round((end - start) / HOP_SECONDS)))
-    values = np.zeros(len(seconds))
-    for first, last in stretches:
-        values[(seconds >= first) & (seconds < last)] = 1
-    return Track(name="voice activity", unit="", seconds=seconds, values=values)
 
 
 def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows descriptors"]:

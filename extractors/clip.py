@@ -1,6 +1,6 @@
 """A clip in, features of voice, face and words out.
 
-`python -m extractors.clip FILE [--transcript TEXT]` prints a summary.
+`python -m extractors.clip FILE [--transcript TEXT] [--cache DIR]` prints a summary.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from types import MappingProxyType
 
 import numpy as np
 
-from extractors import acoustic, facial, media, subtitles, text
+from extractors import acoustic, facial, media, recogniser, subtitles, text, voice_activity
 from extractors import transcript as transcripts
 from extractors.assets import AssetError
+from extractors.cache import Cache
 from extractors.facial import FaceReading
 from extractors.media import LIMITS, Limits, MediaError, MediaInfo, Sound
-from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSchema, Hook, ModalityFeatures, Track
+from extractors.recipe import Recipe
+from extractors.recogniser import RECOGNISER
+from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Track
+from extractors.text_encoder import ENCODER
 from extractors.transcript import Transcript, TranscriptError
 
-SCHEMA = FeatureSchema(audio=acoustic.SCHEMA, video=facial.SCHEMA, language=text.SCHEMA)
+SCHEMA = Recipe().schema()
+"""Of the features that `extract` makes unless it is asked for others; checkpoints carry it."""
 
 STEPS = ("sound", "voice", "face", "words", "language")
 """What `hook` and `ClipFeatures.step_seconds` name."""
@@ -41,14 +46,11 @@ class _StoppedError(Exception):
 class _Work:
     """What the threads of one extraction share."""
 
+    recipe: Recipe
     events: queue.SimpleQueue[tuple[str, int, int] | None] = field(default_factory=queue.SimpleQueue)
     stopped: threading.Event = field(default_factory=threading.Event)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    recogniser: str = transcripts.RECOGNISER
-    encoder: str = text.ENCODER
-    descriptors: str = acoustic.EGEMAPS.name
-    frame_rate: float = facial.FRAME_RATE
 
     def tell(self, step: str, completed: int, total: int) -> None:
         if self.stopped.is_set():
@@ -71,10 +73,11 @@ def extract(
     hook: Hook | None = None,
     limits: Limits = LIMITS,
     *,
-    recogniser: str = transcripts.RECOGNISER,
-    encoder: str = text.ENCODER,
+    recogniser: str = RECOGNISER,
+    encoder: str = ENCODER,
     descriptors: str = acoustic.EGEMAPS.name,
     frame_rate: float = facial.FRAME_RATE,
+    cache: Cache | None = None,
 ) -> ClipFeatures:
     """Extract everything the model and the screen need to know of a clip.
 
@@ -83,12 +86,15 @@ def extract(
     Args:
         path: A video or sound file.
         transcript: What is said: plain text, SRT, WebVTT, or words with times; None or blank to have it recognised.
-        hook: Told of progress as (step of `STEPS`, completed, total), always in the caller's own thread.
+        hook: Told of progress as (step of `STEPS`, completed, total), always in the caller's own thread; of nothing
+            where the features come from the cache.
         limits: What the clip may cost.
-        recogniser: As in `transcript.load`.
-        encoder: As in `text.load`. Any but the default, here and below, makes features of another schema than `SCHEMA`.
+        recogniser: As in `recogniser.load`.
+        encoder: As in `text_encoder.load`. Any but the default, here and below, makes features of another schema than
+            `SCHEMA`.
         descriptors: Of the voice, a name of `acoustic.DESCRIPTOR_SETS`.
         frame_rate: Pictures looked at per second, in (0, 100].
+        cache: Where to look for the features first, and to keep them.
 
     Returns:
         Features of every modality; one that is not there carries the reason.
@@ -99,15 +105,41 @@ def extract(
         AssetError: If a model file cannot be had.
         ValueError: If there are no such descriptors or the frame rate is out of range.
     """
-    acoustic.descriptor_set(descriptors)
-    if not 0 < frame_rate <= 100:
-        raise ValueError(f"frame_rate: {frame_rate}, expected a number of pictures per second in (0, 100]")
-    given = None if isinstance(transcript, str) and not transcript.strip() else transcript
+    recipe = Recipe(
+        transcript=transcript,
+        limits=limits,
+        recogniser=recogniser,
+        encoder=encoder,
+        descriptors=descriptors,
+        frame_rate=frame_rate,
+    )
+    if cache is not None:
+        return cache.fetch(Path(path), recipe, lambda: _extract(Path(path), recipe, hook))
+    return _extract(Path(path), recipe, hook)
+
+
+def warm() -> None:
+    """Load all models and run each once, so that the first clip is as quick as the next.
+
+    Raises:
+        AssetError: If a model file cannot be had.
+    """
+    text.encode_words([["warm"]])
+    recogniser.load()
+    voice_activity.stretches(np.zeros(voice_activity.SAMPLE_RATE, np.float32))
+    noise = np.random.default_rng(0).normal(0, 0.1, acoustic.SAMPLE_RATE).astype(np.float32)
+    acoustic.from_waveform(noise)
+    facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
+
+
+def _extract(path: Path, recipe: Recipe, hook: Hook | None) -> ClipFeatures:
+    """Let threads do the work, and tell of it in this one."""
+    given = recipe.given
     if isinstance(given, str):  # a bad transcript is refused before any work
         subtitles.parse(given) if subtitles.is_subtitles(given) else transcripts.split_words(given)
-    work = _Work(recogniser=recogniser, encoder=encoder, descriptors=descriptors, frame_rate=frame_rate)
+    work = _Work(recipe=recipe)
     with ThreadPoolExecutor(max_workers=3, thread_name_prefix="extract") as pool:
-        job = pool.submit(_extract, Path(path), given, limits, work, pool)
+        job = pool.submit(_work_on, path, work, pool)
         job.add_done_callback(lambda _: work.events.put(None))
         try:
             for event in iter(work.events.get, None):
@@ -119,34 +151,19 @@ def extract(
         return job.result()
 
 
-def warm() -> None:
-    """Load all models and run each once, so that the first clip is as quick as the next.
-
-    Raises:
-        AssetError: If a model file cannot be had.
-    """
-    text.encode_words([["warm"]])
-    transcripts.load()
-    transcripts.voice_stretches(np.zeros(transcripts.SAMPLE_RATE, np.float32))
-    noise = np.random.default_rng(0).normal(0, 0.1, acoustic.SAMPLE_RATE).astype(np.float32)
-    acoustic.from_waveform(noise)
-    facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
-
-
-def _extract(
-    path: Path, given: str | Transcript | None, limits: Limits, work: _Work, pool: ThreadPoolExecutor
-) -> ClipFeatures:
+def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
+    recipe, limits = work.recipe, work.recipe.limits
     try:
         info = media.probe(path, limits)
-        face = pool.submit(_face, path, info, limits, work)
+        face = pool.submit(_face, path, info, work)
         with work.step("sound"):
             sound = media.decode_audio(path, limits, work.notes.append)
         voice = pool.submit(_voice, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
-            spoken = _words(given, sound, duration, work)
+            spoken = _words(sound, duration, work)
         with work.step("language"):
-            language = text.from_words(spoken.words, encoder=work.encoder)
+            language = text.from_words(spoken.words, encoder=recipe.encoder)
         (audio, curves), pictures = voice.result(), face.result()
         video = pictures.features
     except BaseException:
@@ -161,11 +178,7 @@ def _extract(
         language=language,
         words=spoken.words,
         duration=duration,
-        schema=FeatureSchema(
-            audio=acoustic.descriptor_set(work.descriptors).schema,
-            video=facial.schema(work.frame_rate),
-            language=text.schema(work.encoder),
-        ),
+        schema=recipe.schema(),
         transcript_source=spoken.source,
         notes=(*sorted(work.notes), *pictures.notes, *spoken.notes),
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
@@ -176,32 +189,34 @@ def _extract(
 def _voice(sound: Sound | None, work: _Work) -> tuple[ModalityFeatures, tuple[Track, ...]]:
     with work.step("voice"):
         if sound is None:
-            dim = acoustic.descriptor_set(work.descriptors).schema.dim
+            dim = acoustic.descriptor_set(work.recipe.descriptors).schema.dim
             return ModalityFeatures.missing("no audio stream", dim), ()
-        voice = acoustic.read(sound.samples, start=sound.start, descriptors=work.descriptors)
-        stretches = transcripts.voice_stretches(sound.samples, start=sound.start)
-        activity = acoustic.voice_activity(stretches, start=sound.start, end=sound.end)
+        voice = acoustic.read(sound.samples, start=sound.start, descriptors=work.recipe.descriptors)
+        stretches = voice_activity.stretches(sound.samples, start=sound.start)
+        activity = voice_activity.track(stretches, start=sound.start, end=sound.end)
         return voice.features, (*voice.tracks, activity)
 
 
-def _face(path: Path, info: MediaInfo, limits: Limits, work: _Work) -> FaceReading:
-    total = round(info.seconds * work.frame_rate) or 1
+def _face(path: Path, info: MediaInfo, work: _Work) -> FaceReading:
+    rate = work.recipe.frame_rate
+    total = round(info.seconds * rate) or 1
 
     def told() -> Iterator[tuple[float, np.ndarray]]:
-        frames = media.decode_frames(path, work.frame_rate, limits, work.notes.append)
+        frames = media.decode_frames(path, rate, work.recipe.limits, work.notes.append)
         for done, frame in enumerate(frames):
             work.tell("face", min(done, total), total)
             yield frame
 
     with work.step("face"):
-        reading = facial.read(told(), work.frame_rate)
+        reading = facial.read(told(), rate)
     if info.has_video and not len(reading.features.start):
         missing = ModalityFeatures.missing("the picture could not be decoded", facial.SCHEMA.dim)
         return FaceReading(features=missing)
     return reading
 
 
-def _words(given: str | Transcript | None, sound: Sound | None, duration: float, work: _Work) -> Transcript:
+def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
+    given = work.recipe.given
     samples = sound.samples if sound else np.zeros(0, np.float32)
     start = sound.start if sound else 0.0
     if isinstance(given, Transcript):
@@ -210,11 +225,11 @@ def _words(given: str | Transcript | None, sound: Sound | None, duration: float,
         return subtitles.parse(given, duration=duration)
     if given is not None:
         return transcripts.typed(given, samples, start=start, duration=duration)
-    return transcripts.recognise(
+    return recogniser.recognise(
         samples,
         start=start,
         progress=lambda completed, total: work.tell("words", completed, total),
-        recogniser=work.recogniser,
+        recogniser=work.recipe.recogniser,
     )
 
 
@@ -245,9 +260,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m extractors.clip", description=main.__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--transcript", help="what is said; recognised if not given")
+    parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
+    cache = Cache(arguments.cache) if arguments.cache else None
     try:
-        print(summary(extract(arguments.file, arguments.transcript)))
+        print(summary(extract(arguments.file, arguments.transcript, cache=cache)))
     except (MediaError, TranscriptError, AssetError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
 """Features of many clips: `python -m extractors.corpus DIR|list.csv --out DIR [--shard i/n] [--workers k]`.
 
 A run may be killed at any moment; the same command goes on where it stopped. `extractors.corpus_output` says what the
-output folder holds.
+output folder holds. Every clip is held to `extractors.media.LIMITS`, which no option changes: a longer or larger one is
+a failure with its reason.
 """
 
 from __future__ import annotations

@@ -20,17 +20,16 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from extractors.assets import asset_sha256
-from extractors.clip import SCHEMA
 from extractors.corpus_items import Item, Shard
 from extractors.corpus_worker import Outcome, Task, stamp
+from extractors.hashes import file_sha256
 from extractors.media import Limits
+from extractors.recipe import Recipe
 from extractors.schema import MODALITY_NAMES
-from extractors.store import SUFFIX, StoreError, file_sha256, load, read_origin, recipe, write_whole
+from extractors.store import SUFFIX, StoreError, load, read_origin, write_whole
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),
@@ -182,10 +181,7 @@ class Output:
         return False
 
     def _recipe(self, item: Item) -> str:
-        settings = {"limits": asdict(self.limits)}
-        if item.transcript is None:
-            settings["recogniser"] = [version("faster-whisper"), asset_sha256("whisper_base")]
-        return recipe(SCHEMA, transcript=item.transcript, settings=settings)
+        return Recipe(transcript=item.transcript, limits=self.limits).sha256()
 
     def _features(self, name: str) -> Path:
         return self.features / f"{name}{SUFFIX}"

@@ -17,9 +17,10 @@ from typing import Any
 
 from extractors.assets import AssetError
 from extractors.clip import extract
+from extractors.hashes import file_sha256
 from extractors.media import Limits, MediaError
 from extractors.schema import MODALITY_NAMES, ClipFeatures
-from extractors.store import file_sha256, save
+from extractors.store import save
 from extractors.transcript import TranscriptError
 
 START_SECONDS = 120.0  # for a new process to begin its first task

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from extractors.assets import asset_sha256
-from extractors.faces import Box, Face, Follower, landmarker
+from extractors.faces import Face, landmarker
+from extractors.persons import Tracker, followed
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 
 FRAME_RATE = 10.0  # steps per second
@@ -71,7 +72,7 @@ def from_frames(
 
 
 def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE) -> FaceReading:
-    """Describe one person's face (`faces.Follower` says whose); a frame without it stays, invalid.
+    """Describe one person's face (`persons.followed` says whose); a frame without it stays, invalid.
 
     Args:
         frames: (seconds from the start of the clip, RGB picture) with rising seconds.
@@ -81,54 +82,59 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
         ValueError: If the seconds do not rise by at least 1 ms or a picture is not (height, width, 3) uint8.
         AssetError: If the model file cannot be had.
     """
-    rows, boxes, seconds = [], [], []
+    views, shapes, seconds = [], [], []
     with ExitStack() as stack:
-        follower = Follower(stack.enter_context(landmarker()), stack.enter_context(landmarker(still=True)))
+        tracker = Tracker(stack.enter_context(landmarker()), stack.enter_context(landmarker(still=True)))
         for second, picture in frames:
             if seconds and round(1000 * second) <= round(1000 * seconds[-1]):
                 raise ValueError(f"frames: {second} s after {seconds[-1]} s, expected rising by at least 1 ms")
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                 raise ValueError(f"frames: {picture.shape} {picture.dtype}, expected (height, width, 3) uint8")
-            face = follower.find(picture, second)
-            rows.append(_row(face))
-            boxes.append(_shares(face.box, picture.shape) if face else [np.nan] * 4)
+            views.append(tracker.find(picture, second))
+            shapes.append(picture.shape)
             seconds.append(second)
-    if not rows:
+    if not seconds:
         return FaceReading(features=ModalityFeatures.missing("no video stream", SCHEMA.dim))
+    faces = followed(views, rate)
     start = np.array(seconds, float)
-    valid = np.array([row is not None for row in rows])
+    valid = np.array([face is not None for face in faces])
     features = ModalityFeatures(
-        values=np.stack([np.zeros(SCHEMA.dim, np.float32) if row is None else row for row in rows]),
+        values=np.stack([_row(face) for face in faces]),
         start=start,
         end=start + 1 / rate,
         valid=valid,
         absent=None if valid.any() else "no face found",
     )
+    boxes = [_shares(face, shape) for face, shape in zip(faces, shapes, strict=True)]
     names = ("face x", "face y", "face width", "face height")
     tracks = tuple(
         Track(name=name, unit="", seconds=start, values=values)
-        for name, values in zip(names, np.array(boxes, float).T, strict=True)
+        for name, values in zip(names, np.array(boxes).T, strict=True)
     )
-    return FaceReading(features=features, tracks=tracks, notes=_notes(follower))
+    return FaceReading(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
 
 
-def _notes(follower: Follower) -> tuple[str, ...]:
-    if follower.most < 2:
+def _notes(most: int) -> tuple[str, ...]:
+    if most < 2:
         return ()
     return (
-        f"Up to {follower.most} faces were seen at once; the one largest at first is followed, and another only after "
-        "it is lost.",
+        f"Up to {most} faces were seen at once; the one whose lips move as in speech is followed, else the largest.",
     )
 
 
-def _row(face: Face | None) -> np.ndarray | None:
+def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
+    """Return blendshapes and angles, zeros without a face."""
     if face is None:
-        return None
+        return np.zeros(SCHEMA.dim, np.float32)
     return np.array([*face.blendshapes, *head_angles(face.matrix)], np.float32)
 
 
-def _shares(box: Box, shape: tuple[int, ...]) -> list[float]:
+def _shares(face: Face | None, shape: tuple[int, ...]) -> list[float]:
+    """Return a face's box in shares of the picture, NaN without a face."""
+    if face is None:
+        return [np.nan] * 4
     height, width = shape[:2]
+    box = face.box
     return [box.x / width, box.y / height, box.width / width, box.height / height]
 
 

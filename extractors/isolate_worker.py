@@ -22,9 +22,9 @@ from typing import IO, Any
 from extractors import clip, store
 from extractors.assets import AssetError, asset
 from extractors.media import Limits, MediaError
-from extractors.schema import Word
-from extractors.text import ENCODER
-from extractors.transcript import RECOGNISER, Transcript, TranscriptError
+from extractors.recogniser import RECOGNISER
+from extractors.text_encoder import ENCODER
+from extractors.transcript import Transcript, TranscriptError
 
 Message = dict[str, Any]
 
@@ -37,7 +37,9 @@ class _CancelledError(Exception):
 
 def serve() -> None:
     """Do tasks until standard input ends with the parent."""
-    faulthandler.enable()  # a crash of native code leaves its place in the log
+    # A crash of native code leaves its place in the log. Of its own thread only: the others run on, and to look into
+    # them meanwhile can fault, which would hide how the process really ended.
+    faulthandler.enable(all_threads=False)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print goes to the log, not between the messages
@@ -80,9 +82,10 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
         _fetch_models(task)
         _limit_cpu(task["cpu_seconds"])
         tell(kind="started")
+        given = task["transcript"]
         features = clip.extract(
             task["path"],
-            _transcript(task["transcript"]),
+            Transcript.from_dict(given) if isinstance(given, dict) else given,
             report,
             Limits(**task["limits"]),
             recogniser=task["recogniser"],
@@ -121,13 +124,6 @@ def _limit_cpu(seconds: float) -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     limit = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def _transcript(plain: str | Message | None) -> str | Transcript | None:
-    if not isinstance(plain, dict):
-        return plain
-    words = tuple(Word(text=text, start=start, end=end) for text, start, end in plain["words"])
-    return Transcript(words=words, source=plain["source"], notes=tuple(plain["notes"]))
 
 
 if __name__ == "__main__":

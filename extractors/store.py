@@ -1,19 +1,16 @@
-"""Features on disk: one safetensors file per clip, CSV tables, and a cache named by content.
+"""Features on disk: one safetensors file per clip.
 
 Files are written whole or not at all, carry a hash of all they hold, and are never unpickled.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from io import TextIOBase
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,8 +26,6 @@ SUFFIX = ".safetensors"
 ARRAYS = ("values", "start", "end", "valid")
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
-
-log = logging.getLogger(__name__)
 
 
 class StoreError(ValueError):
@@ -99,110 +94,6 @@ def read_origin(path: Path) -> dict[str, Any]:
         return dict(json.loads(texts["origin"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: holds no features of a clip: {error}") from error
-
-
-def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
-    """Write one modality as tidy CSV: start, end, valid, then a column per feature; words come before theirs.
-
-    Args:
-        features: Of any clip.
-        name: "audio", "video" or "language".
-        stream: Opened with newline="" and UTF-8. Seconds have six decimals, values read back to the same float32.
-    """
-    part, schema = features.modality(name), getattr(features.schema, name)
-    columns = schema.columns or tuple(f"{name}_{index}" for index in range(schema.dim))
-    words = [[word.text] for word in features.words] if name == "language" else [[] for _ in part.start]
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["start", "end", "valid", *(["word"] if name == "language" else []), *columns])
-    for start, end, valid, word, row in zip(part.start, part.end, part.valid, words, part.values, strict=True):
-        writer.writerow([f"{start:.6f}", f"{end:.6f}", int(valid), *word, *map(str, row)])
-
-
-def write_tables(features: ClipFeatures, folder: Path, stem: str) -> list[Path]:
-    """Write `write_table` of every modality to folder/stem.MODALITY.csv; an absent one has its header only or zeros.
-
-    Returns:
-        The three files.
-    """
-    paths = [folder / f"{stem}.{name}.csv" for name in MODALITY_NAMES]
-    for name, path in zip(MODALITY_NAMES, paths, strict=True):
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            write_table(features, name, stream)
-    return paths
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def recipe(schema: FeatureSchema, *, transcript: str | None, settings: Mapping[str, Any]) -> str:
-    """Hash all that decides a clip's features beside its bytes.
-
-    Args:
-        schema: How features are made.
-        transcript: As given; blank counts as not given.
-        settings: Whatever else matters, in JSON types (limits, the recogniser's hash).
-    """
-    given = transcript if transcript and transcript.strip() else None
-    plain = {"format": FORMAT_VERSION, "schema": schema.to_dict(), "transcript": given, "settings": dict(settings)}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-class Cache:
-    """Features by content, so that the same clip is not extracted twice.
-
-    Args:
-        folder: Made when first needed. Several processes may use it at once.
-        schema: How features are made now; entries of another schema are not found.
-    """
-
-    def __init__(self, folder: Path, *, schema: FeatureSchema) -> None:
-        self.folder = folder
-        self.schema = schema
-
-    def path(self, file: Path, *, transcript: str | None, settings: Mapping[str, Any]) -> Path:
-        """Return where a clip's features are or would be."""
-        made = recipe(self.schema, transcript=transcript, settings=settings)
-        name = hashlib.sha256(f"{file_sha256(file)}{made}".encode()).hexdigest()
-        return self.folder / name[:2] / f"{name}{SUFFIX}"
-
-    def fetch(
-        self,
-        file: Path,
-        make: Callable[[], ClipFeatures],
-        *,
-        transcript: str | None = None,
-        settings: Mapping[str, Any] = MappingProxyType({}),
-    ) -> ClipFeatures:
-        """Return a clip's features, made only if they are not there; a damaged entry is reported and made anew.
-
-        Args:
-            file: The clip; a regular file.
-            make: Extracts it.
-            transcript: As given to `make`.
-            settings: As in `recipe`.
-
-        Returns:
-            The features; if they could not be kept, a note in them says so.
-        """
-        path = self.path(file, transcript=transcript, settings=settings)
-        try:
-            return load(path, schema=self.schema)
-        except FileNotFoundError:
-            log.info("%s: not in the cache", file.name)
-        except (StoreError, SchemaError, OSError) as error:
-            log.warning("%s: its cache entry cannot be used and is made anew: %s", file.name, error)
-        features = make()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save(features, path)
-        except OSError as error:
-            log.warning("%s: its features could not be kept: %s", file.name, error)
-            note = "These features could not be kept for the next time; the log says why."
-            return replace(features, notes=(*features.notes, note))
-        return features
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from alignmamba.config import ModelConfig
 from extractors import clip
 from training import record
 from training.evaluate import composed_rows, data_hashes
-from training.train import Corpora, TrainConfig, train
+from training.release import Corpora, TrainConfig, train
 
 log = logging.getLogger(__name__)
 

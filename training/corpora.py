@@ -19,8 +19,10 @@ from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from extractors import acoustic, clip, facial, media, text
+from extractors import acoustic, facial, media, text, text_encoder
+from extractors.recipe import Recipe
 from extractors.schema import ModalityFeatures
+from extractors.text_encoder import ENCODER
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,9 @@ def _cached(file: Path, make: Callable[[], Iterable[np.ndarray]]) -> list[np.nda
     return [part for part in np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])]
 
 
-def _cache_file(cache: Path, name: str, keys: Iterable[str]) -> Path:
+def _cache_file(cache: Path, name: str, keys: Iterable[str], *, encoder: str = ENCODER) -> Path:
     """File name that changes with the feature schema and with what is read."""
-    known = hashlib.sha256(repr(clip.SCHEMA.to_dict()).encode())
+    known = hashlib.sha256(repr(Recipe(encoder=encoder).schema().to_dict()).encode())
     for key in keys:
         known.update(key.encode() + b"\0")
     return cache / f"{name}-{known.hexdigest()[:16]}.safetensors"
@@ -114,7 +116,7 @@ def sentences(data: Path) -> Iterator[tuple[str, float, str, str]]:
             yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -3, 3)), name, "train"
 
 
-def read_text(data: Path, cache: Path) -> list[Sample]:
+def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample]:
     """Every sentence as word states; sentences without a word are left out."""
     rows = [(sentence.split(), *rest) for sentence, *rest in sentences(data)]
     rows = [row for row in rows if row[0]]
@@ -122,9 +124,10 @@ def read_text(data: Path, cache: Path) -> list[Sample]:
     def encode() -> Iterator[np.ndarray]:
         block = 512  # sentences a call, so that progress shows
         for first in tqdm(range(0, len(rows), block), desc="sentences", unit="block"):
-            yield from text.encode_words([words for words, *_ in rows[first : first + block]])
+            yield from text.encode_words([words for words, *_ in rows[first : first + block]], model=model)
 
-    file = _cache_file(cache, "text", (" ".join(words) for words, *_ in rows))
+    model = text_encoder.load(encoder)
+    file = _cache_file(cache, "text", (" ".join(words) for words, *_ in rows), encoder=encoder)
     return [
         Sample(values=values, score=score, label=str(score), corpus=corpus, split=split)
         for values, (_, score, corpus, split) in zip(_cached(file, encode), rows, strict=True)

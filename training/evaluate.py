@@ -22,7 +22,7 @@ from training import record
 from training.compose import as_clip
 from training.corpora import Sample
 from training.metrics import balanced_accuracy, sentiment_metrics
-from training.train import Corpora, predict_scores
+from training.release import Corpora, predict_scores
 
 # The two classes of the single-sense tests; emotions in between are left out.
 NEGATIVE_VOICES = frozenset({"sad", "fearful", "disgust", "angry"})

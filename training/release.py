@@ -1,61 +1,49 @@
 """Train the checkpoint of the app.
 
-Run `python -m training.train --data ../shared/data --out checkpoints/alignmamba-open`.
+Run `python -m training.release --data ../shared/data --out checkpoints/alignmamba-open`.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-from tqdm import tqdm
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
-from alignmamba.model import AlignMamba, loss
-from extractors import clip
+from alignmamba.model import AlignMamba
+from alignmamba.checkpoint import ENCODER_FOLDER
+from extractors.recipe import Recipe
+from extractors.text_encoder import ENCODER
 from training import corpora as readers
 from training.compose import Composed, Composer, as_clip, drop_modalities, sentiment_class
 from training.corpora import Sample
+from training.datasets import length_buckets
 from training.metrics import sentiment_metrics
-
-log = logging.getLogger(__name__)
+from training.train import Labelled, TrainConfig, fit
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Settings of a run; all are our choice.
+class ComposeConfig:
+    """How training clips are composed; all are our choice.
 
     Attributes:
-        seed: Of weights, composition and order.
-        epochs: At the most; training stops `patience` epochs after the best one.
-        batch_size: Clips a step.
-        learning_rate: Of AdamW at the start; halved when validation stands still.
-        weight_decay: Of AdamW.
-        clip_norm: Gradients are scaled down to this norm.
-        patience: Epochs without a better validation score before the stop.
         disagreement: See `Composer`.
         mosi_repeat: How often an epoch shows each MOSI sentence: the only ones with the task's own labels.
+        single_repeat: How often an epoch shows each voice and each face alone, with its own valence as the label.
     """
 
-    seed: int = 1111
-    epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    clip_norm: float = 1.0
-    patience: int = 5
     disagreement: float = 0.15
     mosi_repeat: int = 4
+    single_repeat: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +56,10 @@ class Corpora:
     talking: list[np.ndarray]
 
     @classmethod
-    def read(cls, data: Path, cache: Path) -> Corpora:
+    def read(cls, data: Path, cache: Path, *, encoder: str = ENCODER) -> Corpora:
         """Read, extracting what the cache does not hold."""
         return cls(
-            texts=readers.read_text(data, cache),
+            texts=readers.read_text(data, cache, encoder=encoder),
             voices=readers.read_voices(data, cache),
             faces=readers.read_faces(data, cache),
             talking=readers.read_talking(data, cache),
@@ -87,13 +75,6 @@ class Corpora:
         return Composer(
             **{k: getattr(self, k) for k in ("texts", "voices", "faces", "talking")}, disagreement=disagreement
         )
-
-
-def length_buckets(lengths: Sequence[int], size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Batches of indices of similar length, in random order."""
-    order = np.argsort(np.array(lengths) + rng.uniform(0, 4, len(lengths)))  # words; noise mixes neighbours
-    batches = [order[first : first + size] for first in range(0, len(order), size)]
-    return [batches[index] for index in rng.permutation(len(batches))]
 
 
 def standardise(model: AlignMamba, train: Corpora, composer: Composer, rng: np.random.Generator) -> None:
@@ -123,72 +104,69 @@ def predict_scores(model: AlignMamba, clips: Sequence[dict], *, batch_size: int 
     return scores.clip(-3, 3)
 
 
-def validation_mae(model: AlignMamba, clips: Sequence[Composed], texts: Sequence[Sample]) -> dict[str, float]:
-    """What epochs are chosen by: mean of the error on MOSI words alone and on composed clips of random subsets."""
-    words = predict_scores(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in texts])
-    mixed = predict_scores(model, [item.clip for item in clips])
-    text_metrics = sentiment_metrics(words, np.array([sample.score for sample in texts]))
-    mixed_mae = float(np.mean(np.abs(mixed - np.array([item.score for item in clips]))))
-    return {"chosen_by": (text_metrics["mae"] + mixed_mae) / 2, "mixed_mae": mixed_mae, **text_metrics}
+class ComposedSource:
+    """Composed clips as a `Source` of the trainer: an epoch shows every sentence once, and voices and faces alone."""
+
+    def __init__(self, corpora: Corpora, config: ComposeConfig) -> None:
+        train, valid = corpora.split("train"), corpora.split("valid")
+        self.config = config
+        self.train, self.composer = train, train.composer(disagreement=config.disagreement)
+        self._samples = [s for s in train.texts for _ in range(config.mosi_repeat if s.corpus == "mosi" else 1)]
+        self._words = [sample for sample in valid.texts if sample.corpus == "mosi"]
+        self._mixed = list(_validation_clips(valid, self._words, config.disagreement))
+        self._voices = valid.voices
+
+    def batches(self, size: int, rng: np.random.Generator) -> list[list[Composed]]:
+        """One epoch's clips, each with a random subset of its modalities."""
+        batches = []
+        for indices in length_buckets([len(sample.values) for sample in self._samples], size, rng):
+            composed = [self.composer.compose(self._samples[index], rng) for index in indices]
+            batches.append([replace(item, clip=drop_modalities(item.clip, rng)) for item in composed])
+        for kind, samples in ((Modality.AUDIO, self.train.voices), (Modality.VIDEO, self.train.faces)):
+            repeated = list(samples) * self.config.single_repeat
+            for indices in length_buckets([len(sample.values) for sample in repeated], size, rng):
+                batches.append([self._alone(kind, repeated[index], rng) for index in indices])
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    def collate(self, items: Sequence[Composed]) -> Labelled:
+        """Clips as a batch with its truth."""
+        classes = torch.tensor([sentiment_class(item.score) for item in items])
+        score = torch.tensor([item.score for item in items], dtype=torch.float32)
+        return Labelled(collate([item.clip for item in items]), score, classes)
+
+    def validate(self, model: AlignMamba) -> dict[str, float]:
+        """Mean of three errors: MOSI's words alone, composed clips of random subsets, voices alone."""
+        words = predict_scores(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in self._words])
+        mixed = predict_scores(model, [item.clip for item in self._mixed])
+        voices = predict_scores(model, [as_clip({Modality.AUDIO: sample.values}) for sample in self._voices])
+        measured = sentiment_metrics(words, np.array([sample.score for sample in self._words]))
+        mixed_mae = float(np.mean(np.abs(mixed - np.array([item.score for item in self._mixed]))))
+        voice_mae = float(np.mean(np.abs(voices - np.array([sample.score for sample in self._voices]))))
+        chosen_by = (measured["mae"] + mixed_mae + voice_mae) / 3
+        return {"chosen_by": chosen_by, "mixed_mae": mixed_mae, "voice_mae": voice_mae, **measured}
+
+    def _alone(self, kind: Modality, sample: Sample, rng: np.random.Generator) -> Composed:
+        values = sample.values if kind == Modality.AUDIO else self.composer.face_sequence(sample, rng)
+        return Composed(clip=as_clip({kind: values}), score=sample.score)
 
 
-def train_epoch(
-    model: AlignMamba,
-    optimiser: torch.optim.Optimizer,
-    composer: Composer,
-    samples: Sequence[Sample],
-    config: TrainConfig,
-    rng: np.random.Generator,
-) -> float:
-    """One pass over the sentences; returns the mean loss."""
-    model.train()
-    total, batches = 0.0, length_buckets([len(s.values) for s in samples], config.batch_size, rng)
-    for indices in tqdm(batches, desc="train", unit="batch", leave=False):
-        composed = [composer.compose(samples[index], rng) for index in indices]
-        batch = collate([drop_modalities(item.clip, rng) for item in composed])
-        score = torch.tensor([item.score for item in composed])
-        classes = torch.tensor([sentiment_class(item.score) for item in composed])
-        value = loss(model(batch), score, classes, model.config)
-        optimiser.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimiser.step()
-        total += value.item()
-    return total / len(batches)
-
-
-def train(corpora: Corpora, model_config: ModelConfig, config: TrainConfig) -> tuple[AlignMamba, dict]:
+def train(
+    corpora: Corpora, model_config: ModelConfig, config: TrainConfig, composing: ComposeConfig | None = None
+) -> tuple[AlignMamba, dict[str, Any]]:
     """Train, choosing the epoch by validation; returns the model and a record of the run."""
+    composing = composing or ComposeConfig()
     torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    parts, valid = corpora.split("train"), corpora.split("valid")
-    composer = parts.composer(disagreement=config.disagreement)
+    source = ComposedSource(corpora, composing)
     model = AlignMamba(model_config)
-    standardise(model, parts, composer, rng)
-    samples = [s for s in parts.texts for _ in range(config.mosi_repeat if s.corpus == "mosi" else 1)]
-    mosi = [sample for sample in valid.texts if sample.corpus == "mosi"]
-    held = list(_validation_clips(valid, mosi))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=1)
-    best, best_state, best_epoch, history = np.inf, {}, 0, []
-    for epoch in range(1, config.epochs + 1):
-        mean_loss = train_epoch(model, optimiser, composer, samples, config, rng)
-        measured = validation_mae(model, held, mosi)
-        schedule.step(measured["chosen_by"])
-        history.append({"epoch": epoch, "loss": mean_loss, **measured})
-        log.info("epoch %d: loss %.3f, %s", epoch, mean_loss, {k: round(v, 3) for k, v in measured.items()})
-        if measured["chosen_by"] < best:
-            best, best_state, best_epoch = measured["chosen_by"], copy.deepcopy(model.state_dict()), epoch
-        if epoch - best_epoch >= config.patience:
-            break
-    model.load_state_dict(best_state)
-    return model, {"config": asdict(config), "best_epoch": best_epoch, "history": history}
+    standardise(model, source.train, source.composer, np.random.default_rng(config.seed))
+    run = fit(model, source, config)
+    return model, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
 
 
-def _validation_clips(valid: Corpora, texts: Sequence[Sample]) -> Iterator[Composed]:
+def _validation_clips(valid: Corpora, texts: Sequence[Sample], disagreement: float) -> Iterator[Composed]:
     """Composed validation clips, each with a fixed random subset; the same in every run."""
     rng = np.random.default_rng(0)
-    composer = valid.composer(disagreement=0.0)
+    composer = valid.composer(disagreement=disagreement)
     for sample in texts:
         item = composer.compose(sample, rng)
         yield Composed(clip=drop_modalities(item.clip, rng), score=item.score)
@@ -208,7 +186,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=ModelConfig.width)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    dims = {f"{name}_dim": getattr(clip.SCHEMA, name).dim for name in ("audio", "video", "language")}
+    encoder = arguments.out / ENCODER_FOLDER
+    encoder = str(encoder) if encoder.exists() else ENCODER
+    schema = Recipe(encoder=encoder).schema()
+    dims = {f"{name}_dim": getattr(schema, name).dim for name in ("audio", "video", "language")}
     model_config = ModelConfig(
         **dims,
         width=arguments.width,
@@ -217,8 +198,8 @@ def main() -> None:
         local=arguments.local,
     )
     config = TrainConfig(seed=arguments.seed, epochs=arguments.epochs)
-    model, record = train(Corpora.read(arguments.data, arguments.cache), model_config, config)
-    checkpoint.save(arguments.out, model, schema=clip.SCHEMA.to_dict(), training=record)
+    model, record = train(Corpora.read(arguments.data, arguments.cache, encoder=encoder), model_config, config)
+    checkpoint.save(arguments.out, model, schema=schema.to_dict(), training=record)
 
 
 if __name__ == "__main__":

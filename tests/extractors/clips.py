@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from skimage import data
 
 MILLISECOND = Fraction(1, 1000)
+CONSTANT_RATE = ("mpeg1video", "mpeg2video")  # codecs that know no other
 # Container -> (video codec, pixel format, audio codec, sample format)
 CODECS = {
     ".mkv": ("ffv1", "yuv420p", "pcm_f32le", "flt"),
@@ -32,6 +33,10 @@ def make_clip(
     rate: int = 16_000,
     sound_start: float = 0.0,
     fps: int = 25,
+    codec: str | None = None,
+    pixel_format: str | None = None,
+    options: Mapping[str, str] | None = None,
+    set_up: Callable[[av.VideoStream], None] = lambda _: None,
 ) -> Path:
     """Write a clip.
 
@@ -42,23 +47,30 @@ def make_clip(
         rate: Hz of the sound.
         sound_start: Time stamp of the first sample in seconds.
         fps: Frame rate written to the header.
+        codec: Of the video, instead of the container's usual one.
+        pixel_format: Likewise.
+        options: For the video encoder.
+        set_up: Does more to the video stream before anything is encoded.
     """
-    video_codec, pixel_format, audio_codec, sample_format = CODECS[path.suffix]
+    usual_codec, usual_format, audio_codec, sample_format = CODECS[path.suffix]
+    codec = codec or usual_codec
+    constant_rate = codec in CONSTANT_RATE
     pictures = list(pictures)
     with av.open(str(path), "w") as container:
         if pictures:
-            video = container.add_stream(video_codec, rate=fps)
+            video = container.add_stream(codec, rate=fps, options=dict(options or {}))
             video.height, video.width = pictures[0][1].shape[:2]
-            video.pix_fmt = pixel_format
-            if path.suffix != ".mpg":  # which knows constant frame rates only
+            video.pix_fmt = pixel_format or usual_format
+            if not constant_rate:
                 video.codec_context.time_base = MILLISECOND
+            set_up(video)
         if sound is not None:
             layout = {1: "mono", 2: "stereo"}[len(sound)]
             audio = container.add_stream(audio_codec, rate=rate, layout=layout)
         if pictures:
             for seconds, picture in pictures:
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                base = Fraction(1, fps) if path.suffix == ".mpg" else MILLISECOND
+                base = Fraction(1, fps) if constant_rate else MILLISECOND
                 frame.pts, frame.time_base = round(seconds / base), base
                 container.mux(video.encode(frame))
             container.mux(video.encode(None))

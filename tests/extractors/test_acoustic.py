@@ -4,18 +4,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from extractors.acoustic import (
     AUDIO_RATE,
     COMPARE,
+    DESCRIPTOR_SETS,
     DESCRIPTORS,
+    MIN_SECONDS,
     SAMPLE_RATE,
     SCHEMA,
     from_waveform,
     hertz,
     load,
     read,
-    voice_activity,
 )
 from tests.extractors.clips import tone
 
@@ -39,6 +42,23 @@ def test_steps_cover_the_sound():
     assert np.allclose(features.end[:-1], features.start[1:])
     assert features.end[-1] == pytest.approx(3.55)
     assert features.valid.all() and features.absent is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(960, 50_000), start=st.floats(0, 1000), name=st.sampled_from(sorted(DESCRIPTOR_SETS)))
+def test_steps_rise_and_cover_the_sound(count, start, name):
+    """All of it but what is shorter than openSMILE's longest window."""
+    noise = np.random.default_rng(count).normal(0, 0.1, count).astype(np.float32)
+    reading = read(noise, start=start, descriptors=name)
+    features, end = reading.features, start + count / SAMPLE_RATE
+    assert features.valid.all() and features.absent is None
+    assert features.start[0] == start and (np.diff(features.start) > 0).all()
+    assert np.allclose(features.end[:-1], features.start[1:])
+    assert end - MIN_SECONDS <= features.end[-1] <= end + 1e-9 and features.end[-1] > features.start[-1]
+    for curve in reading.tracks:
+        assert curve.seconds[0] == start and (np.diff(curve.seconds) > 0).all() and curve.seconds[-1] < end
+        # The rows of a step begin within it.
+        assert len(features.start) == -(-len(curve.seconds) // 10)
 
 
 def test_pooling_is_mean_and_deviation_of_opensmiles_rows():
@@ -153,13 +173,6 @@ def test_tracks_tell_pitch_in_hertz_and_loudness(descriptors):
 def test_semitones_become_hertz():
     found = hertz(np.array([0.0, 12.0, 36.0]))
     assert np.isnan(found[0]) and found[1:] == pytest.approx([55.0, 220.0])
-
-
-def test_voice_activity_marks_silence():
-    track = voice_activity([(1.2, 1.5), (1.8, 9.0)], start=1.0, end=2.0)
-    assert len(track.values) == 100 and track.seconds[0] == 1.0
-    assert track.values[:20].sum() == 0 and track.values[21:49].all()
-    assert track.values[51:79].sum() == 0 and track.values[81:].all()
 
 
 def test_silence_has_no_tracks():

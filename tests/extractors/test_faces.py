@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from extractors.faces import LOST_SECONDS, Box, _offsets
+from extractors.faces import Box, _offsets
 from extractors.facial import BLENDSHAPES, read, schema
 from tests.extractors.clips import face, grey
 
@@ -57,25 +57,6 @@ def test_the_box_is_where_the_face_is():
     assert 0 < y < y + height < 0.5
     empty = read(shown(scene((137, 300, 0)), grey(90, width=WIDTH, height=HEIGHT)))
     assert np.isnan(curve(empty, "face x")).tolist() == [False, True]
-
-
-def test_the_larger_face_is_followed_until_it_has_left():
-    """The other is taken only once the first is lost, and kept when the first comes back."""
-    both = scene((150, 0, 0), (190, 620, 0))
-    small = scene((150, 0, 0))
-    missing = round(10 * LOST_SECONDS)
-    reading = read(shown(*[both] * 3, *[small] * (missing + 3), *[both] * 3))
-    x = curve(reading, "face x")
-    assert (x[:3] > 0.5).all()
-    assert np.isnan(x[3 : 3 + missing - 1]).all() and not reading.features.valid[3 : 3 + missing - 1].any()
-    assert (x[3 + missing :] < 0.5).all()
-    assert len(reading.notes) == 1 and reading.notes[0].startswith("Up to 2 faces were seen at once")
-
-
-def test_a_short_absence_does_not_change_the_person():
-    both, small = scene((150, 0, 0), (190, 620, 0)), scene((130, 0, 0))
-    x = curve(read(shown(both, both, small, small, both, both)), "face x")
-    assert (x[[0, 1, 4, 5]] > 0.5).all() and np.isnan(x[[2, 3]]).all()
 
 
 def test_after_a_cut_the_one_face_is_followed_at_once():

@@ -97,6 +97,8 @@ def test_signs_of_the_angles():
     nose = np.array([0, 0, 1, 0])  # towards the camera
     assert (about("y", 0.3) @ nose)[0] > 0 and head_angles(about("y", 0.3))[0] > 0  # to the picture's right
     assert (about("x", -0.3) @ nose)[1] > 0 and head_angles(about("x", -0.3))[1] > 0  # up
+    ear = np.array([1, 0, 0, 0])  # towards the picture's right
+    assert (about("z", 0.3) @ ear)[1] > 0 and head_angles(about("z", 0.3))[2] > 0  # up: anticlockwise
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,44 @@ def test_every_container(tmp_path, suffix):
     assert frames[0][1].mean() == pytest.approx(120, abs=3)
 
 
+def test_probe_tells_what_a_clip_is(tmp_path):
+    def turn(video):
+        video.set_display_rotation(90)
+
+    pictures = every(2, grey(90))
+    path = make_clip(tmp_path / "clip.mp4", pictures=pictures, sound=tone(2), set_up=turn)
+    info = probe(path)
+    assert "mp4" in info.container
+    assert (info.video_codec, info.audio_codec) == ("h264", "aac")
+    assert (info.width, info.height, info.rotation) == (48, 64, 90)
+    assert info.fps == pytest.approx(25)
+    assert info.seconds == pytest.approx(2, abs=0.1)
+
+
+def test_probe_counts_pictures_whatever_the_header_says(tmp_path):
+    path = make_clip(tmp_path / "clip.mkv", pictures=every(2, grey(90), fps=12), fps=50)
+    assert probe(path).fps == pytest.approx(12, abs=0.1)
+    single = make_clip(tmp_path / "single.mkv", pictures=[(0.0, grey(90))])
+    assert probe(single).fps is None and (probe(single).width, probe(single).height) == (64, 48)
+
+
+def test_probe_of_a_radio_has_no_picture(tmp_path):
+    info = probe(make_clip(tmp_path / "clip.mkv", sound=tone(1)))
+    assert (info.width, info.height, info.rotation, info.fps) == (None, None, 0, None)
+    assert (info.video_codec, info.audio_codec) == (None, "pcm_f32le")
+
+
+@pytest.mark.parametrize("suffix", sorted({*CODECS} - {".avi"}))  # AVI knows no time stamps
+def test_a_clip_that_starts_late_starts_at_zero(tmp_path, suffix):
+    pictures = [(5 + seconds, picture) for seconds, picture in every(1, grey(90))]
+    path = make_clip(
+        tmp_path / f"clip{suffix}", pictures=pictures, sound=tone(1, rate=48_000), sound_start=5.5, rate=48_000
+    )
+    assert np.allclose([seconds for seconds, _ in levels(path)], np.arange(10) / 10)
+    assert decode_audio(path).start == pytest.approx(0.5, abs=0.03)
+    assert probe(path).seconds == pytest.approx(1.5, abs=0.05)
+
+
 def test_channels_are_averaged(tmp_path):
     wave = tone(1)
     left_only = make_clip(tmp_path / "left.mkv", sound=np.concatenate([wave, np.zeros_like(wave)]))
@@ -194,6 +232,32 @@ def test_rotation_is_applied(tmp_path):
     turned = next(iter(decode_frames(path, RATE)))[1]
     assert turned.shape == (64, 48, 3)
     assert turned[:24].mean() > 200 and turned[40:].mean() < 50  # left became top
+
+
+def test_a_refusal_has_a_sentence_and_a_detail(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", pictures=every(1, grey(9)))
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("words")
+    strange = tmp_path / "strange.mkv"
+    strange.write_bytes(clip.read_bytes().replace(b"V_FFV1", b"V_XXXX"))  # a codec that is not known
+    refused = [
+        (tmp_path / "none.mp4", Limits()),
+        (tmp_path / "empty.mp4", Limits()),
+        (tmp_path / "text.mp4", Limits()),
+        (strange, Limits()),
+        (clip, Limits(file_bytes=10)),
+        (clip, Limits(seconds=0.5)),
+        (make_clip(tmp_path / "large.webm", pictures=every(0.2, grey(9))), Limits(pixels=100)),
+        (clip, Limits(frames=3)),
+    ]
+    sentences = set()
+    for path, limits in refused:
+        with pytest.raises(MediaError) as caught:
+            probe(path, limits)
+        assert caught.value.sentence.endswith(".") and str(caught.value) == caught.value.sentence
+        assert caught.value.detail and caught.value.detail not in caught.value.sentence
+        sentences.add(caught.value.sentence)
+    assert len(sentences) == len(refused)
 
 
 def test_a_playlist_in_disguise_reads_no_neighbour(tmp_path):

@@ -6,11 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors import text
+from extractors import text, text_encoder
 from extractors.assets import AssetError, asset
 from extractors.clip import extract
 from extractors.schema import Word
-from extractors.text import HIDDEN, MARGIN, SCHEMA, WINDOW, encode_words, from_tokens, from_words
+from extractors.text import MARGIN, WINDOW, encode_words, from_tokens, from_words
+from extractors.text_encoder import HIDDEN, SCHEMA
 from extractors.transcript import Transcript
 from tests.extractors.clips import make_clip, tone
 
@@ -153,10 +154,10 @@ def test_an_encoder_of_ones_own(tmp_path, kind):
         hidden = reference(input_ids=ids).last_hidden_state[0].numpy()
     assert np.allclose(features.values, [hidden[1:4].mean(axis=0), hidden[4], np.zeros(12)], atol=1e-5)
     assert features.valid.tolist() == [True, True, False]
-    schema = text.schema(encoder)
+    schema = text_encoder.schema(encoder)
     assert schema.dim == 12 and schema.extractor.startswith(f"{tmp_path.name} last hidden state")
     assert schema.sha256 == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
-    assert text.load(encoder).window == (37 if kind == "Roberta" else 38)
+    assert text_encoder.load(encoder).window == (37 if kind == "Roberta" else 38)
     assert from_words([], encoder=encoder).values.shape == (0, 12)
 
 
@@ -193,21 +194,21 @@ def test_a_clip_with_an_encoder_of_ones_own_has_its_schema(tmp_path):
 
 def test_what_is_no_encoder_is_a_sentence(tmp_path):
     with pytest.raises(AssetError, match=r"has no config\.json"):
-        text.load(str(tmp_path / "nowhere"))
+        text_encoder.load(str(tmp_path / "nowhere"))
     save_encoder(tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace('"bert"', '"gpt2"'))
     with pytest.raises(AssetError, match="'gpt2', expected one of"):
-        text.load(str(tmp_path))
+        text_encoder.load(str(tmp_path))
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(AssetError, match="cannot be read"):
-        text.load(str(tmp_path))
+        text_encoder.load(str(tmp_path))
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(AssetError, match="cannot be loaded"):
-        text.load(str(tmp_path))
+        text_encoder.load(str(tmp_path))
 
 
 def test_an_encoder_that_cannot_be_fetched_is_a_sentence():
     with pytest.raises(AssetError, match="could not be fetched"):
-        text.fetch("not/a/hub/id")
+        text_encoder.fetch("not/a/hub/id")

@@ -3,17 +3,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from extractors import transcript
-from extractors.assets import AssetError, asset
 from extractors.media import decode_audio
+from extractors.recogniser import recognise
 from extractors.schema import Word
 from extractors.transcript import (
     MAX_CHARACTERS,
@@ -22,7 +21,6 @@ from extractors.transcript import (
     TranscriptError,
     clamped,
     edit,
-    recognise,
     split_words,
     typed,
 )
@@ -40,21 +38,6 @@ def spoken_in(name):
 
 def plain(words):
     return [re.sub(r"\W", "", word).lower() for word in words]
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        NOTHING,
-        np.zeros(3 * 16_000, np.float32),
-        np.random.default_rng(0).normal(0, 0.1, 3 * 16_000).astype(np.float32),
-        np.random.default_rng(0).normal(0, 0.1, 100).astype(np.float32),
-    ],
-    ids=["empty", "silence", "noise", "short"],
-)
-def test_nothing_said(samples):
-    heard = recognise(samples)
-    assert heard.words == () and heard.source == "none"
 
 
 def test_words_are_split_and_cleaned():
@@ -113,46 +96,6 @@ def test_spread_words_lie_in_order_within_the_stretches(lengths, gaps_and_length
     assert edges[0] == pytest.approx(stretches[0][0]) and edges[-1] == pytest.approx(stretches[-1][1])
     for edge in edges:
         assert any(begin - 1e-6 <= edge <= end + 1e-6 for begin, end in stretches)
-
-
-def test_recognised_words_are_tidied():
-    heard = [
-        Word(text=" I'm", start=-0.1, end=0.2),
-        Word(text=" in", start=0.3, end=0.25),
-        Word(text=" D", start=0.2, end=0.4),  # before the word before
-        Word(text=".C.", start=0.4, end=0.6),
-        Word(text=" ...", start=0.6, end=0.7),
-        Word(text=" now.", start=0.7, end=9.0),
-    ]
-    assert transcript._tidied(heard, 1.0, [(1.0, 2.0)]) == (
-        Word(text="I'm", start=1.0, end=1.2),
-        Word(text="in", start=1.3, end=1.3),
-        Word(text="D.C.", start=1.3, end=1.6),
-        Word(text="now.", start=1.7, end=2.0),
-    )
-
-
-def test_words_leave_out_the_pause_before_them():
-    heard = [Word(text=" evening.", start=0.5, end=1.0), Word(text=" I", start=1.0, end=3.0)]
-    words = transcript._tidied(heard, 0.0, [(0.2, 1.1), (2.5, 4.0)])
-    assert [(word.start, word.end) for word in words] == [(0.5, 1.0), (2.5, 3.0)]
-    unvoiced = transcript._tidied(heard, 0.0, [(7.0, 8.0)])
-    assert [(word.start, word.end) for word in unvoiced] == [(0.5, 1.0), (1.0, 3.0)]
-
-
-@pytest.mark.parametrize("name", ["positive.webm", "negative.webm"])
-def test_speech_is_recognised_with_its_times(name):
-    sound = decode_audio(SAMPLES / name)
-    told = []
-    heard = recognise(sound.samples, start=2.0, progress=lambda *event: told.append(event))
-    words = plain(word.text for word in heard.words)
-    assert heard.source == "recognised" and heard.notes == ()
-    assert SequenceMatcher(a=words, b=spoken_in(name), autojunk=False).ratio() > 0.85
-    starts = np.array([word.start for word in heard.words])
-    lengths = np.array([word.end - word.start for word in heard.words])
-    assert (np.diff(starts) >= 0).all() and starts[0] > 2 and heard.words[-1].end <= 2 + sound.end
-    assert (lengths >= 0).all() and lengths.max() < 1  # no word holds the pause before it
-    assert told[-1][0] == told[-1][1] == int(np.ceil(sound.end))
 
 
 def test_typed_words_fall_where_they_are_said():
@@ -228,6 +171,46 @@ def test_edited_words_stay_in_order_within_the_clip(old, new, steps):
         assert result == tuple(words)
 
 
+@st.composite
+def retold(draw):
+    """Words without a text twice, an edit of them, and what it left alone: (words, duration, text, kept, put in)."""
+    now, words = 0.0, []
+    for index in range(draw(st.integers(1, 10))):
+        now += draw(st.sampled_from([0.0, 0.01, 0.3, 2.0]))
+        words.append(Word(text=f"old{index}", start=now, end=now + draw(st.sampled_from([0.0, 0.2, 1.0]))))
+        now = words[-1].end
+    text, kept, inserted = [], [], False
+    for index, word in enumerate(words):
+        change = draw(st.sampled_from(["keep", "keep", "keep", "respell", "drop", "replace", "split", "insert"]))
+        if change == "insert":
+            text.append(f"put{index}")
+            inserted = True
+        if change in ("keep", "respell", "insert"):
+            said = word.text.upper() + "!" if change == "respell" else word.text
+            kept.append((len(text), word, said))
+            text.append(said)
+        elif change != "drop":
+            text += [f"new{index}x{part}" for part in range(2 if change == "split" else 1)]
+    assume(text)
+    return tuple(words), now + draw(st.floats(0, 3)), text, kept, inserted
+
+
+@given(retold())
+def test_untouched_words_keep_their_times(told):
+    words, duration, text, kept, inserted = told
+    result = edit(words, " ".join(text), duration=duration)
+    assert [word.text for word in result] == text
+    for place, before, said in kept:
+        after = result[place]
+        if not inserted:
+            assert after == Word(text=said, start=before.start, end=before.end)
+        else:  # a word put in where nobody pauses takes a share of its neighbour's time, and of no other's
+            assert before.start <= after.start and after.end <= before.end and after.text == said
+            neighbours = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
+            if not any(near.startswith("put") for near in neighbours):
+                assert (after.start, after.end) == (before.start, before.end)
+
+
 def test_a_hostile_edit_takes_no_time():
     words = [Word(text="ab"[index % 2], start=float(index), end=index + 1.0) for index in range(MAX_WORDS)]
     began = time.process_time()
@@ -244,19 +227,3 @@ def test_a_transcript_made_elsewhere_is_checked_and_clamped():
             clamped(Transcript(words=(Word(text="a", start=start, end=end),), source="given"), duration=2.0)
     with pytest.raises(TranscriptError, match="1,001 words"):
         clamped(Transcript(words=(Word(text="a", start=0.0, end=0.0),) * 1001, source="given"), duration=2.0)
-
-
-def test_a_recogniser_of_ones_own_is_named(tmp_path):
-    own = tmp_path / "whisper-of-mine"
-    own.symlink_to(asset("whisper_base"))
-    heard = recognise(decode_audio(SAMPLES / "negative.webm").samples, recogniser=str(own))
-    assert heard.words and "whisper-of-mine on" in heard.notes[0]
-
-
-def test_what_is_no_recogniser_is_a_sentence(tmp_path):
-    with pytest.raises(AssetError, match=r"has no model\.bin"):
-        transcript.load(str(tmp_path))
-    for name in ("model.bin", "config.json", "tokenizer.json"):
-        (tmp_path / name).write_text("{}")
-    with pytest.raises(AssetError, match="cannot be loaded"):
-        transcript.load(str(tmp_path))

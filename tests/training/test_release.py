@@ -13,7 +13,9 @@ from extractors.facial import BLENDSHAPES, FRAME_RATE
 from training import evaluate
 from training.compose import Composer, as_clip, drop_modalities, sentiment_class
 from training.corpora import Sample
-from training.train import Corpora, TrainConfig, length_buckets, predict_scores, train
+from training.datasets import length_buckets
+from training.release import Corpora, predict_scores, train
+from training.train import TrainConfig
 
 DIM = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}
 

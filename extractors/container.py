@@ -1,0 +1,222 @@
+"""Containers: one guarded way to open a file, and its packets and frames.
+
+A clip is hostile until decoded: what its headers claim is never believed where it can be measured.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.error import FFmpegError
+
+# Containers people upload. Playlists and concat scripts, which name other files, are not among them.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mpeg",
+    "mpegts",
+    "mpegvideo",
+    "flv",
+    "asf",
+    "ogg",
+    "wav",
+    "mp3",
+    "flac",
+    "aac",
+)
+
+Report = Callable[[str], None]  # takes a sentence about an oddity
+
+log = logging.getLogger(__name__)
+
+
+class MediaError(ValueError):
+    """A file cannot be used as a clip.
+
+    Attributes:
+        sentence: For the user: what is wrong and what to do.
+        detail: For the log: what the decoder said or what was measured.
+    """
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.detail = detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a clip may cost.
+
+    Attributes:
+        file_bytes: Size of the file.
+        seconds: Time between the first and the last moment, as decoded.
+        pixels: Width x height of a picture; the default holds 4K.
+        frames: Decoded pictures.
+    """
+
+    file_bytes: int = 50_000_000
+    seconds: float = 120.0
+    pixels: int = 4096 * 2304
+    frames: int = 20_000
+
+    def check_file(self, path: Path) -> None:
+        """Raise `MediaError` if a file is missing, empty or too large."""
+        if not path.is_file():
+            raise MediaError("There is no such file.", f"{path}: not a regular file")
+        size = path.stat().st_size
+        if size == 0:
+            raise MediaError("This file is empty.", f"{path}: 0 bytes")
+        if size > self.file_bytes:
+            raise MediaError(
+                f"This file has {size / 1e6:.1f} MB; the limit is {self.file_bytes / 1e6:.0f} MB. "
+                "Use a shorter or more strongly compressed clip.",
+                f"{size} bytes",
+            )
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise `MediaError` if a picture is too large."""
+        if width * height > self.pixels:
+            raise MediaError(
+                f"The picture has {width} x {height} pixels; the limit is {self.pixels / 1e6:.1f} million. "
+                "Use a clip of 4K or less.",
+                f"{width * height} pixels",
+            )
+
+    def check_length(self, seconds: float, pictures: int = 0) -> None:
+        """Raise `MediaError` if a clip is too long."""
+        if seconds > self.seconds:
+            raise MediaError(
+                f"This clip is longer than {self.seconds:.0f} seconds, which is the limit. Cut it and try again.",
+                f"a time stamp at {seconds:.1f} s",
+            )
+        if pictures > self.frames:
+            raise MediaError(
+                f"This clip has more than {self.frames} pictures, which is the limit. Cut it and try again.",
+                f"picture {pictures}",
+            )
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Media:
+    """An open clip: its container, its streams and the time stamp that counts as 0 s."""
+
+    container: av.container.InputContainer
+    audio: av.AudioStream | None
+    video: av.VideoStream | None
+    origin: float
+
+
+@contextmanager
+def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
+    """Open a clip under guard.
+
+    Only whitelisted containers are tried and only the file protocol may be used, so that a playlist in disguise
+    cannot make the decoder read other files; pictures beyond `limits.pixels` are never allocated here. (FLV and MPEG
+    programme streams tell of their streams only in their packets. FFmpeg decodes a first picture to learn its size
+    before any limit can be set: one of 16384 x 8192 costs about 365 MB for a moment, then it is refused.)
+
+    Args:
+        path: A regular file.
+        limits: What the clip may cost.
+
+    Yields:
+        The open clip, with at least one stream of sound or pictures.
+
+    Raises:
+        MediaError: If the file is missing, empty, too large, or not a clip.
+    """
+    path = Path(path)
+    limits.check_file(path)
+    options = {
+        "format_whitelist": ",".join(FORMATS),
+        "protocol_whitelist": "file",
+        "max_pixels": str(limits.pixels),
+    }
+    try:
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except (FFmpegError, ValueError) as error:
+        raise MediaError(
+            "This file is not a video or sound that can be read. Use MP4, WebM, MOV, MKV, AVI or MPEG.", str(error)
+        ) from error
+    with container:
+        audio = _decodable(container, "audio")
+        video = _decodable(container, "video")
+        for stream in (audio, video):
+            if stream is not None:
+                stream.codec_context.options = {"max_pixels": str(limits.pixels)}
+        if audio is None and video is None:
+            raise MediaError(
+                "This file holds neither sound nor moving pictures that can be decoded.",
+                f"{container.format.name} with {len(container.streams)} stream(s)",
+            )
+        if video is not None:
+            limits.check_size(video.codec_context.width, video.codec_context.height)
+        yield Media(container, audio, video, _origin(audio, video))
+
+
+def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[av.Packet | None]:
+    """Yield packets to the end of the file, or to where it breaks off and then None."""
+    demuxed = media.container.demux(streams)
+    while True:
+        try:
+            packet = next(demuxed)
+        except StopIteration:
+            return
+        except IndexError:  # PyAV's, at the very end, where streams came up that the header had not announced
+            return
+        except FFmpegError:
+            yield None
+            return
+        yield packet
+
+
+def decoded(
+    media: Media, stream: av.AudioStream | av.VideoStream, report: Report
+) -> Iterator[av.AudioFrame | av.VideoFrame]:
+    """Yield a stream's frames; damaged packets are skipped and reported."""
+    stream.thread_type = "AUTO"
+    damaged = 0
+    for packet in packets(media, [stream]):
+        try:
+            if packet is None:
+                damaged += 1
+            else:
+                yield from packet.decode()
+        except FFmpegError:
+            damaged += 1
+    if damaged:
+        what = "sound" if stream.type == "audio" else "picture"
+        report(f"The {what} is damaged: {damaged} part(s) could not be decoded and were skipped.")
+
+
+def _decodable(container: av.container.InputContainer, kind: str) -> av.AudioStream | av.VideoStream | None:
+    """Return the best stream of a kind that has a decoder and is no cover art."""
+    streams = [
+        stream
+        for stream in container.streams
+        if stream.type == kind
+        and stream.codec_context is not None
+        and not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    best = container.streams.best(kind)
+    return best if best in streams else next(iter(streams), None)
+
+
+def _origin(*streams: av.AudioStream | av.VideoStream | None) -> float:
+    """Return the earliest start of the chosen streams in seconds: MPEG and FLV do not begin at 0."""
+    starts = [
+        float(stream.start_time * stream.time_base)
+        for stream in streams
+        if stream is not None and stream.start_time is not None
+    ]
+    return min(starts, default=0.0)

@@ -1,0 +1,39 @@
+"""Features as tables: tidy CSV, one row per step."""
+
+from __future__ import annotations
+
+import csv
+from io import TextIOBase
+from pathlib import Path
+
+from extractors.schema import MODALITY_NAMES, ClipFeatures
+
+
+def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
+    """Write one modality as tidy CSV: start, end, valid, then a column per feature; words come before theirs.
+
+    Args:
+        features: Of any clip.
+        name: "audio", "video" or "language".
+        stream: Opened with newline="" and UTF-8. Seconds have six decimals, values read back to the same float32.
+    """
+    part, schema = features.modality(name), getattr(features.schema, name)
+    columns = schema.columns or tuple(f"{name}_{index}" for index in range(schema.dim))
+    words = [[word.text] for word in features.words] if name == "language" else [[] for _ in part.start]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["start", "end", "valid", *(["word"] if name == "language" else []), *columns])
+    for start, end, valid, word, row in zip(part.start, part.end, part.valid, words, part.values, strict=True):
+        writer.writerow([f"{start:.6f}", f"{end:.6f}", int(valid), *word, *map(str, row)])
+
+
+def write_tables(features: ClipFeatures, folder: Path, stem: str) -> list[Path]:
+    """Write `write_table` of every modality to folder/stem.MODALITY.csv; an absent one has its header only or zeros.
+
+    Returns:
+        The three files.
+    """
+    paths = [folder / f"{stem}.{name}.csv" for name in MODALITY_NAMES]
+    for name, path in zip(MODALITY_NAMES, paths, strict=True):
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            write_table(features, name, stream)
+    return paths

@@ -1,0 +1,289 @@
+"""The tables of the paper on a dataset: `python -m training.experiments TABLE --settings FILE --data PATH`.
+
+TABLE is complete, missing, fixed, within, ablation or distance. Every model is trained once per seed and kept under
+`runs/`, so that the tables share their models and a killed command goes on where it was. Results go to
+`training/results/<dataset>/<table>.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from alignmamba.config import ModelConfig
+from alignmamba.modality import SUBSETS, Modality
+from training import datasets, missing, record, zoo
+from training.benchmark import Benchmark, Robustness, reachable, without
+from training.datasets import Dataset, Example
+from training.distance import proxy_a_distance
+from training.metrics import sentiment_metrics
+from training.train import TrainConfig, fit, read_yaml
+
+log = logging.getLogger(__name__)
+
+SEEDS = (1111, 1112, 1113, 1114, 1115)
+WITHIN_RATES = (0.1, 0.3, 0.5, 0.7, 0.9)
+RESULTS = record.ROOT / "training" / "results"
+MAX_VECTORS = 2000  # of each modality, for the proxy A-distance
+
+Protocol = Callable[[Sequence[Example], int], missing.Masked]
+"""Test clips and a seed to the same clips with something missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a settings file holds.
+
+    Attributes:
+        dataset: Name for `training.datasets.read`.
+        options: Of its reader.
+        folds: Cross-validation: the reader's option `fold` runs from 0 to folds - 1; 1 for the official split.
+        model: Of `ModelConfig`.
+        train: Of `TrainConfig`.
+        robustness: Of `Robustness`.
+        per_model: Changes for single models: {"bc-lstm": {"model": {...}, "train": {...}}}.
+        models: Which models the complete and missing tables have; all where empty.
+    """
+
+    dataset: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folds: int = 1
+    model: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    robustness: Mapping[str, Any] = field(default_factory=dict)
+    per_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        """Read a YAML file.
+
+        Raises:
+            ValueError: If a setting is unknown.
+        """
+        plain = read_yaml(path)
+        if unknown := sorted(set(plain) - {each.name for each in fields(cls)}):
+            raise ValueError(f"{path}: unknown settings {unknown}")
+        return cls(**{**plain, "models": tuple(plain.get("models", ()))})
+
+    def of(self, name: str, part: str) -> dict[str, Any]:
+        """Settings of a model."""
+        ours = {**getattr(self, part)}
+        if name in zoo.ABLATION:  # rows of the ablation differ from ours in what they leave out, in nothing else
+            ours |= self.per_model.get(zoo.OURS, {}).get(part, {})
+        return ours | self.per_model.get(name, {}).get(part, {})
+
+
+class Experiment:
+    """Trains models on the folds of a dataset and keeps them."""
+
+    def __init__(self, settings: Settings, path: Path, runs: Path) -> None:
+        self.settings, self.runs = settings, runs
+        self.folds = [
+            datasets.read(settings.dataset, path, **settings.options, **({"fold": fold} if settings.folds > 1 else {}))
+            for fold in range(settings.folds)
+        ]
+        self._benchmarks: dict[tuple[int, Modality | None], Benchmark] = {}
+        self._models: dict[tuple[str, int, int], nn.Module] = {}
+
+    @property
+    def dataset(self) -> Dataset:
+        """The first fold."""
+        return self.folds[0]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models of the complete and missing tables."""
+        return self.settings.models or zoo.MISSING
+
+    def benchmark(self, name: str, fold: int) -> Benchmark:
+        """The data that a model sees."""
+        left_out = zoo.WITHOUT.get(name)
+        if (fold, left_out) not in self._benchmarks:
+            dataset = self.folds[fold] if left_out is None else without(self.folds[fold], left_out)
+            self._benchmarks[fold, left_out] = Benchmark(dataset, Robustness(**self.settings.robustness))
+        return self._benchmarks[fold, left_out]
+
+    def model(self, name: str, seed: int, fold: int = 0) -> nn.Module:
+        """A trained model; one that is there already is not trained again."""
+        if (name, seed, fold) not in self._models:
+            benchmark = self.benchmark(name, fold)
+            config = ModelConfig(**benchmark.model_dims, level=self.dataset.level, **self.settings.of(name, "model"))
+            training = TrainConfig.from_dict({**self.settings.of(name, "train"), "seed": seed})
+            torch.manual_seed(seed)
+            model = zoo.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
+            told = json.dumps(
+                [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
+            )
+            key = hashlib.sha256(told.encode()).hexdigest()[:12]
+            folder = self.runs / self.dataset.name / f"{name.replace(' ', '-')}-{seed}-{key}"
+            run = fit(model, benchmark, training, folder=folder)
+            log.info("%s, seed %d, fold %d: epoch %d kept", name, seed, fold, run.best_epoch)
+            self._models[name, seed, fold] = model
+        return self._models[name, seed, fold]
+
+    def measure(self, name: str, seed: int, protocol: Protocol) -> tuple[str, float, dict[str, float]]:
+        """Test metrics of a model over the clips of all folds together.
+
+        Args:
+            name: Of the model.
+            seed: Of its training, and of what is missing.
+            protocol: Takes parts of the test clips away.
+
+        Returns:
+            The protocol's name, the rate that is really missing, the metrics.
+        """
+        found, truth, rates = [], [], []
+        for fold in range(len(self.folds)):
+            benchmark, model = self.benchmark(name, fold), self.model(name, seed, fold)
+            masked = protocol(benchmark.dataset.splits["test"], seed + fold)
+            scores, true = benchmark.scores(model, masked.examples)
+            found.append(scores)
+            truth.append(true)
+            rates.append(masked.reached_rate)
+        return masked.name, float(np.mean(rates)), sentiment_metrics(np.concatenate(found), np.concatenate(truth))
+
+
+def summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Mean, standard deviation over seeds, and each seed's value, by metric; a NaN (Pearson of a constant) is null."""
+    found = {}
+    for key in metrics[0]:
+        values = [float(each[key]) for each in metrics]
+        known = all(np.isfinite(values))
+        found[key] = {
+            "mean": float(np.mean(values)) if known else None,
+            "std": float(np.std(values)) if known else None,
+            "per_seed": [value if np.isfinite(value) else None for value in values],
+        }
+    return found
+
+
+def _rows(
+    experiment: Experiment, models: Sequence[str], seeds: Sequence[int], protocols: Sequence[Protocol]
+) -> list[dict[str, Any]]:
+    rows = []
+    for name in tqdm(models, desc="models", unit="model", disable=None):
+        for protocol in protocols:
+            settings, rates, metrics = zip(*(experiment.measure(name, seed, protocol) for seed in seeds), strict=True)
+            rows.append(
+                {
+                    "model": name,
+                    "setting": settings[0],
+                    "reached_rate": float(np.mean(rates)),
+                    "metric": summary(metrics),
+                }
+            )
+    return rows
+
+
+def nothing_missing(examples: Sequence[Example], seed: int) -> missing.Masked:
+    """Clips as they are."""
+    return missing.Masked("complete", 0.0, tuple(examples))
+
+
+def complete(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """All models on complete test clips."""
+    return _rows(experiment, experiment.models, seeds, [nothing_missing])
+
+
+def random_missing(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """All models with modalities missing at random, per sample."""
+    rates = reachable(missing.RATES, experiment.dataset)
+    at = [lambda examples, seed, rate=rate: missing.random(examples, rate=rate, seed=seed) for rate in rates]
+    return _rows(experiment, experiment.models, seeds, [nothing_missing, *at])
+
+
+def fixed_missing(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """All models with every set of the modalities that the data has."""
+    sets = [subset for subset in SUBSETS if subset <= set(experiment.dataset.dims)]
+    having = [lambda examples, seed, subset=subset: missing.fixed(examples, subset) for subset in sets]
+    return _rows(experiment, experiment.models, seeds, having)
+
+
+def within(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """All models with time steps dropped within each modality: another task than missing modalities."""
+    at = [lambda examples, seed, rate=rate: missing.within(examples, rate=rate, seed=seed) for rate in WITHIN_RATES]
+    return _rows(experiment, experiment.models, seeds, [nothing_missing, *at])
+
+
+def ablation(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The paper's ablation."""
+    return _rows(experiment, zoo.ABLATION, seeds, [nothing_missing])
+
+
+@torch.inference_mode()
+def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Proxy A-distance of aligned voice and face to the words, with and without the alignments (paper, Table 4)."""
+    rows = []
+    for name in (zoo.OURS, *zoo.ABLATIONS):
+        found: dict[str, list[float]] = {}
+        for seed in seeds:
+            model, benchmark = experiment.model(name, seed), experiment.benchmark(name, 0)
+            batch = benchmark.labelled(benchmark.dataset.splits["test"]).batch
+            streams = model.encoders(batch)
+            if Modality.LANGUAGE not in streams:
+                raise ValueError("distance: the dataset has no language, which the others are compared to")
+            words = streams[Modality.LANGUAGE]
+            output = model.fuse(streams)
+            for modality, plan in output.plans.items():
+                moved = plan.carry(streams[modality].x, scaling=model.config.scaling)[words.mask].numpy()
+                rng = np.random.default_rng(seed)
+                chosen = rng.permutation(len(moved))[:MAX_VECTORS]
+                found.setdefault(str(modality), []).append(
+                    proxy_a_distance(moved[chosen], words.x[words.mask].numpy()[chosen], seed=seed)
+                )
+        metric = {key: {"mean": float(np.mean(v)), "std": float(np.std(v)), "per_seed": v} for key, v in found.items()}
+        rows.append({"model": name, "setting": "proxy A-distance to language", "metric": metric})
+    return rows
+
+
+TABLES: dict[str, Callable[[Experiment, Sequence[int]], list[dict[str, Any]]]] = {
+    "complete": complete,
+    "missing": random_missing,
+    "fixed": fixed_missing,
+    "within": within,
+    "ablation": ablation,
+    "distance": distance,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make one table from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=sorted(TABLES))
+    parser.add_argument("--settings", type=Path, required=True, help="a file like those in training/settings/")
+    parser.add_argument("--data", type=Path, required=True, help="the dataset's file or folder")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="where trained models are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the result file goes")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        experiment = Experiment(Settings.read(given.settings), given.data, given.runs)
+        rows = TABLES[given.table](experiment, given.seeds)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    written = record.write(
+        given.table,
+        f"python -m training.experiments {given.table} --settings training/settings/{given.settings.name} --data DATA",
+        rows,
+        data_sha256=experiment.dataset.data_sha256,
+        seeds=given.seeds,
+        folder=given.results / given.settings.stem,
+    )
+    print(written)
+
+
+if __name__ == "__main__":
+    main()
