@@ -106,9 +106,7 @@ def _check(streams: Mapping[Modality, Stream]) -> None:
 
 def _output(score: Tensor, logits: Tensor | None, streams: Mapping[Modality, Stream]) -> Output:
     nowhere = torch.zeros(len(score), dtype=torch.bool, device=score.device)
-    here = torch.stack(
-        [streams[modality].mask.any(1) if modality in streams else nowhere for modality in ANCHOR_ORDER]
-    )
+    here = torch.stack([streams[modality].mask.any(1) if modality in streams else nowhere for modality in ANCHOR_ORDER])
     return Output(score, logits, {}, {}, here.to(torch.uint8).argmax(0))
 
 
@@ -177,9 +175,7 @@ class MultiStreamMamba(nn.Module):
         """Predict a batch of clips; an absent modality is a zero vector."""
         streams = self.encoders(batch)
         _check(streams)
-        found = {
-            modality: pool(stream.x, stream.mask, level=self.config.level) for modality, stream in streams.items()
-        }
+        found = {modality: pool(stream.x, stream.mask, level=self.config.level) for modality, stream in streams.items()}
         nothing = torch.zeros_like(next(iter(found.values())))
         pooled = [found.get(modality, nothing) for modality in self.config.order]
         return _output(*self.heads(torch.cat(pooled, -1)), streams)

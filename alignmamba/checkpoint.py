@@ -15,6 +15,7 @@ from alignmamba.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for whoever makes the features
+EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 FORMAT = 1  # of config.json
 
 
@@ -29,13 +30,13 @@ class Checkpoint(NamedTuple):
         model: Ready to predict.
         schema: `FeatureSchema.to_dict()`.
         training: Settings, seed and history of the run.
-        encoder: Folder of the text encoder that its words need; None for the extractors' own.
+        encoder: The text encoder that its words need: a folder, or the name of the extractors' own.
     """
 
     model: AlignMamba
     schema: dict[str, Any]
     training: dict[str, Any]
-    encoder: Path | None = None
+    encoder: str = EXTRACTORS_ENCODER
 
 
 def save(
@@ -85,4 +86,5 @@ def load(folder: Path) -> Checkpoint:
             f"checkpoint: {CONFIG} and {WEIGHTS} in {folder} do not fit each other: {error}"
         ) from error
     encoder = folder / ENCODER_FOLDER
-    return Checkpoint(model.eval().requires_grad_(False), schema, training, encoder if encoder.is_dir() else None)
+    source = str(encoder) if encoder.is_dir() else EXTRACTORS_ENCODER
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, source)

@@ -132,8 +132,8 @@ class Predictor:
         return Predictor(self._trained, device=self._device)
 
     @property
-    def encoder(self) -> Path | None:
-        """Folder of the text encoder that the words need, for `extractors.clip.extract`; None for its own."""
+    def encoder(self) -> str:
+        """The text encoder that the words need, to be given to `extractors.clip.extract`."""
         return self._trained.encoder
 
     @property

@@ -183,7 +183,13 @@ class Job:
             path = Path(folder) / CLIP_FILE
             path.write_bytes(self.clip.data)
             try:
-                return extract(path, transcript=self.clip.transcript, hook=self._report, cancel=self._abandoned)
+                return extract(
+                    path,
+                    transcript=self.clip.transcript,
+                    hook=self._report,
+                    encoder=model().encoder,
+                    cancel=self._abandoned,
+                )
             except CancelledError as error:
                 raise AbandonedError from error
             except MediaError as error:
@@ -257,8 +263,7 @@ def _load_models() -> None:
     from extractors.isolate import WorkerError, warm
 
     try:
-        model()
-        warm()
+        warm(encoder=model().encoder)
     except (ValueError, WorkerError) as error:
         # No visitor waits for this thread; whoever analyses a clip meets the same sentence on screen.
         log.warning("models are not ready: %s", error)

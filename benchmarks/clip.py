@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SAMPLE = ROOT / "app" / "samples" / "positive.webm"
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
+ENCODER = str(CHECKPOINT / "encoder")
 WIDTH, HEIGHT = 1280, 720  # pixels
 SECONDS = 10.0
 FRAME_RATE = 25  # frames per second
@@ -94,12 +95,12 @@ def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = 
     way = clips if path == "plain" else isolate
     runs = 1
     if start == "warm":
-        way.warm()
+        way.warm(encoder=ENCODER)
         runs = WARM_RUNS
     measured = []
     for _ in range(runs):
         begin = time.perf_counter()
-        features = way.extract(clip, transcript)
+        features = way.extract(clip, transcript, encoder=ENCODER)
         measured.append((time.perf_counter() - begin, dict(features.step_seconds)))
     total, steps = sorted(measured, key=lambda run: run[0])[len(measured) // 2]
     if features.transcript_source != ("recognised" if transcript is None else "given"):
@@ -124,7 +125,7 @@ def toggle_times(predictor: Predictor, clip: Path, *, transcript: str) -> list[f
     """Milliseconds of every prediction, over all subsets, many times, for one clip that is set once."""
     from extractors.clip import extract
 
-    predictor.set_clip(extract(clip, transcript))
+    predictor.set_clip(extract(clip, transcript, encoder=predictor.encoder))
     times = []
     for round_ in range(1 + TOGGLE_ROUNDS):
         for subset in SUBSETS:

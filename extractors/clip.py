@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from extractors import acoustic, facial, media, recogniser, subtitles, text, voice_activity
+from extractors import acoustic, facial, media, recogniser, subtitles, text, text_encoder, voice_activity
 from extractors import transcript as transcripts
 from extractors.assets import AssetError
 from extractors.cache import Cache
@@ -118,13 +118,16 @@ def extract(
     return _extract(Path(path), recipe, hook)
 
 
-def warm() -> None:
+def warm(*, encoder: str = ENCODER) -> None:
     """Load all models and run each once, so that the first clip is as quick as the next.
+
+    Args:
+        encoder: As in `extract`.
 
     Raises:
         AssetError: If a model file cannot be had.
     """
-    text.encode_words([["warm"]])
+    text.encode_words([["warm"]], model=text_encoder.load(encoder))
     recogniser.load()
     voice_activity.stretches(np.zeros(voice_activity.SAMPLE_RATE, np.float32))
     noise = np.random.default_rng(0).normal(0, 0.1, acoustic.SAMPLE_RATE).astype(np.float32)

@@ -101,8 +101,11 @@ def _extract(path: Path, recipe: Recipe, hook: Hook, budget: Budget, cancel: thr
     raise _error(answer)
 
 
-def warm() -> None:
+def warm(*, encoder: str = ENCODER) -> None:
     """Start a process and load all models in it, so that the first clip is as quick as the next.
+
+    Args:
+        encoder: As in `extract`.
 
     Raises:
         AssetError: If a model file cannot be had.
@@ -110,9 +113,10 @@ def warm() -> None:
     """
     never = threading.Event()
     worker = _pool.take(never)
+    task = {"do": "warm", "encoder": encoder}
     try:
-        answer = worker.run({"do": "warm"}, lambda step, completed, total: None, Budget(seconds=READY_SECONDS), never)
-        worker.warmed = answer["kind"] == "done"
+        answer = worker.run(task, lambda step, completed, total: None, Budget(seconds=READY_SECONDS), never)
+        worker.warmed = encoder if answer["kind"] == "done" else None
     finally:
         _pool.give_back(worker)
     if answer["kind"] != "done":

@@ -58,8 +58,8 @@ class Pool:
                 if not worker.alive:
                     self._forget(worker)
                     warmed, worker = worker.warmed, self._start()
-                    if warmed:
-                        worker.warm()
+                    if warmed is not None:
+                        worker.warm(warmed)
                 self._idle.append(worker)
         except WorkerError as error:
             log.warning("a process for extraction is not replaced before the next clip: %s", error)

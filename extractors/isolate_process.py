@@ -48,7 +48,7 @@ class Process:
     """A process that does one task after the other; a thread here carries its messages into a queue.
 
     Attributes:
-        warmed: Whether it was asked to load all models before the first clip.
+        warmed: The text encoder it was asked to load, with all other models, before the first clip; None if it was not.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Process:
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,  # Ctrl-C reaches this process only, whose end is theirs
         )
-        self.warmed = False
+        self.warmed: str | None = None
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="isolate", daemon=True).start()
 
@@ -115,10 +115,10 @@ class Process:
                     f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
                 )
 
-    def warm(self) -> None:
+    def warm(self, encoder: str) -> None:
         """Ask it to load all models, and do not wait for it; the next task will."""
-        self.warmed = True
-        self._send({"do": "warm", "quietly": True})
+        self.warmed = encoder
+        self._send({"do": "warm", "encoder": encoder, "quietly": True})
 
     def kill(self) -> None:
         """End the process, whatever it does."""

@@ -77,7 +77,7 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
 
     try:
         if task["do"] == "warm":
-            clip.warm()
+            clip.warm(encoder=task["encoder"])
             return {"kind": "done"}
         _fetch_models(task)
         _limit_cpu(task["cpu_seconds"])

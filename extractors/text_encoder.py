@@ -154,7 +154,7 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
     unused = padding + 1 if settings["model_type"] == "roberta" else 0
     return TextModel(
         tokenizer=tokenizer,
-        encoder=encoder.eval().to(device),
+        encoder=encoder.eval().float().to(device),  # half precision on disk is slow on a CPU
         schema=schema(source),
         device=device,
         around=around,

@@ -17,12 +17,12 @@ import numpy as np
 from alignmamba import checkpoint
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from alignmamba.model import AlignMamba
-from extractors import clip
+from extractors.recipe import Recipe
 from training import record
 from training.compose import as_clip
 from training.corpora import Sample
 from training.metrics import balanced_accuracy, sentiment_metrics
-from training.release import Corpora, predict_scores
+from training.release import ComposeConfig, Corpora, predict_scores
 
 # The two classes of the single-sense tests; emotions in between are left out.
 NEGATIVE_VOICES = frozenset({"sad", "fearful", "disgust", "angry"})
@@ -75,9 +75,9 @@ def faces_row(model: AlignMamba, test: Corpora) -> dict[str, Any]:
 
 
 def composed_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
-    """MOSI test sentences with held-out voices and faces of their class, by every subset of modalities."""
+    """MOSI test sentences with held-out voices and faces, composed as in training, by every subset of modalities."""
     rng = np.random.default_rng(COMPOSITION_SEED)
-    composer = test.composer(disagreement=0.0)
+    composer = test.composer(disagreement=ComposeConfig.disagreement)
     composed = [composer.compose(sample, rng) for sample in test.texts if sample.corpus == "mosi"]
     truth = np.array([item.score for item in composed])
     rows = []
@@ -102,11 +102,11 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write metrics.json into")
     arguments = parser.parse_args()
     trained = checkpoint.load(arguments.checkpoint)
-    if trained.schema != clip.SCHEMA.to_dict():
+    if trained.schema != Recipe(encoder=trained.encoder).schema().to_dict():
         raise SystemExit(
             f"checkpoint: {arguments.checkpoint} was trained on another feature schema than the extractors'"
         )
-    test = Corpora.read(arguments.data, arguments.cache).split("test")
+    test = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder).split("test")
     rows = [
         words_row(trained.model, test.texts),
         voices_row(trained.model, test.voices),

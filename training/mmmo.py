@@ -99,9 +99,7 @@ def _array(path: Path, *, rank: int) -> np.ndarray:
             if not isinstance(found, h5py.Dataset) or found.ndim != rank or found.dtype.kind != "f":
                 raise ValueError(f"{path.name}: expected an array {KEY!r} of numbers with {rank} axes")
             if found.external or found.is_virtual or found.size > MAX_VALUES:
-                raise ValueError(
-                    f"{path.name}: {found.size} values, expected up to {MAX_VALUES}, stored in it"
-                )
+                raise ValueError(f"{path.name}: {found.size} values, expected up to {MAX_VALUES}, stored in it")
             values = found[:]
     except OSError as error:
         raise ValueError(f"{path.name}: {error}, expected an HDF5 file") from error

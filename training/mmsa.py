@@ -125,9 +125,7 @@ def _checked(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     first = parts["train"]
     for split, part in parts.items():
         if part.aligned != first.aligned or part.columns != first.columns:
-            raise ValueError(
-                f"{path.name}, {split}: columns {part.columns}, expected {first.columns} as in train"
-            )
+            raise ValueError(f"{path.name}, {split}: columns {part.columns}, expected {first.columns} as in train")
     kind = COLUMNS.get((first.columns["audio"], first.columns["vision"]), "mmsa")
     header = {
         "format": FORMAT,

@@ -17,10 +17,10 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
+from alignmamba.checkpoint import ENCODER_FOLDER
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.model import AlignMamba
-from alignmamba.checkpoint import ENCODER_FOLDER
 from extractors.recipe import Recipe
 from extractors.text_encoder import ENCODER
 from training import corpora as readers
@@ -29,6 +29,8 @@ from training.corpora import Sample
 from training.datasets import length_buckets
 from training.metrics import sentiment_metrics
 from training.train import Labelled, TrainConfig, fit
+
+TIME_WEIGHT = 0.5  # cost of a second between two steps: better on validation than none (results/composed/variants.json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("--align-weight", type=float, default=ModelConfig.align_weight)
     parser.add_argument("--scaling", choices=("paper", "mean"), default="mean")
     parser.add_argument("--local", choices=("relaxed", "uniform"), default="relaxed")
+    parser.add_argument("--time-weight", type=float, default=TIME_WEIGHT)
     parser.add_argument("--width", type=int, default=ModelConfig.width)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -196,6 +199,7 @@ def main() -> None:
         align_weight=arguments.align_weight,
         scaling=arguments.scaling,
         local=arguments.local,
+        time_weight=arguments.time_weight,
     )
     config = TrainConfig(seed=arguments.seed, epochs=arguments.epochs)
     model, record = train(Corpora.read(arguments.data, arguments.cache, encoder=encoder), model_config, config)

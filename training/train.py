@@ -232,10 +232,14 @@ def _add_up(model: nn.Module, total: float) -> float:
     """Add the gradients and the loss of all processes."""
     if not dist.is_initialized():
         return total
-    for parameter in model.parameters():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
+    parameters = list(model.parameters())
+    touched = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
+    dist.all_reduce(touched, op=dist.ReduceOp.MAX)
+    for parameter, somewhere in zip(parameters, touched.tolist(), strict=True):
+        if somewhere:  # what no process has touched keeps no gradient, so that weight decay passes it by as well
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad)
     summed = torch.tensor(total, dtype=torch.float64)
     dist.all_reduce(summed)
     return summed.item()

@@ -11,6 +11,7 @@ from alignmamba.baselines import BASELINES
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.model import AlignMamba
+from training.imagination import IMAGINATION
 from training.peers import PEERS
 
 OURS = "alignmamba"
@@ -23,7 +24,7 @@ ABLATIONS: dict[str, Callable[[ModelConfig], ModelConfig]] = {
 WITHOUT: dict[str, Modality] = {f"without {modality}": modality for modality in MODALITIES}
 STREAMS = ("single-stream-mamba", "multi-stream-mamba")
 COMPLETE = (OURS, "language-only", "early-fusion-lstm", "bc-lstm", *BASELINES)
-MISSING = COMPLETE
+MISSING = (*COMPLETE, *IMAGINATION)
 ABLATION = (OURS, *ABLATIONS, *STREAMS, *WITHOUT)
 
 
@@ -37,7 +38,7 @@ def build(name: str, config: ModelConfig) -> nn.Module:
         return AlignMamba(ABLATIONS[name](config))
     if name == OURS or name in WITHOUT:
         return AlignMamba(config)
-    known = {**BASELINES, **PEERS}
+    known = {**BASELINES, **PEERS, **IMAGINATION}
     if name not in known:
         raise ValueError(f"model: {name!r}, expected one of {sorted({*known, OURS, *ABLATIONS, *WITHOUT})}")
     return known[name](config)

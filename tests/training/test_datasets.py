@@ -156,7 +156,7 @@ def test_files_of_another_form_are_refused(changed, message, tmp_path, monkeypat
 
 def test_no_npz_file_is_refused(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(ValueError, match="no zip file, expected an .npz file"):
+    with pytest.raises(ValueError, match=r"no zip file, expected an \.npz file"):
         datasets.read("mosi-utterance", tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", video=np.arange(2))
     with pytest.raises(ValueError, match=r"y.npz: arrays \['bclstm_split', .* missing"):

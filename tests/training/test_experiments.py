@@ -1,0 +1,72 @@
+"""Every table, end to end, on a made-up file of MMSA's format."""
+
+import json
+
+import pytest
+
+from tests.training import mmsa_files
+from training import experiments, zoo
+
+SETTINGS = """
+dataset: mmsa
+model: {width: 8, encoder_layers: 0, fusion_layers: 1, state_dim: 4, dropout: 0.0, scaling: mean, classes: 0}
+train: {epochs: 1, batch_size: 8}
+robustness: {missing_rate: 0.5, complete_share: 0.5}
+models: [alignmamba, bc-lstm, language-only]
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    mmsa_files.write(folder / "aligned_50.pkl", mmsa_files.stored(aligned=True))
+    (folder / "small.yaml").write_text(SETTINGS)
+    return folder
+
+
+def table(world, monkeypatch, name, *, data="aligned_50.pkl", settings="small.yaml"):
+    monkeypatch.chdir(world)  # converted files and runs go under it
+    experiments.main(
+        [name, "--settings", settings, "--data", data, "--seeds", "1", "2", "--results", str(world / "results")]
+    )
+    return json.loads((world / "results" / "small" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(experiments.TABLES))
+def test_table(world, monkeypatch, name):
+    result = table(world, monkeypatch, name)
+    assert result["seeds"] == [1, 2] and result["data_sha256"]
+    models = {row["model"] for row in result["rows"]}
+    expected = {
+        "ablation": set(zoo.ABLATION),
+        "distance": {"alignmamba", *zoo.ABLATIONS},
+    }
+    assert models == expected.get(name, {"alignmamba", "bc-lstm", "language-only"})
+    settings = {row["setting"] for row in result["rows"]}
+    assert len(settings) == {"missing": 8, "fixed": 7, "within": 6}.get(name, 1)
+    for row in result["rows"]:
+        for measured in row["metric"].values():
+            assert len(measured["per_seed"]) == 2
+
+
+def test_runs_are_not_trained_twice(world, monkeypatch):
+    first = table(world, monkeypatch, "complete")
+
+    def never(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("training.train._epoch", never)
+    assert table(world, monkeypatch, "complete")["rows"] == first["rows"]
+
+
+def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
+    (world / "bad.yaml").write_text(SETTINGS + "model_width: 3\n")
+    (world / "hostile.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
+    for arguments, told in (
+        ({"settings": "bad.yaml"}, r"unknown settings \['model_width'\]"),
+        ({"data": "hostile.pkl"}, r"os[ .]system"),
+        ({"data": "nowhere.pkl"}, "there is no nowhere.pkl"),
+    ):
+        with pytest.raises(SystemExit, match=told):
+            table(world, monkeypatch, "within", **arguments)
+    assert not (world / "results" / "bad").exists()
