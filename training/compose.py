@@ -15,7 +15,9 @@ from extractors.acoustic import AUDIO_RATE
 from extractors.facial import BLENDSHAPES, FRAME_RATE
 from training.corpora import Sample
 
+NEUTRAL = 1  # the class of `sentiment_class`
 NEUTRAL_BAND = 0.5  # |score| below this is the class "neutral"
+TALKING_SHARE = 0.8  # of neutral faces, which only talk; the others are surprised
 FACE_SECONDS = (2.0, 6.0)  # length of a composed face sequence
 PEAK_STRENGTH = (0.6, 1.0)  # share of the corpus's peak that a ramp reaches
 
@@ -55,7 +57,7 @@ class Composer:
             disagreement: Share of voices and faces drawn without regard to the sentence's class.
         """
         self.texts, self.voices, self.faces = texts, voices, faces
-        self._voices, self._faces = _by_class(voices), _by_class(faces)
+        self._voices, self._faces = by_class(voices), by_class(faces)
         self._talking = [np.asarray(sequence, np.float32) for sequence in talking]
         self._rest = np.concatenate(self._talking).mean(0)
         self._disagreement = disagreement
@@ -70,9 +72,15 @@ class Composer:
         steps = {
             Modality.LANGUAGE: sample.values,
             Modality.AUDIO: voice[rng.integers(len(voice))].values,
-            Modality.VIDEO: self.face_sequence(face[rng.integers(len(face))] if face else None, rng),
+            Modality.VIDEO: self.face_sequence(self.draw_face(face, rng), rng),
         }
         return Composed(clip=as_clip(steps), score=sample.score)
+
+    def draw_face(self, group: Sequence[Sample], rng: np.random.Generator) -> Sample | None:
+        """An expression of a class; None, a face that only talks, for most neutral ones."""
+        drawn = group[rng.integers(len(group))] if group else None
+        neutral = drawn is not None and sentiment_class(drawn.score) == NEUTRAL
+        return None if neutral and rng.random() < TALKING_SHARE else drawn
 
     def face_sequence(self, face: Sample | None, rng: np.random.Generator) -> Float[np.ndarray, "steps dim"]:
         """A talking face with an expression that rises to its peak and falls: rest dynamics + ramp * (peak - rest)."""
@@ -91,7 +99,8 @@ class Composer:
         return moved.astype(np.float32)
 
 
-def _by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
+def by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Samples in the order of `sentiment_class`."""
     groups: list[list[Sample]] = [[], [], []]
     for sample in samples:
         groups[sentiment_class(sample.score)].append(sample)

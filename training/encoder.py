@@ -1,7 +1,8 @@
-"""Fine-tune the text encoder for sentiment: `python -m training.encoder --data ../shared/data --out runs/encoder`.
+"""Fine-tune the text encoder for sentiment: `python -m training.encoder --data ../shared/data --out FOLDER`.
 
 First on reviews (SST-5, movie and product snippets) and dialogues (MELD), then on the task's own CMU-MOSI sentences.
-The epoch is chosen on MOSI's validation part. What is written is an encoder's folder that `extractors.text.load` takes.
+The epoch is chosen on MOSI's validation part; the weights of several seeds are averaged. What is written is a folder
+that `extractors.text_encoder.load` takes.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from extractors import text
+from extractors import text_encoder
 from extractors.assets import asset
+from extractors.text_encoder import ENCODER, TextModel
 from training.corpora import sentences
 from training.metrics import sentiment_metrics
 
@@ -34,7 +36,8 @@ log = logging.getLogger(__name__)
 
 MELD_SCORES = {"negative": -1.2, "neutral": 0.0, "positive": 1.2}  # our place for its three classes
 PUNCTUATION = re.compile(r"[^\w\s']|_")
-REVIEWS, MOSI = "reviews", "mosi"
+MOSI = "mosi"
+SEEDS = (1111, 1112, 1113)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +119,8 @@ class Regressor(nn.Module):
         return self.head(self.dropout(pooled)).squeeze(-1).float()
 
 
-def _tokens(texts: Sequence[str], model: text.TextModel) -> tuple[Tensor, Tensor]:
+def tokenised(texts: Sequence[str], model: TextModel) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
+    """Token ids of sentences, padded, with the mask of what is none."""
     begin, end = model.around
     ids = [
         [begin, *encoding.ids[: model.window], end]
@@ -159,28 +163,28 @@ def _optimiser(model: Regressor, rate: float, config: EncoderConfig) -> torch.op
 
 
 @torch.inference_mode()
-def scores(model: Regressor, tools: text.TextModel, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
+def scores(model: Regressor, tools: TextModel, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
     """Scores of many sentences, clipped to [-3, 3]."""
     model.eval()
     order = np.argsort([len(one) for one in texts])
     found = np.zeros(len(texts))
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
-        found[chosen] = model(*_tokens([texts[index] for index in chosen], tools)).numpy()
+        found[chosen] = model(*tokenised([texts[index] for index in chosen], tools)).numpy()
     return found.clip(-3, 3)
 
 
-def measure(model: Regressor, tools: text.TextModel, chosen: Sequence[Sentence]) -> dict[str, float]:
+def measure(model: Regressor, tools: TextModel, chosen: Sequence[Sentence]) -> dict[str, float]:
     """Sentiment metrics, on the words in lower case without punctuation or not, as they stand."""
     found = scores(model, tools, [one.words for one in chosen])
     return sentiment_metrics(found, np.array([one.score for one in chosen]))
 
 
-def train(everything: Sequence[Sentence], config: EncoderConfig) -> tuple[Regressor, text.TextModel, dict]:
+def train(everything: Sequence[Sentence], config: EncoderConfig) -> tuple[Regressor, TextModel, dict]:
     """Fine-tune in two stages; returns the best epoch by validation, the tokenizer's side and a record."""
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    tools = text.load()
+    tools = text_encoder.load()
     model = Regressor(copy.deepcopy(tools.encoder))
     best, best_state, history = np.inf, {}, []
     valid = [one for one in everything if one.corpus == MOSI and one.split == "valid"]
@@ -210,7 +214,7 @@ def _epoch(model, tools, chosen, optimiser, schedule, average, config, rng) -> f
     model.train()
     total, batches = 0.0, list(_batches(chosen, config.batch_size, rng))
     for batch in tqdm(batches, desc="fine-tune", unit="batch", leave=False, disable=None):
-        tokens, mask = _tokens([augmented(one.words, config, rng) for one in batch], tools)
+        tokens, mask = tokenised([augmented(one.words, config, rng) for one in batch], tools)
         target = torch.tensor([one.score for one in batch])
         with torch.autocast("cpu", torch.bfloat16):
             value = F.l1_loss(model(tokens, mask), target)
@@ -224,10 +228,21 @@ def _epoch(model, tools, chosen, optimiser, schedule, average, config, rng) -> f
     return total / len(batches)
 
 
-def save(model: Regressor, folder: Path) -> None:
-    """Write the encoder, in half precision, as a folder that `extractors.text.load` takes."""
-    copy.deepcopy(model.encoder).half().save_pretrained(folder)
-    shutil.copyfile(asset(text.ENCODER) / "tokenizer.json", folder / "tokenizer.json")
+def average(models: Sequence[Regressor]) -> dict[str, Tensor]:
+    """Mean of the encoders' weights: runs from one starting point lie close enough for it to be better than each."""
+    states = [model.encoder.state_dict() for model in models]
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+
+
+def save(weights: dict[str, Tensor], encoder: nn.Module, folder: Path) -> None:
+    """Write an encoder, in half precision, as a folder that `extractors.text_encoder.load` takes."""
+    made = copy.deepcopy(encoder)
+    made.load_state_dict(weights)
+    made.half().save_pretrained(folder)
+    shutil.copyfile(asset(ENCODER) / "tokenizer.json", folder / "tokenizer.json")
 
 
 def main() -> None:
@@ -235,16 +250,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with text/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the encoder into")
-    parser.add_argument("--seed", type=int, default=EncoderConfig.seed)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="runs whose weights are averaged")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     everything = read(arguments.data)
-    model, tools, record = train(everything, EncoderConfig(seed=arguments.seed))
     test = [one for one in everything if one.corpus == MOSI and one.split == "test"]
-    record["test"] = measure(model, tools, test)
-    log.info("test %s", record["test"])
-    save(model, arguments.out)
-    (arguments.out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    models, runs = [], []
+    for seed in arguments.seeds:
+        model, tools, record = train(everything, EncoderConfig(seed=seed))
+        models.append(model)
+        runs.append({**record, "test": measure(model, tools, test)})
+    save(average(models), models[0].encoder, arguments.out)
+    record = json.dumps({"seeds": arguments.seeds, "runs": runs}, indent=1)
+    (arguments.out / "training.json").write_text(record + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

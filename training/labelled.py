@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1) -> Dataset:
     parts: dict[str, list[Example]] = {split: [] for split in SPLITS}
     lost = Counter(summary.failed)
     lost["failed before"] += summary.failed_before
-    split_of = _dealt(rows)
+    split_of = deal(rows)
     for row in rows:
         if output.state(row.item) != "done":
             continue
@@ -133,8 +134,8 @@ def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
     if not named.strip() or "\0" in named or video.is_absolute() or ".." in video.parts:
         raise ValueError(f"{where}, video: {named!r}, expected a path below the folder")
     path = table.parent / video
-    if not path.is_file():
-        raise ValueError(f"{where}, video: there is no file {named!r} in {table.parent.name}/")
+    if not os.path.isfile(path):  # says False, too, to a name that no file system takes
+        raise ValueError(f"{where}, video: there is no file {named!r:.200} in {table.parent.name}/")
     try:
         label = float(fields["label"])
     except ValueError:
@@ -149,7 +150,7 @@ def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
     return Row(item=Item(id=item_id(name), video=name, path=path.absolute(), transcript=said), label=label, split=split)
 
 
-def _dealt(rows: Sequence[Row]) -> dict[str, str]:
+def deal(rows: Sequence[Row]) -> dict[str, str]:
     """Split of each clip: the table's, or by the order of the hashes, so that no part of a few clips is empty."""
     if rows[0].split is not None:
         return {row.item.id: row.split for row in rows}

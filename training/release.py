@@ -24,7 +24,7 @@ from alignmamba.model import AlignMamba
 from extractors.recipe import Recipe
 from extractors.text_encoder import ENCODER
 from training import corpora as readers
-from training.compose import Composed, Composer, as_clip, drop_modalities, sentiment_class
+from training.compose import Composed, Composer, as_clip, by_class, drop_modalities, sentiment_class
 from training.corpora import Sample
 from training.datasets import length_buckets
 from training.metrics import sentiment_metrics
@@ -40,7 +40,7 @@ class ComposeConfig:
     Attributes:
         disagreement: See `Composer`.
         mosi_repeat: How often an epoch shows each MOSI sentence: the only ones with the task's own labels.
-        single_repeat: How often an epoch shows each voice and each face alone, with its own valence as the label.
+        single_repeat: Voices and faces that an epoch shows alone, labelled by their own valence, as a multiple of all.
     """
 
     disagreement: float = 0.15
@@ -124,10 +124,9 @@ class ComposedSource:
         for indices in length_buckets([len(sample.values) for sample in self._samples], size, rng):
             composed = [self.composer.compose(self._samples[index], rng) for index in indices]
             batches.append([replace(item, clip=drop_modalities(item.clip, rng)) for item in composed])
-        for kind, samples in ((Modality.AUDIO, self.train.voices), (Modality.VIDEO, self.train.faces)):
-            repeated = list(samples) * self.config.single_repeat
-            for indices in length_buckets([len(sample.values) for sample in repeated], size, rng):
-                batches.append([self._alone(kind, repeated[index], rng) for index in indices])
+        alone = [*self._balanced(Modality.AUDIO, rng), *self._balanced(Modality.VIDEO, rng)]
+        for indices in length_buckets([max(len(c.mask) for c in item.clip.values()) for item in alone], size, rng):
+            batches.append([alone[index] for index in indices])
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def collate(self, items: Sequence[Composed]) -> Labelled:
@@ -147,9 +146,17 @@ class ComposedSource:
         chosen_by = (measured["mae"] + mixed_mae + voice_mae) / 3
         return {"chosen_by": chosen_by, "mixed_mae": mixed_mae, "voice_mae": voice_mae, **measured}
 
-    def _alone(self, kind: Modality, sample: Sample, rng: np.random.Generator) -> Composed:
-        values = sample.values if kind == Modality.AUDIO else self.composer.face_sequence(sample, rng)
-        return Composed(clip=as_clip({kind: values}), score=sample.score)
+    def _balanced(self, kind: Modality, rng: np.random.Generator) -> Iterator[Composed]:
+        """Voices or faces alone, as many of each class: acted emotions are mostly negative, people are not."""
+        samples = self.train.voices if kind == Modality.AUDIO else self.train.faces
+        groups = [group for group in by_class(samples) if group]
+        for _ in range(len(samples) * self.config.single_repeat):
+            group = groups[rng.integers(len(groups))]
+            sample = group[rng.integers(len(group))]
+            values = sample.values
+            if kind == Modality.VIDEO:
+                values = self.composer.face_sequence(self.composer.draw_face([sample], rng), rng)
+            yield Composed(clip=as_clip({kind: values}), score=sample.score)
 
 
 def train(

@@ -83,7 +83,8 @@ def clip_table(result: dict[str, Any]) -> str:
             toggle = f"median {row['toggle_p50_ms']:.1f} ms, 95 % under {row['toggle_p95_ms']:.1f} ms"
             rows.append(["new modalities (toggle)", toggle, "–"])
         else:
-            what = f"{row['start']} start, transcript {row['transcript']}"
+            where = ", in a worker process" if row.get("path") == "isolated" else ""
+            what = f"{row['start']} start, transcript {row['transcript']}{where}"
             rows.append([what, f"{row['total_s']:.1f} s", f"{row['peak_mb']:.0f} MB"])
     return _table(["10-s 720p clip", "time", "peak memory"], rows)
 

@@ -13,6 +13,7 @@ from alignmamba.modality import SUBSETS
 from alignmamba.model import AlignMamba
 from alignmamba.predictor import CLASSES, Predictor
 from alignmamba.scan import backend_name
+from extractors import text_encoder
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
 
 SCHEMA = {"version": 1, "audio": {"dim": 5}}
@@ -63,6 +64,12 @@ def test_a_checkpoint_comes_back_as_it_was(folder):
     assert loaded.model.config == config()
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, loaded.model.state_dict()[name])
+
+
+def test_the_encoder_that_ships_with_a_checkpoint_is_told(folder, predictor):
+    assert predictor.encoder == text_encoder.ENCODER  # the extractors' own
+    (folder / checkpoint.ENCODER_FOLDER).mkdir()
+    assert Predictor.from_pretrained(folder, device="cpu").encoder == str(folder / "encoder")
 
 
 @pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG])

@@ -10,7 +10,8 @@ import pytest
 
 from alignmamba.batch import collate
 from alignmamba.modality import MODALITIES, Modality
-from training import corpora, datasets, missing
+from extractors.clip import SCHEMA
+from training import datasets, missing
 from training.datasets import Dataset, Example, as_steps, batches, length_buckets, share_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -300,8 +301,8 @@ def test_the_real_reviews():
 # Sentences
 
 
-def test_sentences_are_clips_of_language(tmp_path, monkeypatch):
-    """The label tables are read as they are; only the word features are made up here."""
+def test_sentences_are_clips_of_language(tmp_path):
+    """The label tables as they are, cut to a few lines."""
     source = DATA / "text"
     if not source.exists():
         pytest.skip("needs the label tables of text/")
@@ -319,11 +320,8 @@ def test_sentences_are_clips_of_language(tmp_path, monkeypatch):
         file = folder / f"{name}ReviewSnippets_GroundTruth.txt"
         raw = file.read_text(encoding="utf-8", errors="replace").splitlines()
         file.write_text("\n".join(raw[:3]) + "\n", encoding="utf-8")
-    monkeypatch.setattr(
-        corpora.text, "encode_words", lambda texts: [np.full((len(words), 4), len(words), "f4") for words in texts]
-    )
     found = datasets.read("text", tmp_path, cache=tmp_path / "cache")
-    assert found.dims == {Modality.LANGUAGE: 4}
+    assert found.dims == {Modality.LANGUAGE: SCHEMA.language.dim}
     examples = [example for part in found.splits.values() for example in part]
     with (folder / "mosi_label.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
