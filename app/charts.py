@@ -87,8 +87,8 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
 
     Returns:
         Seconds of the source from left to right, the anchor's steps from top to bottom; colour is the cost
-        (1 - cosine), filled cells are the plan, as strong as their share of a step's weight, outlines show when a word
-        was spoken.
+        (1 - cosine, and the time between them), filled cells are the plan, as strong as their share of a step's weight,
+        outlines show when a word was spoken.
     """
     source, anchor = table.source, table.anchor
     step = "Word" if table.words else anchor
@@ -103,7 +103,7 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         alt.Tooltip("anchor_end:Q", title=f"{step} to (s)", format=".2f"),
         alt.Tooltip("start:Q", title=f"{source} from (s)", format=".2f"),
         alt.Tooltip("end:Q", title=f"{source} to (s)", format=".2f"),
-        alt.Tooltip("cost:Q", title="Cost (1 - cosine)", format=".3f"),
+        alt.Tooltip("cost:Q", title="Cost (distance in content and time)", format=".3f"),
         alt.Tooltip("weight:Q", title="Weight in the plan", format=".4f"),
     ]
     if not table.words:
@@ -111,7 +111,7 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
     cost = alt.Color(
         "cost:Q",
         scale=alt.Scale(range=ALIKE, domain=table.cost_domain, clamp=True),
-        legend=alt.Legend(title="Cost (1 - cosine), low = alike", orient="top", gradientLength=160, titleLimit=260),
+        legend=alt.Legend(title="Cost, low = alike and near", orient="top", gradientLength=160, titleLimit=260),
     )
     # A step that has one pair gives it all its weight.
     share = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None)

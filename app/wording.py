@@ -117,9 +117,9 @@ def plain(text: str) -> str:
 def map_legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
     """Explain the alignment maps of one or both ways to solve the transport problem."""
     rows = "word" if words else "moment of the face"
-    legend = "Moments run from left to right; stronger green is a closer resemblance."
+    legend = "Moments run from left to right; stronger green is a closer fit, in content and in time."
     if RELAXED in solvers:
-        legend += f" Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it resembles most."
+        legend += f" Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it fits best."
     if SINKHORN in solvers:
         legend += (
             f" Sinkhorn: every {rows} must receive the same weight in all, so a moment may be shared out; stronger "
