@@ -1,6 +1,7 @@
 """The trainer: what it fits, how it goes on after a kill, and that two processes do what one does."""
 
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -102,6 +103,7 @@ def test_half_precision_learns_too():
 
 def _process(rank, world, folder):
     torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # loopback only
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
     trained = model()
     run = fit(trained, Made(), TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3))
