@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test lint fetch tables clean help
+.PHONY: demo test lint fetch tables strings clean help
 
 demo: fetch  ## open the app in a browser
 	$(PYTHON) -m streamlit run app/main.py
@@ -25,6 +25,12 @@ lint:  ## style and formatting
 tables:  ## tables of the READMEs from the committed result files
 	@.ci/setup dev
 	$(PYTHON) -m training.tables
+
+strings:  ## new strings of the screen into app/locale/, where they wait for a translation
+	@.ci/setup app
+	@mkdir -p build
+	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app
+	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/locale/zh.po -l zh
 
 clean:  ## remove .venv and caches; model files stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

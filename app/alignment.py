@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from app.wording import DISPLAY_ORDER, NAMES, RELAXED, signed
+from app.wording import DISPLAY_ORDER, RELAXED, name, signed
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class AlignmentTable:
     Attributes:
         source: Name of the aligned modality, on screen.
         anchor: Name of the modality that it is aligned to.
-        solver: How the plan was found, on screen.
+        solver: How the plan was found, untranslated.
         words: Row labels in order when the anchor is language, else none.
         rows: Steps of the anchor.
         duration: Seconds that the axes show.
@@ -70,7 +70,7 @@ def tabulate(
     Args:
         alignment: Plan and cost, (source steps, anchor steps); cost is NaN where a step is invalid.
         features: The clip, for times and words.
-        solver: How the plan was found, on screen.
+        solver: How the plan was found, untranslated.
         max_cells: Most cost cells to make, about; beyond it neighbouring source steps are averaged, and in maps
             without words neighbouring anchor steps too.
     """
@@ -84,8 +84,8 @@ def tabulate(
     pairs = exact if (exact.weight > 0).sum(1).max(initial=0) <= 1 else coarse
     labels = tuple(_label(place, word) for place, word in enumerate(words, start=1))
     return AlignmentTable(
-        source=NAMES[alignment.source],
-        anchor=NAMES[alignment.target],
+        source=name(alignment.source),
+        anchor=name(alignment.target),
         solver=solver,
         words=labels,
         rows=alignment.cost.shape[1],
@@ -104,14 +104,14 @@ def contributions(prediction: Prediction, features: ClipFeatures, *, max_moments
     Long streams are summed over neighbouring steps, so that the total stays the same.
     """
     tables = []
-    for modality in (name for name in DISPLAY_ORDER if name in prediction.used):
+    for modality in (each for each in DISPLAY_ORDER if each in prediction.used):
         stream, values = features.modality(modality), prediction.contributions[modality].astype(float)
         is_words = modality == "language"
         every = 1 if is_words else int(np.ceil(len(values) / max_moments))
         table = pd.DataFrame({"start": stream.start[::every], "end": _last(stream.end, every)})
         table["contribution"] = np.add.reduceat(values, np.arange(0, len(values), every))
         table["strength"] = table["contribution"] / (table["contribution"].abs().max() or 1.0)
-        table["row"] = f"{NAMES[modality]} {signed(values.sum())}"
+        table["row"] = f"{name(modality)} {signed(values.sum())}"
         table["what"] = [word.text for word in features.words] if is_words else "-"
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from app import wording
 from app.alignment import AlignmentTable
+from app.translate import _
 
 # Okabe and Ito's blue and vermilion, moved towards the middle so that they stand out on white and on near-black.
 # Towards the middle of a scale they fade into the page instead of into white, which would glare on a dark page.
@@ -20,10 +23,6 @@ SPOKEN = "rgba(128,128,128,0.9)"
 ALIKE = ["rgba(20,140,130,0.85)", "rgba(20,140,130,0.30)", "rgba(20,140,130,0.04)"]
 
 SCORE_RANGE = (-3.0, 3.0)
-GAUGE_LABELS = (
-    "datum.value == -3 ? '-3 very negative' : datum.value == 3 ? '+3 very positive' "
-    ": datum.value == 0 ? '0 neutral' : datum.label"
-)
 # Heights in pixels; Streamlit fits a chart's axes and legend into its height.
 GAUGE_PX, CLASSES_PX = 100, 140
 ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190
@@ -37,15 +36,15 @@ def gauge(score: float) -> alt.LayerChart:
     scale = pd.DataFrame({"from": [low], "to": [high]})
     x = alt.X(
         "from:Q",
-        title="Sentiment score",
+        title=_("Sentiment score"),
         scale=alt.Scale(domain=SCORE_RANGE, nice=False),
-        axis=alt.Axis(values=list(range(-3, 4)), grid=False, format="+d", labelExpr=GAUGE_LABELS, labelFlush=True),
+        axis=alt.Axis(values=list(range(-3, 4)), grid=False, format="+d", labelExpr=_gauge_labels(), labelFlush=True),
     )
     band = alt.Chart(scale).mark_rect(
         height=22, color=alt.Gradient(gradient="linear", stops=stops, x1=0, x2=1, y1=0, y2=0)
     )
     here = alt.Chart(pd.DataFrame({"score": [score]})).encode(
-        x=alt.X("score:Q"), tooltip=alt.Tooltip("score:Q", title="Score", format="+.2f")
+        x=alt.X("score:Q"), tooltip=alt.Tooltip("score:Q", title=_("Score"), format="+.2f")
     )
     return alt.layer(
         band.encode(x=x, x2="to:Q"),
@@ -54,22 +53,28 @@ def gauge(score: float) -> alt.LayerChart:
     ).properties(height=GAUGE_PX)
 
 
+def _gauge_labels() -> str:
+    """Name both ends and the middle of the scale, in Vega's expression language."""
+    low, middle, high = (json.dumps(f"{number:+d} {wording.degree(number)}") for number in (-3, 0, 3))
+    return f"datum.value == -3 ? {low} : datum.value == 3 ? {high} : datum.value == 0 ? {middle} : datum.label"
+
+
 def class_bars(classes: dict[str, float]) -> alt.LayerChart:
     """Draw the class probabilities as bars, one per class."""
-    table = pd.DataFrame({"class": [name.capitalize() for name in classes], "probability": list(classes.values())})
+    table = pd.DataFrame({"class": [_(name).capitalize() for name in classes], "probability": list(classes.values())})
     table["text"] = [wording.share(probability) for probability in classes.values()]
     names = table["class"].tolist()
     base = alt.Chart(table).encode(
         y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
         x=alt.X(
             "probability:Q",
-            title="Probability of each class",
+            title=_("Probability of each class"),
             scale=alt.Scale(domain=[0, 1]),
             axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False),
         ),
         tooltip=[
-            alt.Tooltip("class:N", title="Class"),
-            alt.Tooltip("probability:Q", title="Probability", format=".1%"),
+            alt.Tooltip("class:N", title=_("Class")),
+            alt.Tooltip("probability:Q", title=_("Probability"), format=".1%"),
         ],
     )
     colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=[NEGATIVE, NEUTRAL, POSITIVE]), legend=None)
@@ -91,27 +96,29 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         outlines show when a word was spoken.
     """
     source, anchor = table.source, table.anchor
-    step = "Word" if table.words else anchor
+    step = _("Word") if table.words else anchor
     # Steps of a long clip are thinner than a pixel: pairs get a margin, outlines step back.
     dense = table.averaged > 1
     time = alt.Scale(domain=[0, table.duration], nice=False)
-    x = alt.X("start:Q", title=f"{source} (seconds)", scale=time, axis=alt.Axis(grid=False, tickCount=8))
+    x = alt.X(
+        "start:Q", title=_("{name} (seconds)").format(name=source), scale=time, axis=alt.Axis(grid=False, tickCount=8)
+    )
     y, y2 = _anchor_axis(table)
     tooltip = [
-        alt.Tooltip("word:N", title="Word"),
-        alt.Tooltip("anchor_start:Q", title=f"{step} from (s)", format=".2f"),
-        alt.Tooltip("anchor_end:Q", title=f"{step} to (s)", format=".2f"),
-        alt.Tooltip("start:Q", title=f"{source} from (s)", format=".2f"),
-        alt.Tooltip("end:Q", title=f"{source} to (s)", format=".2f"),
-        alt.Tooltip("cost:Q", title="Cost (distance in content and time)", format=".3f"),
-        alt.Tooltip("weight:Q", title="Weight in the plan", format=".4f"),
+        alt.Tooltip("word:N", title=_("Word")),
+        alt.Tooltip("anchor_start:Q", title=_("{name} from (s)").format(name=step), format=".2f"),
+        alt.Tooltip("anchor_end:Q", title=_("{name} to (s)").format(name=step), format=".2f"),
+        alt.Tooltip("start:Q", title=_("{name} from (s)").format(name=source), format=".2f"),
+        alt.Tooltip("end:Q", title=_("{name} to (s)").format(name=source), format=".2f"),
+        alt.Tooltip("cost:Q", title=_("Cost (distance in content and time)"), format=".3f"),
+        alt.Tooltip("weight:Q", title=_("Weight in the plan"), format=".4f"),
     ]
     if not table.words:
         tooltip = tooltip[1:]
     cost = alt.Color(
         "cost:Q",
         scale=alt.Scale(range=ALIKE, domain=table.cost_domain, clamp=True),
-        legend=alt.Legend(title="Cost, low = alike and near", orient="top", gradientLength=160, titleLimit=260),
+        legend=alt.Legend(title=_("Cost, low = alike and near"), orient="top", gradientLength=160, titleLimit=260),
     )
     # A step that has one pair gives it all its weight.
     share = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None)
@@ -128,7 +135,9 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         spoken = alt.Chart(table.spoken).mark_rect(filled=False, stroke=SPOKEN, strokeWidth=0.4 if dense else 1.2)
         layers.append(spoken.encode(**place))
     return alt.layer(*layers).properties(
-        title=f"{source} aligned to {anchor.lower()} ({table.solver})",
+        title=_("{source} aligned to {anchor} ({solver})").format(
+            source=source, anchor=anchor.lower(), solver=_(table.solver)
+        ),
         height=MAP_FRAME_PX + int(np.clip(ROW_PX * table.rows, MIN_MAP_PX, MAX_MAP_PX)),
     )
 
@@ -151,9 +160,9 @@ def _anchor_axis(table: AlignmentTable) -> tuple[alt.Y, str | None]:
         )
         return alt.Y("label:N", title=None, scale=alt.Scale(domain=labels), axis=axis), None
     scale = alt.Scale(domain=[table.duration, 0], nice=False)
-    return alt.Y("anchor_start:Q", title=f"{table.anchor} (seconds)", scale=scale, axis=alt.Axis(grid=False)), (
-        "anchor_end:Q"
-    )
+    return alt.Y(
+        "anchor_start:Q", title=_("{name} (seconds)").format(name=table.anchor), scale=scale, axis=alt.Axis(grid=False)
+    ), ("anchor_end:Q")
 
 
 def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
@@ -170,7 +179,7 @@ def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
         .encode(
             x=alt.X(
                 "start:Q",
-                title="Time in the clip (seconds)",
+                title=_("Time in the clip (seconds)"),
                 scale=alt.Scale(domain=[0, duration], nice=False),
                 axis=alt.Axis(grid=False, tickCount=12),
             ),
@@ -183,11 +192,11 @@ def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
             ),
             color=alt.Color("strength:Q", scale=alt.Scale(domain=[-1, 0, 1], range=DIVERGING), legend=None),
             tooltip=[
-                alt.Tooltip("row:N", title="Row"),
-                alt.Tooltip("what:N", title="Word"),
-                alt.Tooltip("start:Q", title="From (s)", format=".2f"),
-                alt.Tooltip("end:Q", title="To (s)", format=".2f"),
-                alt.Tooltip("contribution:Q", title="Contribution", format="+.3f"),
+                alt.Tooltip("row:N", title=_("Row")),
+                alt.Tooltip("what:N", title=_("Word")),
+                alt.Tooltip("start:Q", title=_("From (s)"), format=".2f"),
+                alt.Tooltip("end:Q", title=_("To (s)"), format=".2f"),
+                alt.Tooltip("contribution:Q", title=_("Contribution"), format="+.3f"),
             ],
         )
         .properties(height=STRIP_FRAME_PX + STRIP_PX * table["row"].nunique())

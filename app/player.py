@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.state import Clip
+from app.translate import _
 from extractors.schema import Word
 
 # What the upload field takes, and how it is announced to the browser's player.
@@ -58,9 +59,9 @@ def mime_type(name: str) -> str | None:
 
 def player(clip: Clip) -> None:
     """Show the clip."""
-    st.video(clip.data, format=clip.mime, alt=f"The analysed clip: {clip.title}")
+    st.video(clip.data, format=clip.mime, alt=_("The analysed clip: {title}").format(title=clip.title))
     if clip.mime not in PLAYABLE:
-        st.caption("Most browsers cannot play this format; the analysis is not affected.")
+        st.caption(_("Most browsers cannot play this format; the analysis is not affected."))
 
 
 def transcript(words: Sequence[Word], contributions: np.ndarray | None) -> None:
@@ -78,14 +79,20 @@ def transcript(words: Sequence[Word], contributions: np.ndarray | None) -> None:
                 {
                     "text": word.text,
                     "colour": _colour(float(value) / strongest),
-                    "hint": f"{word.start:.2f} to {word.end:.2f} s"
-                    + ("" if contributions is None else f", contribution {value:+.3f}"),
+                    "hint": _hint(word, None if contributions is None else float(value)),
                 }
                 for word, value in zip(words, values, strict=True)
             ]
         },
         key="transcript",
     )
+
+
+def _hint(word: Word, contribution: float | None) -> str:
+    when = _("{start:.2f} to {end:.2f} s").format(start=word.start, end=word.end)
+    if contribution is None:
+        return when
+    return _("{when}, contribution {contribution:+.3f}").format(when=when, contribution=contribution)
 
 
 def _colour(share: float) -> str:

@@ -22,6 +22,8 @@ import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
 from app import wording
+from app.told import told
+from app.translate import _
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Alignment, Prediction, Predictor
@@ -107,7 +109,9 @@ class Analysis:
             try:
                 self._sinkhorn[used] = self.predictor.sinkhorn(used, blur=SINKHORN_BLUR)
             except ValueError as error:
-                raise PlainError(f"This clip is too long for the full transport problem. {error}.") from error
+                raise PlainError(
+                    _("This clip is too long for the full transport problem. {error}.").format(error=error)
+                ) from error
         return self._sinkhorn[used]
 
 
@@ -217,7 +221,7 @@ def judge(clip: Clip, features: ClipFeatures, *, began: float, again: bool) -> A
     try:
         predictor.set_clip(features)
     except ValueError as error:
-        raise PlainError(f"The trained model does not fit these features. {error}") from error
+        raise PlainError(_("The trained model does not fit these features. {error}").format(error=error)) from error
     subsets = [subset for subset in SUBSETS if subset <= predictor.available]
     predictions = {subset: predictor.predict(subset) for subset in subsets}
     return Analysis(
@@ -248,7 +252,7 @@ def model() -> Predictor:
     try:
         return Predictor.from_pretrained(CHECKPOINT)
     except ValueError as error:
-        raise PlainError(f"The trained model could not be loaded. {error}") from error
+        raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
 
 
 @st.cache_resource(show_spinner=False)
@@ -277,12 +281,12 @@ def session() -> Session:
 def sentence(error: Exception) -> str:
     """Turn an error into one sentence for the screen; an unforeseen one goes to the log under an id."""
     if isinstance(error, PlainError):
-        return str(error)
+        return told(str(error))
     code = secrets.token_hex(3)
     log.error("error %s", code, exc_info=error)
-    return (
-        f"Something went wrong that should not have. The server's log has the details under {code}; please try again."
-    )
+    return _(
+        "Something went wrong that should not have. The server's log has the details under {code}; please try again."
+    ).format(code=code)
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from alignmamba.modality import Modality
+from app.told import told
+from app.translate import N_, _
 
 if TYPE_CHECKING:
     from app.alignment import AlignmentTable
 
-# How the three senses are called on screen.
-NAMES = {Modality.AUDIO: "Voice", Modality.VIDEO: "Face", Modality.LANGUAGE: "Words"}
+# How the three senses are called on screen: `name` translates.
+NAMES = {Modality.AUDIO: N_("Voice"), Modality.VIDEO: N_("Face"), Modality.LANGUAGE: N_("Words")}
 ICONS = {
     Modality.AUDIO: ":material/graphic_eq:",
     Modality.VIDEO: ":material/face:",
@@ -21,35 +23,49 @@ ICONS = {
 # Words first: they are the anchor, and most readers look for them first.
 DISPLAY_ORDER = (Modality.LANGUAGE, Modality.AUDIO, Modality.VIDEO)
 
-# The seven degrees of the [-3, 3] scale, as CMU-MOSI's annotators were given them.
+# The seven degrees of the [-3, 3] scale, as CMU-MOSI's annotators were given them, and the class of each.
 DEGREES = {
-    -3: "very negative",
-    -2: "negative",
-    -1: "slightly negative",
-    0: "neutral",
-    1: "slightly positive",
-    2: "positive",
-    3: "very positive",
+    -3: N_("very negative"),
+    -2: N_("negative"),
+    -1: N_("slightly negative"),
+    0: N_("neutral"),
+    1: N_("slightly positive"),
+    2: N_("positive"),
+    3: N_("very positive"),
 }
+CLASS_SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
 
 # What `extractors.clip.STEPS` do.
 STEPS = {
-    "sound": "Decoding the sound",
-    "voice": "Measuring the voice (openSMILE)",
-    "face": "Following the face (MediaPipe)",
-    "words": "Finding the words (Whisper)",
-    "language": "Reading the words (MiniLM)",
+    "sound": N_("Decoding the sound"),
+    "voice": N_("Measuring the voice (openSMILE)"),
+    "face": N_("Following the face (MediaPipe)"),
+    "words": N_("Finding the words (Whisper)"),
+    "language": N_("Reading the words (MiniLM)"),
 }
 
 # The two ways to solve the transport problem.
-RELAXED, SINKHORN = "relaxed", "Sinkhorn"
+RELAXED, SINKHORN = N_("relaxed"), N_("Sinkhorn")
 
-CAUTION = "An estimate of how a clip comes across, often wrong, and no statement about what a person feels."
-NOTICE = (
-    f"{CAUTION} Upload only clips that you may use. Your clip is kept in a private folder while it is analysed, then "
-    "deleted; what was measured stays in memory for this visit only; nothing is stored or sent elsewhere. Not for "
-    "judging people at work or in education."
-)
+
+def caution() -> str:
+    """Say what a score is and is not."""
+    return _("An estimate of how a clip comes across, often wrong, and no statement about what a person feels.")
+
+
+def notice() -> str:
+    """Say what is inferred and what is stored, before the first upload."""
+    rules = _(
+        "Upload only clips that you may use. Your clip is kept in a private folder while it is analysed, then deleted; "
+        "what was measured stays in memory for this visit only; nothing is stored or sent elsewhere. Not for judging "
+        "people at work or in education."
+    )
+    return f"{caution()} {rules}"
+
+
+def name(modality: Modality) -> str:
+    """Name a modality, as at the start of a sentence."""
+    return _(NAMES[modality])
 
 
 def signed(number: float) -> str:
@@ -60,24 +76,29 @@ def signed(number: float) -> str:
 def share(probability: float) -> str:
     """Write a probability in per cent, never as certain."""
     if probability > 0.99:
-        return "over 99%"
-    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
+        return _("over 99%")
+    return _("under 1%") if probability < 0.01 else f"{probability:.0%}"
 
 
 def degree(score: float) -> str:
     """Name a score in [-3, 3] on the seven-degree scale."""
-    return DEGREES[round(max(-3.0, min(3.0, score)))]
+    return _(DEGREES[_step(score)])
 
 
-def join(names: Collection[str], *, by: str = "and") -> str:
+def _step(score: float) -> int:
+    return round(max(-3.0, min(3.0, score)))
+
+
+def join(names: Collection[str], *, by: str | None = None) -> str:
     """Join names as in a sentence: "a", "a and b", "a, b and c"."""
     *head, last = names
-    return f"{', '.join(head)} {by} {last}" if head else last
+    separator, final = _(", "), _(" {conjunction} ").format(conjunction=by or _("and"))
+    return f"{separator.join(head)}{final}{last}" if head else last
 
 
 def subset(modalities: Collection[Modality]) -> str:
     """Name a set of modalities in display order, as in "Words + Voice"."""
-    return " + ".join(NAMES[modality] for modality in DISPLAY_ORDER if modality in modalities)
+    return " + ".join(name(modality) for modality in DISPLAY_ORDER if modality in modalities)
 
 
 def verdict(score: float, classes: dict[str, float], used: Collection[Modality]) -> str:
@@ -91,22 +112,27 @@ def verdict(score: float, classes: dict[str, float], used: Collection[Modality])
     Returns:
         One or two sentences; the second when score and class disagree.
     """
-    senses = join([NAMES[modality].lower() for modality in DISPLAY_ORDER if modality in used])
+    senses = join([name(modality).lower() for modality in DISPLAY_ORDER if modality in used])
     likeliest = max(classes, key=classes.__getitem__)
-    sentence = f"Judged by {senses}, this clip comes across as **{degree(score)}**."
-    if likeliest not in degree(score):
-        sentence += f" The classifier leans to **{likeliest}** ({share(classes[likeliest])}): take this as undecided."
+    sentence = _("Judged by {senses}, this clip comes across as **{degree}**.").format(
+        senses=senses, degree=degree(score)
+    )
+    step = _step(score)
+    if CLASS_SIGNS[likeliest] != (step > 0) - (step < 0):
+        sentence += " " + _("The classifier leans to **{likeliest}** ({share}): take this as undecided.").format(
+            likeliest=_(likeliest), share=share(classes[likeliest])
+        )
     return sentence
 
 
 def absence(modality: Modality, reason: str) -> str:
     """Say that a modality is not there and why."""
-    return f"{NAMES[modality]} could not be judged: {plain(reason)}."
+    return _("{name} could not be judged: {reason}.").format(name=name(modality), reason=plain(told(reason)))
 
 
 def step(name: str) -> str:
     """Return the label of an extraction step."""
-    return STEPS.get(name, name)
+    return _(STEPS.get(name, name))
 
 
 def plain(text: str) -> str:
@@ -116,37 +142,44 @@ def plain(text: str) -> str:
 
 def map_legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
     """Explain the alignment maps of one or both ways to solve the transport problem."""
-    rows = "word" if words else "moment of the face"
-    legend = "Moments run from left to right; stronger green is a closer fit, in content and in time."
+    rows = _("word") if words else _("moment of the face")
+    legend = _("Moments run from left to right; stronger green is a closer fit, in content and in time.")
     if RELAXED in solvers:
-        legend += f" Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it fits best."
-    if SINKHORN in solvers:
-        legend += (
-            f" Sinkhorn: every {rows} must receive the same weight in all, so a moment may be shared out; stronger "
-            ":violet[violet] is a larger share, and cells under a tenth of a moment's largest share are left out."
+        legend += " " + _("Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it fits best.").format(
+            rows=rows
         )
+    if SINKHORN in solvers:
+        legend += " " + _(
+            "Sinkhorn: every {rows} must receive the same weight in all, so a moment may be shared out; stronger "
+            ":violet[violet] is a larger share, and cells under a tenth of a moment's largest share are left out."
+        ).format(rows=rows)
     if words:
-        legend += " Outlines show when a word is spoken."
-    return legend + " Blank columns are moments without a face or a voice."
+        legend += " " + _("Outlines show when a word is spoken.")
+    return legend + " " + _("Blank columns are moments without a face or a voice.")
 
 
 def map_summary(table: AlignmentTable) -> str:
     """Name an alignment map for who cannot see it."""
-    return (
-        f"{table.source} aligned to {table.anchor.lower()} ({table.solver}): {len(table.plan)} pairs over "
-        f"{table.duration:.0f} seconds"
+    return _("{source} aligned to {anchor} ({solver}): {pairs} pairs over {seconds:.0f} seconds").format(
+        source=table.source,
+        anchor=table.anchor.lower(),
+        solver=_(table.solver),
+        pairs=len(table.plan),
+        seconds=table.duration,
     )
 
 
 def map_note(table: AlignmentTable) -> str:
     """Say what a plan pays and, for a long clip, what a cell stands for."""
-    note = f"Cost of the plan: {table.cost:.3f}."
+    note = _("Cost of the plan: {cost:.3f}.").format(cost=table.cost)
     if table.averaged > 1:
-        note += f" The clip is long: each shade is the mean of {table.averaged} neighbouring steps."
+        note += " " + _("The clip is long: each shade is the mean of {steps} neighbouring steps.").format(
+            steps=table.averaged
+        )
     return note
 
 
 def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:
     """Say which modalities of a subset are absent; empty when none is."""
-    absent = [NAMES[modality].lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
-    return f"no {join(absent, by='or')} in this clip" if absent else ""
+    absent = [name(modality).lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
+    return _("no {absent} in this clip").format(absent=join(absent, by=_("or"))) if absent else ""

@@ -11,12 +11,26 @@ from typing import Any
 import streamlit as st
 
 from app import player, result, state, wording
+from app.translate import N_, _
 from extractors.media import LIMITS
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 MEGABYTE = 1_000_000
 MAX_MEGABYTES = LIMITS.file_bytes // MEGABYTE
 POLL_SECONDS = 0.15
+# What samples.json says.
+SAMPLE_TEXTS = (
+    N_("Delighted"),
+    N_("Glad words, a lively voice and a smile."),
+    N_("Disappointed"),
+    N_("Bitter words, a flat voice and a frown."),
+    N_("Matter of fact"),
+    N_("Plain facts, said plainly."),
+    N_("Without sound"),
+    N_("A smile only: the clip has no sound, so voice and words are absent."),
+    N_("Without a face"),
+    N_("Glad words over a landscape: no face is there, so only voice and words count."),
+)
 
 
 @st.cache_data(show_spinner=False)
@@ -30,16 +44,16 @@ def choose_sample() -> state.Clip | None:
     chosen = None
     with st.grid(5, min_column_width=150, gap="xsmall"):
         for sample in samples():
-            path = SAMPLES / sample["file"]
+            path, title, description = SAMPLES / sample["file"], sample["title"], sample["description"]
             with st.container(border=True, height="stretch", gap="xsmall"):
-                st.video(path, format=player.mime_type(path.name), muted=True, alt=sample["description"])
-                st.markdown(f"**{sample['title']}**", help=f"{sample['description']} {sample['credit']}")
+                st.video(path, format=player.mime_type(path.name), muted=True, alt=_(description))
+                st.markdown(f"**{_(title)}**", help=f"{_(description)} {sample['credit']}")
                 st.space("stretch")
                 if sample["synthetic"]:
-                    st.badge("synthetic", icon=":material/smart_toy:", color="gray")
-                if st.button("Analyse", key=f"sample-{path.stem}", icon=":material/play_arrow:", width="stretch"):
+                    st.badge(_("synthetic"), icon=":material/smart_toy:", color="gray")
+                if st.button(_("Analyse"), key=f"sample-{path.stem}", icon=":material/play_arrow:", width="stretch"):
                     chosen = state.Clip(
-                        title=sample["title"],
+                        title=_(title),
                         data=path.read_bytes(),
                         mime=player.mime_type(path.name),
                         synthetic=sample["synthetic"],
@@ -54,31 +68,37 @@ def choose_upload() -> state.Clip | None:
         PlainError: If there is no file, or one that is not taken.
     """
     with st.form("upload", border=False):
-        st.caption(wording.NOTICE)
+        st.caption(wording.notice())
         uploaded = st.file_uploader(
-            f"A video of one speaker: at most {LIMITS.seconds:.0f} seconds and {MAX_MEGABYTES} MB",
+            _("A video of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
+                seconds=LIMITS.seconds, megabytes=MAX_MEGABYTES
+            ),
             type=list(player.MIME_TYPES),
             max_upload_size=MAX_MEGABYTES,
             key="clip",
         )
         typed = st.text_area(
-            "Transcript (optional, replaces speech recognition)",
+            _("Transcript (optional, replaces speech recognition)"),
             key="typed",
-            placeholder="Type what is said in the clip, or leave this empty.",
+            placeholder=_("Type what is said in the clip, or leave this empty."),
             height=80,
         )
-        if not st.form_submit_button("Analyse my clip", type="primary", icon=":material/play_arrow:"):
+        if not st.form_submit_button(_("Analyse my clip"), type="primary", icon=":material/play_arrow:"):
             return None
     if uploaded is None:
-        raise state.PlainError("Choose a video file first.")
+        raise state.PlainError(_("Choose a video file first."))
     # The browser checks these two as well, but a request need not come from a browser.
     if (mime := player.mime_type(uploaded.name)) is None:
-        raise state.PlainError(f"This kind of file is not taken, expected one of: {', '.join(player.MIME_TYPES)}.")
+        raise state.PlainError(
+            _("This kind of file is not taken, expected one of: {kinds}.").format(kinds=", ".join(player.MIME_TYPES))
+        )
     if uploaded.size > LIMITS.file_bytes:
         raise state.PlainError(
-            f"This file has {uploaded.size / MEGABYTE:.0f} MB; the limit is {MAX_MEGABYTES} MB. Cut it and try again."
+            _("This file has {size:.0f} MB; the limit is {limit} MB. Cut it and try again.").format(
+                size=uploaded.size / MEGABYTE, limit=MAX_MEGABYTES
+            )
         )
-    return state.Clip(title="Your clip", data=uploaded.getvalue(), mime=mime, transcript=typed.strip() or None)
+    return state.Clip(title=_("Your clip"), data=uploaded.getvalue(), mime=mime, transcript=typed.strip() or None)
 
 
 class ProgressBars:
@@ -108,20 +128,27 @@ def run(clip: state.Clip) -> state.Analysis:
     job = state.Job(clip)
     bars = ProgressBars()
     try:
-        with st.status("Waiting for a free place", expanded=True) as status:
+        with st.status(_("Waiting for a free place"), expanded=True) as status:
             while not job.future.done():
                 bars.draw(job.reports())
                 if job.future.running():
-                    status.update(label=f"Analysing · {time.perf_counter() - began:.0f} s", expanded=True)
+                    status.update(
+                        label=_("Analysing · {seconds:.0f} s").format(seconds=time.perf_counter() - began),
+                        expanded=True,
+                    )
                 time.sleep(POLL_SECONDS)
             bars.draw(job.reports())
             try:
                 analysis = job.future.result()
             except Exception:
-                status.update(label="Stopped", state="error", expanded=False)
+                status.update(label=_("Stopped"), state="error", expanded=False)
                 raise
             visitor.kept.keep(clip, analysis.features)
-            status.update(label=f"Analysed in {analysis.seconds:.1f} s", state="complete", expanded=False)
+            status.update(
+                label=_("Analysed in {seconds:.1f} s").format(seconds=analysis.seconds),
+                state="complete",
+                expanded=False,
+            )
             return analysis
     finally:
         # Reached early, by Streamlit's own control flow, when the visitor has left or asked for something else.
@@ -130,10 +157,12 @@ def run(clip: state.Clip) -> state.Analysis:
 
 st.title("AlignMamba")
 st.markdown(
-    "How positive or negative does a short clip come across? Voice and face are aligned with the words, then judged "
-    "together."
+    _(
+        "How positive or negative does a short clip come across? Voice and face are aligned with the words, then "
+        "judged together."
+    )
 )
-from_samples, from_upload = st.tabs(["Samples", "Your own clip"])
+from_samples, from_upload = st.tabs([_("Samples"), _("Your own clip")])
 visitor = state.session()
 clip = None
 with from_samples, state.plain_sentences():

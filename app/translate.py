@@ -1,0 +1,98 @@
+"""The screen's languages: English in the code, the others in catalogues under `locale/`.
+
+    _("Judge by")                               # in the visitor's language
+    _("{count} words").format(count=3)          # placeholders have names, so that a translation may reorder them
+    N_("very negative")                         # marks a constant; `_(constant)` translates it when it is shown
+
+`make strings` brings new strings into the catalogues; `tests/app/test_translate.py` fails while one is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import streamlit as st
+from babel.messages.pofile import read_po
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+SOURCE = "en"  # the language that the code is written in
+LOCALE = Path(__file__).with_name("locale")
+# Of the widget that chooses, of the visitor's state and of the URL.
+KEY = "lang"
+
+# Set where there is no visitor to ask, or where another language than the visitor's is wanted.
+_spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
+
+
+def language() -> str:
+    """Return the language of what is said now: one of `LANGUAGES`."""
+    if (spoken := _spoken.get()) is not None:
+        return spoken
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return SOURCE
+    chosen = st.session_state.get(KEY)
+    return chosen if chosen in LANGUAGES else SOURCE
+
+
+@contextmanager
+def spoken_in(code: str) -> Iterator[None]:
+    """Say everything inside in one language, whoever the visitor is.
+
+    Raises:
+        ValueError: If it is none of `LANGUAGES`.
+    """
+    if code not in LANGUAGES:
+        raise ValueError(f"language: {code!r}, expected one of {sorted(LANGUAGES)}")
+    token = _spoken.set(code)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def _(message: str) -> str:
+    """Translate a sentence; what no catalogue has stays in English."""
+    return _catalogue(language()).get(message, message)
+
+
+def N_(message: str) -> str:  # noqa: N802  # gettext's own name for it
+    """Mark a constant for the catalogues; `_` translates it where it is shown."""
+    return message
+
+
+def choose_language() -> None:
+    """Show the switch, whose choice the URL carries too, so that a link opens in the language it was sent in."""
+    if st.session_state.get(KEY) not in LANGUAGES:
+        st.session_state[KEY] = _first_language()
+    chosen = st.segmented_control(
+        "Language / 语言",
+        LANGUAGES,
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        key=KEY,
+    )
+    # Not bound by Streamlit, which would write the label instead of the code.
+    if st.query_params.get(KEY, SOURCE) != chosen:
+        st.query_params[KEY] = chosen
+
+
+def _first_language() -> str:
+    """Choose by the link, else by the browser."""
+    browser = (st.context.locale or SOURCE).lower().partition("-")[0]
+    asked = st.query_params.get(KEY, browser)
+    return asked if asked in LANGUAGES else SOURCE
+
+
+@functools.cache
+def _catalogue(code: str) -> dict[str, str]:
+    """Read a catalogue; the source language needs none."""
+    if code == SOURCE:
+        return {}
+    with (LOCALE / f"{code}.po").open("rb") as file:
+        return {message.id: message.string for message in read_po(file, locale=code) if message.id and message.string}
