@@ -11,11 +11,14 @@ import atexit
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from extractors import store
+import numpy as np
+from jaxtyping import Bool
+
+from extractors import perturb, store
 from extractors.assets import AssetError
 from extractors.cache import Cache
 from extractors.isolate_pool import CancelledError, Pool, WorkerError
@@ -23,7 +26,7 @@ from extractors.isolate_process import READY_SECONDS, Budget, Message
 from extractors.media import LIMITS, Limits, MediaError
 from extractors.recipe import Recipe
 from extractors.recogniser import RECOGNISER
-from extractors.schema import ClipFeatures, Hook
+from extractors.schema import ClipFeatures, Hook, ModalityFeatures, Word
 from extractors.text_encoder import ENCODER
 from extractors.transcript import Transcript, TranscriptError
 
@@ -91,14 +94,103 @@ def _extract(path: Path, recipe: Recipe, hook: Hook, budget: Budget, cancel: thr
             "cpu_seconds": budget.cpu_seconds,
             "output": str(output),
         }
-        worker = _pool.take(cancel)
-        try:
-            answer = worker.run(task, hook, budget, cancel)
-        finally:
-            _pool.give_back(worker)
-        if answer["kind"] == "done":
-            return store.load(output)
-    raise _error(answer)
+        _run(task, hook, budget, cancel)
+        return store.load(output)
+
+
+def noisy_voices(
+    path: Path | str,
+    *,
+    snr_db: float,
+    seeds: Sequence[int],
+    hook: Hook | None = None,
+    limits: Limits = LIMITS,
+    budget: Budget = BUDGET,
+    cancel: threading.Event | None = None,
+) -> list[ModalityFeatures]:
+    """Do what `extractors.perturb.noisy_voices` does, in a process of its own.
+
+    Args:
+        path: A clip.
+        snr_db: As there.
+        seeds: As there.
+        hook: Told of ("noise", voices done, voices), in the caller's thread. What it raises cancels the work.
+        limits: As there.
+        budget: What the work may cost.
+        cancel: Stops the work once it is set.
+
+    Raises:
+        MediaError: As in `extract`.
+        CancelledError: If `cancel` was set.
+        WorkerError: If an error was met that nobody foresaw.
+    """
+    task = {
+        "do": "noise",
+        "path": os.path.abspath(path),
+        "limits": asdict(limits),
+        "snr_db": snr_db,
+        "seeds": list(seeds),
+    }
+    return _readings(task, hook, budget, cancel)
+
+
+def reread(
+    words: Sequence[Word],
+    kept: Sequence[Bool[np.ndarray, " words"]],
+    *,
+    encoder: str = ENCODER,
+    hook: Hook | None = None,
+    budget: Budget = BUDGET,
+    cancel: threading.Event | None = None,
+) -> list[ModalityFeatures]:
+    """Do what `extractors.perturb.reread` does, in a process of its own.
+
+    Args:
+        words: As there.
+        kept: As there.
+        encoder: As there.
+        hook: Told of ("reread", readings done, readings), in the caller's thread. What it raises cancels the work.
+        budget: What the work may cost.
+        cancel: Stops the work once it is set.
+
+    Raises:
+        AssetError: If a model file cannot be had.
+        CancelledError: If `cancel` was set.
+        WorkerError: If an error was met that nobody foresaw.
+    """
+    task = {
+        "do": "reread",
+        "words": [[word.text, word.start, word.end] for word in words],
+        "kept": [mask.tolist() for mask in kept],
+        "encoder": encoder,
+    }
+    return _readings(task, hook, budget, cancel)
+
+
+def _readings(
+    task: Message, hook: Hook | None, budget: Budget, cancel: threading.Event | None
+) -> list[ModalityFeatures]:
+    """Let a process make features of one modality, several times over."""
+    hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
+    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+        output = Path(folder) / f"readings{store.SUFFIX}"
+        _run({**task, "cpu_seconds": budget.cpu_seconds, "output": str(output)}, hook, budget, cancel)
+        return perturb.load(output)
+
+
+def _run(task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
+    """Let a process do a task to its end.
+
+    Raises:
+        Exception: What `extract` names, where it did not come to that.
+    """
+    worker = _pool.take(cancel)
+    try:
+        answer = worker.run(task, hook, budget, cancel)
+    finally:
+        _pool.give_back(worker)
+    if answer["kind"] != "done":
+        raise _error(answer)
 
 
 def warm(*, encoder: str = ENCODER) -> None:

@@ -15,14 +15,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from extractors import clip, store
+import numpy as np
+
+from extractors import clip, perturb, store
 from extractors.assets import AssetError, asset
 from extractors.media import Limits, MediaError
 from extractors.recogniser import RECOGNISER
+from extractors.schema import Hook, ModalityFeatures, Word
 from extractors.text_encoder import ENCODER
 from extractors.transcript import Transcript, TranscriptError
 
@@ -82,16 +85,7 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
         _fetch_models(task)
         _limit_cpu(task["cpu_seconds"])
         tell(kind="started")
-        given = task["transcript"]
-        features = clip.extract(
-            task["path"],
-            Transcript.from_dict(given) if isinstance(given, dict) else given,
-            report,
-            Limits(**task["limits"]),
-            recogniser=task["recogniser"],
-            encoder=task["encoder"],
-        )
-        store.save(features, Path(task["output"]))
+        (_extract if task["do"] == "extract" else _read_again)(task, report)
     except _CancelledError:
         return {"kind": "cancelled"}
     except MediaError as error:
@@ -105,11 +99,46 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
     return {"kind": "done"}
 
 
+def _extract(task: Message, report: Hook) -> None:
+    """Extract a clip."""
+    given = task["transcript"]
+    features = clip.extract(
+        task["path"],
+        Transcript.from_dict(given) if isinstance(given, dict) else given,
+        report,
+        Limits(**task["limits"]),
+        recogniser=task["recogniser"],
+        encoder=task["encoder"],
+    )
+    store.save(features, Path(task["output"]))
+
+
+def _read_again(task: Message, report: Hook) -> None:
+    """Make features of one modality, several times over, each worse in its own way."""
+    if task["do"] == "noise":
+        total, limits = len(task["seeds"]), Limits(**task["limits"])
+        found = perturb.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=task["seeds"], limits=limits)
+    else:
+        words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
+        total, masks = len(task["kept"]), [np.array(mask, bool) for mask in task["kept"]]
+        found = perturb.reread(words, masks, encoder=task["encoder"])
+    perturb.save(list(_told(found, task["do"], total, report)), Path(task["output"]))
+
+
+def _told(readings: Iterator[ModalityFeatures], step: str, total: int, report: Hook) -> Iterator[ModalityFeatures]:
+    report(step, 0, total)
+    for done, reading in enumerate(readings, start=1):
+        report(step, done, total)
+        yield reading
+
+
 def _fetch_models(task: Message) -> None:
     """Have the models ready before the clock starts: at the very first clip they may have to be downloaded."""
-    asset("face_landmarker")
-    if task["encoder"] == ENCODER:
+    if task.get("encoder") == ENCODER:
         asset(ENCODER)
+    if task["do"] != "extract":
+        return
+    asset("face_landmarker")
     if not task["transcript"] and task["recogniser"] == RECOGNISER:
         asset(RECOGNISER)
 
