@@ -51,3 +51,9 @@ def parse_modalities(names: Iterable[str]) -> frozenset[Modality]:
     if not chosen:
         raise ValueError(f"modalities: none given, expected at least one of {sorted(known)}")
     return frozenset(known[name] for name in chosen)
+
+
+def letters(modalities: Iterable[Modality]) -> str:
+    """Short name of a subset in files: "avl", "av", "l"."""
+    chosen = frozenset(modalities)
+    return "".join(modality.letter for modality in MODALITIES if modality in chosen)

@@ -75,7 +75,7 @@ class Prediction:
 
     Attributes:
         score: Sentiment in [-3, 3].
-        classes: Probability of each of `CLASSES`.
+        classes: Probability of each of `CLASSES`; calibrated where the checkpoint is.
         used: Modalities that took part.
         anchor: Modality that the others were aligned to.
         alignments: Per aligned modality its plan and cost.
@@ -85,6 +85,9 @@ class Prediction:
             looks both ways.
         backend: Scan implementation and device.
         milliseconds: Wall-clock time of this prediction.
+        interval: Where the true score lies with `interval_coverage`, within [-3, 3]; None where the checkpoint was not
+            calibrated.
+        interval_coverage: Share of held-out clips whose interval held the truth, as it was fitted; None without one.
     """
 
     score: float
@@ -97,6 +100,8 @@ class Prediction:
     running_scores: Float[np.ndarray, " anchor"] | None
     backend: str
     milliseconds: float
+    interval: tuple[float, float] | None = None
+    interval_coverage: float | None = None
 
 
 class Predictor:
@@ -142,6 +147,11 @@ class Predictor:
         return self._trained.schema
 
     @property
+    def calibrated(self) -> bool:
+        """Whether predictions carry intervals and calibrated probabilities."""
+        return self._trained.calibration is not None
+
+    @property
     def available(self) -> frozenset[Modality]:
         """Modalities that the clip has; empty without a clip."""
         return frozenset(self._clip)
@@ -152,7 +162,7 @@ class Predictor:
         Raises:
             CheckpointError: If the features were made by another schema than the model's.
         """
-        self._check_schema(features.schema.to_dict())
+        checkpoint.check_schema(features.schema.to_dict(), self.schema, whose="the clip")
         present = {m: features.modality(m) for m in MODALITIES if features.modality(m).absent is None}
         self._clip = {modality: self._steps(steps) for modality, steps in present.items()}
         with torch.no_grad():
@@ -226,14 +236,18 @@ class Predictor:
         self, streams: dict[Modality, Stream], output: Output, gradients: dict[Modality, Tensor], began: float
     ) -> Prediction:
         anchor = ANCHOR_ORDER[int(output.anchor[0])]
-        probabilities = output.logits[0].detach().softmax(-1).tolist()
+        score = float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT))
+        fitted = self._trained.calibration
+        sure = None if fitted is None else fitted[frozenset(streams)]
+        temperature = 1.0 if sure is None else sure.temperature
+        probabilities = (output.logits[0].detach() / temperature).softmax(-1).tolist()
         shares = {
             modality: self._spread(modality, (gradients[modality] * stream.x).sum(-1)[0], 0.0)
             for modality, stream in streams.items()
         }
         alignments = {str(source): self._alignment(source, anchor, plan) for source, plan in output.plans.items()}
         return Prediction(
-            score=float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT)),
+            score=score,
             classes=dict(zip(CLASSES, probabilities, strict=True)),
             used=frozenset(streams),
             anchor=anchor,
@@ -243,6 +257,8 @@ class Predictor:
             running_scores=self._running_scores(anchor, output, streams=len(streams)),
             backend=backend_name(self._device),
             milliseconds=(time.perf_counter() - began) * 1e3,
+            interval=None if sure is None else sure.interval(score, limit=SCORE_LIMIT),
+            interval_coverage=None if sure is None else sure.coverage,
         )
 
     def _running_scores(self, anchor: Modality, output: Output, *, streams: int) -> np.ndarray | None:
@@ -287,21 +303,6 @@ class Predictor:
         )
         return Steps(values=values, mask=mask, seconds=seconds).to(self._device)
 
-    def _check_schema(self, schema: dict[str, Any]) -> None:
-        for name in {*schema, *self.schema}:
-            if schema.get(name) != self.schema.get(name):
-                raise checkpoint.CheckpointError(
-                    f"schema: the clip's {name} is {_brief(schema.get(name))}, the checkpoint was trained on "
-                    f"{_brief(self.schema.get(name))}; extract again, or load a checkpoint of the same schema"
-                )
-
 
 def _names(modalities: Iterable[Modality]) -> list[str]:
     return sorted(modality.value for modality in modalities)
-
-
-def _brief(part: object) -> str:
-    """Name a part of a schema without its long column list."""
-    if not isinstance(part, dict):
-        return repr(part)
-    return ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "columns")

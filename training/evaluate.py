@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from alignmamba import checkpoint
-from alignmamba.modality import MODALITIES, SUBSETS, Modality
+from alignmamba.calibration import Calibration
+from alignmamba.checkpoint import Checkpoint
+from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.model import AlignMamba
+from alignmamba.predictor import SCORE_LIMIT
 from extractors.recipe import Recipe
 from training import record
-from training.compose import as_clip
+from training.compose import as_clip, sentiment_class
 from training.corpora import Sample
-from training.metrics import balanced_accuracy, sentiment_metrics
+from training.metrics import balanced_accuracy, expected_calibration_error, sentiment_metrics
+from training.outputs import Outputs, outputs, probabilities
 from training.release import ComposeConfig, Corpora, predict_scores
 
 # The two classes of the single-sense tests; emotions in between are left out.
@@ -31,17 +36,44 @@ HAPPY = "happy"
 COMPOSITION_SEED = 2222  # of the composed test clips; no other part uses it
 
 
-def letters(modalities: frozenset[Modality]) -> str:
-    """Short name of a subset: "av", "l"."""
-    return "".join(modality.letter for modality in MODALITIES if modality in modalities)
+def calibration_figures(
+    found: Outputs, truth: Float[np.ndarray, " n"], *, subset: frozenset[Modality], calibration: Calibration | None
+) -> dict[str, float]:
+    """How honest probabilities and intervals are: `ece_before` of the classes without, the others with calibration.
+
+    Returns:
+        ece_before, and with a calibration: ece, interval_coverage (share of clips whose interval holds the truth) and
+        interval_width (mean, in units of the score, after the cut to [-3, 3]).
+    """
+    classes = np.array([sentiment_class(score) for score in truth])
+    figures = {"ece_before": expected_calibration_error(probabilities(found.logits), classes)}
+    if calibration is None:
+        return figures
+    sure = calibration[subset]
+    low, high = np.array([sure.interval(score, limit=SCORE_LIMIT) for score in found.scores]).T
+    after = probabilities(found.logits, temperature=sure.temperature)
+    return {
+        **figures,
+        "ece": expected_calibration_error(after, classes),
+        "interval_nominal": sure.coverage,
+        "interval_coverage": float(np.mean((low <= truth) & (truth <= high))),
+        "interval_width": float(np.mean(high - low)),
+    }
 
 
-def words_row(model: AlignMamba, texts: Sequence[Sample]) -> dict[str, Any]:
+def words_row(model: AlignMamba, texts: Sequence[Sample], *, calibration: Calibration | None = None) -> dict[str, Any]:
     """CMU-MOSI's standard test utterances, words only."""
     mosi = [sample for sample in texts if sample.corpus == "mosi"]
-    scores = predict_scores(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in mosi])
-    measured = sentiment_metrics(scores, np.array([sample.score for sample in mosi]))
-    return {"test_set": "mosi-test", "modalities": "l", "n": len(mosi), **measured}
+    truth = np.array([sample.score for sample in mosi])
+    found = outputs(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in mosi])
+    words = frozenset({Modality.LANGUAGE})
+    return {
+        "test_set": "mosi-test",
+        "modalities": letters(words),
+        "n": len(mosi),
+        **sentiment_metrics(found.scores, truth),
+        **calibration_figures(found, truth, subset=words, calibration=calibration),
+    }
 
 
 def _sign_row(
@@ -74,7 +106,7 @@ def faces_row(model: AlignMamba, test: Corpora) -> dict[str, Any]:
     return _sign_row(model, "faces-held-out-subjects", Modality.VIDEO, sequences, happy)
 
 
-def composed_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
+def composed_rows(model: AlignMamba, test: Corpora, *, calibration: Calibration | None = None) -> list[dict[str, Any]]:
     """MOSI test sentences with held-out voices and faces, composed as in training, by every subset of modalities."""
     rng = np.random.default_rng(COMPOSITION_SEED)
     composer = test.composer(disagreement=ComposeConfig.disagreement)
@@ -83,8 +115,16 @@ def composed_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
     rows = []
     for subset in SUBSETS:
         clips = [{m: steps for m, steps in item.clip.items() if m in subset} for item in composed]
-        measured = sentiment_metrics(predict_scores(model, clips), truth)
-        rows.append({"test_set": "composed", "modalities": letters(subset), "n": len(composed), **measured})
+        found = outputs(model, clips)
+        rows.append(
+            {
+                "test_set": "composed",
+                "modalities": letters(subset),
+                "n": len(composed),
+                **sentiment_metrics(found.scores, truth),
+                **calibration_figures(found, truth, subset=subset, calibration=calibration),
+            }
+        )
     return rows
 
 
@@ -94,6 +134,22 @@ def data_hashes(data: Path) -> dict[str, str]:
     return {str(file.relative_to(data)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
+    """Load a checkpoint to be measured.
+
+    Args:
+        folder: As in `checkpoint.load`.
+        calibrated: As in `checkpoint.load`.
+
+    Raises:
+        CheckpointError: If there is none, or it was trained on other features than the extractors make.
+    """
+    trained = checkpoint.load(folder, calibrated=calibrated)
+    made = Recipe(encoder=trained.encoder).schema().to_dict()
+    checkpoint.check_schema(made, trained.schema, whose="the extractor")
+    return trained
+
+
 def main() -> None:
     """Evaluate from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,17 +157,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write metrics.json into")
     arguments = parser.parse_args()
-    trained = checkpoint.load(arguments.checkpoint)
-    if trained.schema != Recipe(encoder=trained.encoder).schema().to_dict():
-        raise SystemExit(
-            f"checkpoint: {arguments.checkpoint} was trained on another feature schema than the extractors'"
-        )
+    trained = open_checkpoint(arguments.checkpoint)
     test = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder).split("test")
     rows = [
-        words_row(trained.model, test.texts),
+        words_row(trained.model, test.texts, calibration=trained.calibration),
         voices_row(trained.model, test.voices),
         faces_row(trained.model, test),
-        *composed_rows(trained.model, test),
+        *composed_rows(trained.model, test, calibration=trained.calibration),
     ]
     written = record.write(
         "metrics",

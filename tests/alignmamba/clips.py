@@ -1,10 +1,14 @@
 """Random clips for the tests of this folder."""
 
+import json
+
 import torch
 
+from alignmamba import checkpoint
 from alignmamba.batch import Clip
+from alignmamba.calibration import CALIBRATION
 from alignmamba.config import ModelConfig
-from alignmamba.modality import Modality
+from alignmamba.modality import SUBSETS, Modality, letters
 
 DIMS = {Modality.AUDIO: 5, Modality.VIDEO: 4, Modality.LANGUAGE: 6}
 AUDIO, VIDEO, LANGUAGE = DIMS
@@ -24,3 +28,14 @@ def clip(*, valid_share=1.0, **steps):
         mask[0] = True
         made[modality] = Clip(torch.randn(count, DIMS[modality]) * mask[:, None], mask, torch.arange(count).float())
     return made
+
+
+def write_calibration(folder, **changes):
+    """A made-up calibration file beside a checkpoint's weights; returns its content."""
+    rows = [
+        {"modalities": letters(subset), "temperature": 2.0 + place, "below": 0.5, "above": place / 4, "coverage": 0.8}
+        for place, subset in enumerate(SUBSETS)
+    ]
+    content = {"data_sha256": {"model.safetensors": checkpoint.weights_sha256(folder)}, "rows": rows, **changes}
+    (folder / CALIBRATION).write_text(json.dumps(content))
+    return content
