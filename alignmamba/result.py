@@ -1,0 +1,172 @@
+"""Results as plain JSON types: what was said of a clip, with the words, times and pairs that it rests on.
+
+`result.schema.json` beside this file is the JSON Schema (2020-12) of a document. Its `version` counts up when a reader
+of an older one could go wrong: the first number where something is renamed or removed, the second where it is added.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from alignmamba.modality import MODALITIES, SUBSETS, Modality
+from alignmamba.predictor import Alignment, Features, Prediction
+
+FORMAT = "alignmamba-result"
+VERSION = "1.0"
+DECIMALS = 6  # of every number but counts; the model computes in float32
+SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+
+Predictions = Mapping[frozenset[Modality], Prediction]
+"""One per subset of the modalities that a clip has."""
+
+
+class SpokenWord(Protocol):
+    """A word and when it is said, in seconds from the start of the clip."""
+
+    text: str
+    start: float
+    end: float
+
+
+class Analysed(Features, Protocol):
+    """What a document tells of a clip beside its predictions; `extractors.schema.ClipFeatures` has it."""
+
+    words: Sequence[SpokenWord]
+    duration: float
+    transcript_source: str
+    notes: Sequence[str]
+    step_seconds: Mapping[str, float]
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema that every document follows."""
+    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+def document(
+    features: Analysed,
+    predictions: Predictions,
+    *,
+    used: Iterable[str] | None = None,
+    clip: Mapping[str, Any],
+    checkpoint: str,
+) -> dict[str, Any]:
+    """Make the document of one result.
+
+    Args:
+        features: Of the clip.
+        predictions: What was predicted; empty where nothing could be judged.
+        used: The subset that is told in full; by default the largest.
+        clip: `title` and, where known, `sha256`, `bytes` and `synthetic`.
+        checkpoint: Name of the checkpoint that predicted.
+
+    Returns:
+        Plain JSON types that follow `schema`. Seconds count from the start of the clip; what is no number is None.
+
+    Raises:
+        ValueError: If the subset was not predicted.
+    """
+    chosen = max(predictions, key=len, default=None) if used is None else frozenset(used)
+    if chosen is not None and chosen not in predictions:
+        raise ValueError(f"used: {_names(chosen)} not predicted, expected one of {list(map(_names, predictions))}")
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "clip": {
+            "title": clip["title"],
+            "sha256": clip.get("sha256"),
+            "bytes": clip.get("bytes"),
+            "synthetic": bool(clip.get("synthetic", False)),
+            "duration_s": _number(features.duration),
+        },
+        "checkpoint": checkpoint,
+        "modalities": {str(modality): _modality(features, modality) for modality in MODALITIES},
+        "transcript": {
+            "source": features.transcript_source,
+            "words": [
+                {"text": word.text, "start_s": _number(word.start), "end_s": _number(word.end)}
+                for word in features.words
+            ],
+        },
+        "notes": list(features.notes),
+        "extraction_s": {step: _number(seconds) for step, seconds in features.step_seconds.items()},
+        "subsets": [_score(predictions[subset]) for subset in SUBSETS if subset in predictions],
+        "prediction": None if chosen is None else _prediction(features, predictions[chosen]),
+    }
+
+
+def to_json(plain: Mapping[str, Any]) -> str:
+    """Write a document as text: UTF-8 when encoded, one key a line, numbers that every reader of JSON takes."""
+    return json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _score(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "used": _names(prediction.used),
+        "score": _number(prediction.score),
+        "classes": {name: _number(share) for name, share in prediction.classes.items()},
+    }
+
+
+def _prediction(features: Analysed, prediction: Prediction) -> dict[str, Any]:
+    running = prediction.running_scores
+    return {
+        **_score(prediction),
+        "anchor": str(prediction.anchor),
+        "mmd": {name: _number(value) for name, value in prediction.mmd.items()},
+        "contributions": {
+            name: {
+                "start_s": _numbers(features.modality(name).start),
+                "end_s": _numbers(features.modality(name).end),
+                "value": _numbers(values),
+            }
+            for name, values in prediction.contributions.items()
+        },
+        "running_scores": None if running is None else _numbers(running),
+        "alignments": [_alignment(found) for found in prediction.alignments.values()],
+        "backend": prediction.backend,
+        "milliseconds": _number(prediction.milliseconds),
+    }
+
+
+def _alignment(found: Alignment) -> dict[str, Any]:
+    """List a plan's pairs; cells without weight are left out."""
+    rows, columns = np.nonzero(found.plan)
+    weight, cost = found.plan[rows, columns], found.cost[rows, columns]
+    return {
+        "source": str(found.source),
+        "target": str(found.target),
+        "cost": _number(float((weight.astype(float) * cost).sum())),
+        "pairs": {
+            "source_step": rows.tolist(),
+            "target_step": columns.tolist(),
+            "weight": _numbers(weight),
+            "cost": _numbers(cost),
+        },
+    }
+
+
+def _modality(features: Analysed, modality: Modality) -> dict[str, Any]:
+    part = features.modality(modality)
+    return {"absent": part.absent, "steps": len(part.valid), "valid_steps": int(part.valid.sum())}
+
+
+def _names(modalities: Iterable[str]) -> list[str]:
+    return sorted(str(modality) for modality in modalities)
+
+
+def _numbers(values: Float[np.ndarray, " values"]) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), DECIMALS) if math.isfinite(value) else None

@@ -1,0 +1,130 @@
+"""Results as documents, held against their JSON Schema by a library that did not make them."""
+
+import copy
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+from alignmamba import checkpoint, result
+from alignmamba.modality import MODALITIES, SUBSETS
+from alignmamba.model import AlignMamba
+from alignmamba.predictor import Predictor
+from tests.alignmamba.clips import config
+from tests.alignmamba.test_predictor import SCHEMA as FEATURES
+from tests.alignmamba.test_predictor import Clip as Steps
+
+SCHEMA = result.schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+class Word:
+    def __init__(self, text, start):
+        self.text, self.start, self.end = text, start, start + 0.1
+
+
+class Clip(Steps):
+    """A clip with the words and notes that a document tells of."""
+
+    duration = 1.25
+    transcript_source = "given"
+    notes = ("A note.",)
+
+    def __init__(self, absent=(), **steps):
+        super().__init__(absent={*absent, *(name for name in MODALITIES if name not in steps)}, **steps)
+        count = steps.get("language", 0)
+        self.words = tuple(Word(("</script>", "好", "a\u2028b", '"')[index % 4], index / 10) for index in range(count))
+        self.step_seconds = {"voice": 0.25}
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    checkpoint.save(folder, AlignMamba(config()), schema=FEATURES, training={})
+    return Predictor.from_pretrained(folder, device="cpu")
+
+
+def made(predictor, clip, **options):
+    """A clip's document, and the predictions that it tells of."""
+    predictor.set_clip(clip)
+    predictions = {subset: predictor.predict(subset) for subset in SUBSETS if subset <= predictor.available}
+    return result.document(clip, predictions, clip={"title": "A clip"}, checkpoint="small", **options), predictions
+
+
+def test_the_schema_is_one_itself_and_names_the_version():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["version"]["const"] == result.VERSION
+    assert SCHEMA["$id"].endswith(result.VERSION)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {"audio": 12, "video": 9, "language": 4},
+        {"audio": 12, "video": 9},
+        {"language": 1},
+        {"audio": 3, "video": 2, "language": 5, "absent": ("language", "video")},
+    ],
+)
+def test_a_document_follows_the_schema_and_tells_what_was_predicted(predictor, steps):
+    clip = Clip(**steps)
+    plain, predictions = made(predictor, clip)
+    assert json.loads(result.to_json(plain)) == plain, "only what JSON knows, and back to the same"
+    VALIDATOR.validate(plain)
+    full = predictions[max(predictions, key=len)]
+    told = plain["prediction"]
+    assert told["score"] == pytest.approx(full.score, abs=1e-6)
+    assert set(told["used"]) == set(full.used)
+    assert len(plain["subsets"]) == len(predictions)
+    assert [word["text"] for word in plain["transcript"]["words"]] == [word.text for word in clip.words]
+    for alignment in told["alignments"]:
+        plan = np.zeros_like(full.alignments[alignment["source"]].plan)
+        pairs = alignment["pairs"]
+        plan[pairs["source_step"], pairs["target_step"]] = pairs["weight"]
+        np.testing.assert_allclose(plan, full.alignments[alignment["source"]].plan, atol=1e-6)
+    for name, columns in told["contributions"].items():
+        assert {len(column) for column in columns.values()} == {steps[name]}
+
+
+def test_a_chosen_subset_is_told_in_full_and_an_unknown_one_refused(predictor):
+    clip = Clip(audio=5, language=3)
+    plain, predictions = made(predictor, clip, used={"audio"})
+    assert plain["prediction"]["used"] == ["audio"]
+    assert plain["prediction"]["score"] == pytest.approx(predictions[frozenset({"audio"})].score, abs=1e-6)
+    with pytest.raises(ValueError, match="used: \\['video'\\] not predicted"):
+        made(predictor, clip, used={"video"})
+
+
+def test_nothing_to_judge_is_a_document(predictor):
+    plain, _ = made(predictor, Clip())
+    VALIDATOR.validate(plain)
+    assert plain["prediction"] is None
+    assert plain["subsets"] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("version",),
+        ("prediction", "score"),
+        ("subsets", 0, "classes", "neutral"),
+        ("transcript", "words", 0, "start_s"),
+    ],
+)
+def test_the_schema_refuses_what_is_missing_or_of_another_kind(predictor, path):
+    plain, _ = made(predictor, Clip(audio=4, language=2))
+    for spoil in (lambda place, key: place.pop(key), lambda place, key: place.update({key: "much"})):
+        spoilt = copy.deepcopy(plain)
+        place = spoilt
+        for key in path[:-1]:
+            place = place[key]
+        spoil(place, path[-1])
+        assert not VALIDATOR.is_valid(spoilt)
+    assert not VALIDATOR.is_valid({**plain, "more": 1})
+
+
+def test_a_calibrated_interval_has_its_place(predictor):
+    plain, _ = made(predictor, Clip(audio=4))
+    plain["prediction"]["score_interval"] = {"low": -1.0, "high": 1.5, "coverage": 0.9}
+    VALIDATOR.validate(plain)
