@@ -110,11 +110,15 @@ def to_json(plain: Mapping[str, Any]) -> str:
 
 
 def _score(prediction: Prediction) -> dict[str, Any]:
-    return {
+    plain = {
         "used": _names(prediction.used),
         "score": _number(prediction.score),
         "classes": {name: _number(share) for name, share in prediction.classes.items()},
     }
+    if prediction.interval is not None:
+        low, high = map(_number, prediction.interval)
+        plain["score_interval"] = {"low": low, "high": high, "coverage": _number(prediction.interval_coverage)}
+    return plain
 
 
 def _prediction(features: Analysed, prediction: Prediction) -> dict[str, Any]:

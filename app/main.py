@@ -1,4 +1,8 @@
-"""Entry point: `streamlit run app/main.py`."""
+"""Entry point: `streamlit run app/main.py`.
+
+Streamlit reads this file twice: the server imports it once and takes `app`, the screen with the HTTP interface beside
+it; then each visit of the screen runs it anew.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +17,38 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import state, translate
 from app.translate import _
 
-st.set_page_config(page_title="AlignMamba", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
-state.warm_up()
 
-with st.container(horizontal=True, horizontal_alignment="right"):
-    translate.choose_language()
+def screen() -> None:
+    """Show the page that the visitor has chosen."""
+    st.set_page_config(page_title="AlignMamba", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+    state.warm_up()
 
-# Every page joins here, in the order of the menu.
-PAGES = [
-    st.Page(
-        "pages/analyse.py",
-        title=_("Analyse"),
-        icon=":material/movie:",
-        help=_("Sentiment of one clip from words, voice and face, and which moments the model paired."),
-        default=True,
-    ),
-]
-page = st.navigation(PAGES, position="top")
-with state.plain_sentences():
-    page.run()
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        translate.choose_language()
+
+    # Every page joins here, in the order of the menu.
+    pages = [
+        st.Page(
+            "pages/analyse.py",
+            title=_("Analyse"),
+            icon=":material/movie:",
+            help=_("Sentiment of one clip from words, voice and face, and which moments the model paired."),
+            default=True,
+        ),
+    ]
+    page = st.navigation(pages, position="top")
+    with state.plain_sentences():
+        page.run()
+
+
+if get_script_run_ctx(suppress_warning=True) is None:
+    from app import api
+
+    app = st.App(Path(__file__).resolve(), routes=api.routes(), lifespan=api.lifespan)
+else:
+    screen()

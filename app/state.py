@@ -10,13 +10,13 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
@@ -98,6 +98,20 @@ class Analysis:
     def available(self) -> frozenset[Modality]:
         """Modalities that the clip has."""
         return max(self.predictions, key=len, default=frozenset())
+
+    def document(self, used: Iterable[Modality] | None = None) -> dict[str, Any]:
+        """Return the result as plain JSON types, one subset (by default the largest) in full."""
+        from alignmamba.result import document
+
+        digest, _transcript = self.clip.content
+        described = {"title": self.clip.title, "sha256": digest, "bytes": len(self.clip.data)}
+        return document(
+            self.features,
+            self.predictions,
+            used=used,
+            clip={**described, "synthetic": self.clip.synthetic},
+            checkpoint=CHECKPOINT.name,
+        )
 
     def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
         """Plans of the full transport problem for a subset, solved when first asked for.

@@ -27,6 +27,7 @@ FORBIDDEN = {
 APP_MAY_IMPORT = {
     "alignmamba.predictor",
     "alignmamba.modality",
+    "alignmamba.result",
     "extractors.clip",
     "extractors.isolate",
     "extractors.schema",

@@ -1,6 +1,7 @@
 """Results as documents, held against their JSON Schema by a library that did not make them."""
 
 import copy
+import dataclasses
 import json
 
 import jsonschema
@@ -124,7 +125,13 @@ def test_the_schema_refuses_what_is_missing_or_of_another_kind(predictor, path):
     assert not VALIDATOR.is_valid({**plain, "more": 1})
 
 
-def test_a_calibrated_interval_has_its_place(predictor):
-    plain, _ = made(predictor, Clip(audio=4))
-    plain["prediction"]["score_interval"] = {"low": -1.0, "high": 1.5, "coverage": 0.9}
+def test_a_calibrated_interval_is_told(predictor):
+    _, predictions = made(predictor, clip := Clip(audio=4))
+    sure = {
+        subset: dataclasses.replace(prediction, interval=(-1.0, 1.5), interval_coverage=0.9)
+        for subset, prediction in predictions.items()
+    }
+    plain = result.document(clip, sure, clip={"title": "A clip"}, checkpoint="small")
     VALIDATOR.validate(plain)
+    expected = {"low": -1.0, "high": 1.5, "coverage": 0.9}
+    assert plain["prediction"]["score_interval"] == plain["subsets"][0]["score_interval"] == expected
