@@ -27,6 +27,7 @@ from extractors.corpus_items import Item, ItemsError, Shard, find
 from extractors.corpus_output import Output
 from extractors.corpus_worker import Outcome, Task, Worker, WorkerError, extract_item
 from extractors.media import LIMITS
+from extractors.text_encoder import ENCODER
 
 CLIP_SECONDS = 600.0  # wall-clock time a clip may take by default
 MAX_REASONS = 10  # that the summary lists
@@ -187,6 +188,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--shard", default="1/1", help="i/n: only the i-th of n parts, i from 1")
     made.add_argument("--workers", type=_positive(int), default=1, help="clips at once (default 1)")
     made.add_argument("--timeout", type=_positive(float), default=CLIP_SECONDS, help="seconds a clip may take")
+    made.add_argument("--encoder", default=ENCODER, help="of the words: a checkpoint's encoder/ folder, or a name")
     made.add_argument("--retry-failed", action="store_true", help="try again what has failed before")
     return made
 
@@ -201,7 +203,7 @@ def start(arguments: argparse.Namespace, outcomes: Outcomes) -> int:
     try:
         shard = Shard.parse(arguments.shard)
         items = find(arguments.source)
-        output = Output(arguments.out, limits=LIMITS)
+        output = Output(arguments.out, limits=LIMITS, encoder=arguments.encoder)
         summary = run(items, output, outcomes, shard=shard, retry_failed=arguments.retry_failed)
     except (ItemsError, CorpusError, WorkerError, OSError) as error:
         print(error, file=sys.stderr)

@@ -30,6 +30,7 @@ from extractors.media import Limits
 from extractors.recipe import Recipe
 from extractors.schema import MODALITY_NAMES
 from extractors.store import SUFFIX, StoreError, load, read_origin, write_whole
+from extractors.text_encoder import ENCODER
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),
@@ -46,11 +47,12 @@ class Output:
     Args:
         folder: Made if it is not there.
         limits: What each clip may cost.
+        encoder: Of the words: a name or folder as `extractors.text_encoder.load` takes it.
     """
 
-    def __init__(self, folder: Path, *, limits: Limits) -> None:
+    def __init__(self, folder: Path, *, limits: Limits, encoder: str = ENCODER) -> None:
         self.folder = folder.absolute()
-        self.limits = limits
+        self.limits, self.encoder = limits, encoder
         self.features = self.folder / "features"
         self.failures = self.folder / "failures"
         for made in (self.features, self.failures):
@@ -65,6 +67,7 @@ class Output:
             "transcript": item.transcript,
             "recipe": self._recipe(item),
             "limits": asdict(self.limits),
+            "encoder": self.encoder,
             "output": str(self._features(item.id)),
         }
 
@@ -181,7 +184,7 @@ class Output:
         return False
 
     def _recipe(self, item: Item) -> str:
-        return Recipe(transcript=item.transcript, limits=self.limits).sha256()
+        return Recipe(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
 
     def _features(self, name: str) -> Path:
         return self.features / f"{name}{SUFFIX}"

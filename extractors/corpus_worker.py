@@ -158,7 +158,7 @@ def extract_item(task: Task) -> Outcome:
     """Extract a clip and write its features.
 
     Args:
-        task: id, video, path, transcript, recipe, limits, output (the file to write).
+        task: id, video, path, transcript, recipe, limits, encoder, output (the file to write).
 
     Returns:
         status "done" with the clip's seconds, "failed" with kind, reason and detail, or "fatal" with the reason where
@@ -167,7 +167,7 @@ def extract_item(task: Task) -> Outcome:
     path = Path(task["path"])
     try:
         before = stamp(path)
-        features = extract(path, task["transcript"], limits=Limits(**task["limits"]))
+        features = extract(path, task["transcript"], limits=Limits(**task["limits"]), encoder=task["encoder"])
         digest = file_sha256(path)
         if stamp(path) != before:
             return failed("media", "The file changed while it was read.")

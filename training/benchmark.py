@@ -33,23 +33,28 @@ class Robustness:
         complete_share: Clips that are left complete nevertheless.
         drop: Share of a clip's steps that may lose all modalities at once (level "step"): a number up to this is drawn
             for each clip, so that a model learns to read the neighbours.
-        swap: Per modality, the share of steps whose features are exchanged for those of another training step. For
-            features that a network which knew the labels has made: they look better in training than they are.
+        mix: Per modality, how much of a step's features stays its own where two other training steps are mixed in: the
+            shares are drawn from Dirichlet(mix, 1, 1). For features that a network which knew the training labels has
+            made: there they stand clearly on their label's side, elsewhere they lie in between. None is mixed by
+            default.
         noise: Standard deviations of noise on standardised features.
     """
 
     missing_rate: float = 0.7
     complete_share: float = 0.3
     drop: float = 0.0
-    swap: Mapping[str, float] = field(default_factory=dict)
+    mix: Mapping[str, float] = field(default_factory=dict)
     noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("missing_rate", "complete_share", "drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected a share in [0, 1]")
-        if unknown := set(self.swap) - {str(modality) for modality in MODALITIES}:
-            raise ValueError(f"swap: {sorted(unknown)}, expected modalities of {[str(m) for m in MODALITIES]}")
+        if unknown := set(self.mix) - {str(modality) for modality in MODALITIES}:
+            raise ValueError(f"mix: {sorted(unknown)}, expected modalities of {[str(m) for m in MODALITIES]}")
+        for name, own in self.mix.items():
+            if not own > 0:
+                raise ValueError(f"mix: {own} of {name}, expected more than 0")
 
 
 def standardised(dataset: Dataset) -> Dataset:
@@ -91,8 +96,16 @@ def reachable(rates: Sequence[float], dataset: Dataset) -> list[float]:
 class Benchmark:
     """A standardised dataset as a `Source` of the trainer, and its evaluation."""
 
-    def __init__(self, dataset: Dataset, robustness: Robustness) -> None:
-        self.dataset, self.robustness = standardised(dataset), robustness
+    def __init__(self, dataset: Dataset, robustness: Robustness, *, standardise: bool = True) -> None:
+        """Take a dataset.
+
+        Args:
+            dataset: As it was read.
+            robustness: What training does to its clips.
+            standardise: False for a model that standardises by itself, as a trained checkpoint does.
+        """
+        self.dataset = standardised(dataset) if standardise else dataset
+        self.robustness = robustness
         self._pool = {
             modality: np.concatenate(
                 [_valid(e.clip[modality]) for e in self.dataset.splits["train"] if modality in e.clip]
@@ -159,6 +172,11 @@ class Benchmark:
             truth.append(part.score[chosen].double().cpu().numpy())
         return np.concatenate(found), np.concatenate(truth)
 
+    def spoilt(self, split: str, *, draws: int = 1) -> list[Example]:
+        """Examples of a split as training spoils them, with nothing missing: so many copies, for ever the same."""
+        rng = np.random.default_rng(VALIDATION_SEED)
+        return [self._spoilt(example, rng) for _ in range(draws) for example in self.dataset.splits[split]]
+
     def _spoilt_validation(self, rate: float) -> list[Example]:
         rng = np.random.default_rng(VALIDATION_SEED)
         clips = missing.random(self.dataset.splits["valid"], rate=rate, seed=VALIDATION_SEED).examples
@@ -180,8 +198,10 @@ class Benchmark:
         clip: dict[Modality, Any] = {}
         for modality, steps in example.clip.items():
             values, pool = steps.values.numpy().copy(), self._pool[modality]
-            swapped = rng.random(len(values)) < self.robustness.swap.get(str(modality), 0.0)
-            values[swapped] = pool[rng.integers(len(pool), size=int(swapped.sum()))]
+            if own := self.robustness.mix.get(str(modality)):
+                share = rng.dirichlet([own, 1, 1], size=len(values)).astype(np.float32)
+                others = pool[rng.integers(len(pool), size=(len(values), 2))]
+                values = share[:, :1] * values + np.einsum("to,tod->td", share[:, 1:], others)
             if self.robustness.noise:
                 values += self.robustness.noise * rng.standard_normal(values.shape).astype(np.float32)
             values[~steps.mask.numpy()] = 0.0

@@ -2,7 +2,8 @@
 
 TABLE is complete, missing, fixed, within, ablation or distance. Every model is trained once per seed and kept under
 `runs/`, so that the tables share their models and a killed command goes on where it was. Results go to
-`training/results/<dataset>/<table>.json`.
+`training/results/<settings>/<table>.json`. On several GPUs or processors: `torchrun --nproc_per_node=N -m
+training.experiments ...`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from training.benchmark import Benchmark, Robustness, reachable, without
 from training.datasets import Dataset, Example
 from training.distance import proxy_a_distance
 from training.metrics import sentiment_metrics
-from training.train import TrainConfig, fit, read_yaml
+from training.ridge import Ridge
+from training.train import TrainConfig, fit, processes, read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +90,8 @@ class Settings:
 class Experiment:
     """Trains models on the folds of a dataset and keeps them."""
 
-    def __init__(self, settings: Settings, path: Path, runs: Path) -> None:
-        self.settings, self.runs = settings, runs
+    def __init__(self, settings: Settings, path: Path, runs: Path, *, board: bool = False) -> None:
+        self.settings, self.runs, self.board = settings, runs, board
         self.folds = [
             datasets.read(settings.dataset, path, **settings.options, **({"fold": fold} if settings.folds > 1 else {}))
             for fold in range(settings.folds)
@@ -127,9 +129,12 @@ class Experiment:
                 [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
             )
             key = hashlib.sha256(told.encode()).hexdigest()[:12]
-            folder = self.runs / self.dataset.name / f"{name.replace(' ', '-')}-{seed}-{key}"
-            run = fit(model, benchmark, training, folder=folder)
-            log.info("%s, seed %d, fold %d: epoch %d kept", name, seed, fold, run.best_epoch)
+            if isinstance(model, Ridge):
+                log.info("%s, fold %d: penalty %g kept", name, fold, model.solve(benchmark))
+            else:
+                folder = self.runs / self.dataset.name / f"{name.replace(' ', '-')}-{seed}-{key}"
+                run = fit(model, benchmark, training, folder=folder, board=self.board)
+                log.info("%s, seed %d, fold %d: epoch %d kept", name, seed, fold, run.best_epoch)
             self._models[name, seed, fold] = model
         return self._models[name, seed, fold]
 
@@ -267,13 +272,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="where trained models are kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the result file goes")
+    parser.add_argument("--tensorboard", action="store_true", help="also write each run's curves for TensorBoard")
     given = parser.parse_args(arguments)
+    with processes() as first:
+        _table(given, writes=first)
+
+
+def _table(given: argparse.Namespace, *, writes: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        experiment = Experiment(Settings.read(given.settings), given.data, given.runs)
+        experiment = Experiment(Settings.read(given.settings), given.data, given.runs, board=given.tensorboard)
         rows = TABLES[given.table](experiment, given.seeds)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from error
+    if not writes:
+        return
     written = record.write(
         given.table,
         f"python -m training.experiments {given.table} --settings training/settings/{given.settings.name} --data DATA",

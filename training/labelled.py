@@ -19,6 +19,7 @@ from extractors.corpus_items import Item, item_id
 from extractors.corpus_output import Output
 from extractors.media import LIMITS
 from extractors.schema import ClipFeatures
+from extractors.text_encoder import ENCODER
 from training.datasets import SCORE_LIMIT, SPLITS, Dataset, Example, as_steps, sha256, share_of
 
 LABELS = "labels.csv"
@@ -37,7 +38,7 @@ class Row:
     split: str | None
 
 
-def read(path: Path, *, cache: Path = CACHE, workers: int = 1) -> Dataset:
+def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = ENCODER) -> Dataset:
     """Read a folder of clips, extracting what the cache does not hold.
 
     Args:
@@ -46,6 +47,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1) -> Dataset:
             their path: say it yourself where the same person is in several clips).
         cache: Folder for features; one per folder of clips.
         workers: Clips to extract at once.
+        encoder: Of the words: a checkpoint's own where it has one.
 
     Returns:
         Dataset "clips". Clips that cannot be extracted are left out and counted in the notes.
@@ -55,7 +57,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1) -> Dataset:
             is empty.
     """
     rows = read_labels(path / LABELS)
-    output = Output(cache, limits=LIMITS)
+    output = Output(cache, limits=LIMITS, encoder=encoder)
     outcomes = corpus.in_processes(workers, seconds=corpus.CLIP_SECONDS)
     summary = corpus.run([row.item for row in rows], output, outcomes)
     parts: dict[str, list[Example]] = {split: [] for split in SPLITS}

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -153,7 +154,25 @@ class Run(NamedTuple):
     history: list[dict[str, Any]]
 
 
-def fit(model: nn.Module, source: Source, config: TrainConfig, *, folder: Path | None = None) -> Run:
+@contextlib.contextmanager
+def processes() -> Iterator[bool]:
+    """Join the processes that torchrun has started, if it has; yields whether this one writes what all have found."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield dist.get_rank() == 0
+    finally:
+        dist.destroy_process_group()
+
+
+def fit(
+    model: nn.Module, source: Source, config: TrainConfig, *, folder: Path | None = None, board: bool = False
+) -> Run:
     """Train a model in place, and leave it with the weights of its best epoch by validation.
 
     Args:
@@ -161,13 +180,14 @@ def fit(model: nn.Module, source: Source, config: TrainConfig, *, folder: Path |
         source: What it is trained on.
         config: How.
         folder: Where the log goes (JSON lines) and the state that a killed run goes on from; none by default.
+        board: Whether curves for TensorBoard go there as well.
 
     Returns:
         The record of the run, the same on every process.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=config.plateau)
-    progress = _Progress(model, optimiser, schedule, config, folder)
+    progress = _Progress(model, optimiser, schedule, config, folder, board=board)
     for epoch in range(len(progress.history) + 1, config.epochs + 1):
         if progress.ended:
             break
@@ -255,8 +275,11 @@ class _Progress:
         schedule: ReduceLROnPlateau,
         config: TrainConfig,
         folder: Path | None,
+        *,
+        board: bool,
     ) -> None:
         self._model, self._optimiser, self._schedule, self._config = model, optimiser, schedule, config
+        self._board = board
         self._folder = folder if not dist.is_initialized() or dist.get_rank() == 0 else None
         self.history: list[dict[str, Any]] = []
         self.best_weights = copy.deepcopy(model.state_dict())
@@ -300,6 +323,15 @@ class _Progress:
         draft.replace(self._folder / STATE_FILE)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
         (self._folder / LOG_FILE).write_text(lines, encoding="utf-8")
+        if self._board:
+            self._draw(self.history[-1])
+
+    def _draw(self, entry: Mapping[str, Any]) -> None:
+        from tensorboardX import SummaryWriter  # a package of requirements-dev.txt, needed for this flag only
+
+        with SummaryWriter(str(self._folder)) as writer:
+            for name, value in entry.items():
+                writer.add_scalar(name, value, entry["epoch"])
 
     def _resume(self, folder: Path) -> None:
         tensors = load_file(folder / STATE_FILE)

@@ -13,6 +13,7 @@ from alignmamba.modality import MODALITIES, Modality
 from alignmamba.model import AlignMamba
 from training.imagination import IMAGINATION
 from training.peers import PEERS
+from training.ridge import Ridge
 
 OURS = "alignmamba"
 # Rows of the paper's ablation: what is changed of the configuration.
@@ -23,7 +24,8 @@ ABLATIONS: dict[str, Callable[[ModelConfig], ModelConfig]] = {
 }
 WITHOUT: dict[str, Modality] = {f"without {modality}": modality for modality in MODALITIES}
 STREAMS = ("single-stream-mamba", "multi-stream-mamba")
-COMPLETE = (OURS, "language-only", "early-fusion-lstm", "bc-lstm", *BASELINES)
+RIDGE = "ridge"
+COMPLETE = (OURS, RIDGE, "language-only", "early-fusion-lstm", "bc-lstm", *BASELINES)
 MISSING = (*COMPLETE, *IMAGINATION)
 ABLATION = (OURS, *ABLATIONS, *STREAMS, *WITHOUT)
 
@@ -38,7 +40,7 @@ def build(name: str, config: ModelConfig) -> nn.Module:
         return AlignMamba(ABLATIONS[name](config))
     if name == OURS or name in WITHOUT:
         return AlignMamba(config)
-    known = {**BASELINES, **PEERS, **IMAGINATION}
+    known = {RIDGE: Ridge, **BASELINES, **PEERS, **IMAGINATION}
     if name not in known:
         raise ValueError(f"model: {name!r}, expected one of {sorted({*known, OURS, *ABLATIONS, *WITHOUT})}")
     return known[name](config)

@@ -1,0 +1,75 @@
+"""Own clips move a checkpoint, or leave it as it is; what cannot be used is refused before anything is written."""
+
+import json
+
+import pytest
+import torch
+
+from alignmamba import checkpoint
+from alignmamba.config import ModelConfig
+from alignmamba.model import AlignMamba
+from extractors.clip import SCHEMA
+from tests.extractors.clips import every, grey, make_clip, tone
+from training import finetune
+from training.train import TrainConfig
+
+TRANSCRIPTS = ("it was good", "it was bad", "so good indeed", "so very bad", "good", "bad")
+LABELS = (2, -2, 2, -2, 2, -2)
+SPLITS = ("train", "train", "train", "train", "valid", "test")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("own")
+    lines = ["video,label,transcript,split"]
+    for number, (said, label, split) in enumerate(zip(TRANSCRIPTS, LABELS, SPLITS, strict=True)):
+        make_clip(made / f"{number}.mkv", sound=tone(0.5), pictures=every(0.5, grey(90)))
+        lines.append(f"{number}.mkv,{label},{said},{split}")
+    (made / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def start(tmp_path):
+    torch.manual_seed(1)
+    dims = {f"{name}_dim": getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}
+    model = AlignMamba(ModelConfig(**dims, width=16, encoder_layers=0, fusion_layers=1, dropout=0.0))
+    checkpoint.save(tmp_path / "start", model, schema=SCHEMA.to_dict())
+    return tmp_path / "start"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_clips_are_learnt(folder, start, tmp_path, cache):
+    config = TrainConfig(epochs=6, batch_size=4, learning_rate=1e-2)
+    before, after = finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=cache)
+    assert after["mae"] < before["mae"]
+    told = checkpoint.load(tmp_path / "mine")
+    assert told.training["started_from"] == "start"
+    assert told.schema == SCHEMA.to_dict()
+    result = json.loads((tmp_path / "mine" / "metrics.json").read_text())
+    assert [row["setting"] for row in result["rows"]] == ["before", "after"]
+    assert result["rows"][1]["mae"] == after["mae"]
+
+
+def test_training_that_does_not_help_changes_nothing(folder, start, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr("training.benchmark.Benchmark.validate", lambda *_: {"chosen_by": 1.0})
+    config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-2, seed=2)
+    before, after = finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=cache / "other")
+    assert before["mae"] == after["mae"]
+    assert checkpoint.weights_sha256(tmp_path / "mine") == checkpoint.weights_sha256(start)
+
+
+def test_refusals(folder, start, tmp_path):
+    config = TrainConfig(epochs=1)
+    with pytest.raises(ValueError, match="expected another folder than the checkpoint"):
+        finetune.finetune(folder, start, start, config=config, cache=tmp_path / "cache")
+    other = json.loads((start / "config.json").read_text())
+    other["schema"]["version"] = -1
+    (start / "config.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="schema: the extractors' output's version is"):
+        finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=tmp_path / "cache")
+    assert not (tmp_path / "mine").exists()

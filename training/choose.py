@@ -1,0 +1,99 @@
+"""Compare settings within the training part of a dataset; its test part is never looked at.
+
+`python -m training.choose --settings FILE --candidates FILE --data PATH`: the candidates file names changes of the
+settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are dealt into folds;
+every candidate is trained on all but one of them, once per fold, and measured on that one as training spoils it, with
+nothing missing. Results go to `training/results/<settings>/choice.json`, in the order of the error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from alignmamba.config import ModelConfig
+from training import datasets, record, zoo
+from training.benchmark import Benchmark, Robustness
+from training.datasets import Dataset
+from training.experiments import RESULTS, Settings, summary
+from training.train import TrainConfig, fit, read_yaml
+
+log = logging.getLogger(__name__)
+
+FOLDS = 4
+SEED = 1  # of weights and order; none of the seeds that tables are made with
+DRAWS = 5  # spoilt copies of the held examples
+PARTS = ("model", "train", "robustness")
+METRICS = ("mae", "acc2_has0", "acc2_non0", "corr")
+
+
+def refolded(dataset: Dataset, fold: int, *, folds: int = FOLDS) -> Dataset:
+    """The dataset with another validation part, dealt by a hash of the ids from training and validation together."""
+    known = sorted(
+        (*dataset.splits["train"], *dataset.splits["valid"]),
+        key=lambda example: hashlib.sha256(example.id.encode()).hexdigest(),
+    )
+    held = known[fold::folds]
+    others = [example for place, example in enumerate(known) if place % folds != fold]
+    return replace(dataset, splits={**dataset.splits, "train": tuple(others), "valid": tuple(held)})
+
+
+def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str, Any]) -> list[dict[str, float]]:
+    """Metrics of a changed model on each fold.
+
+    Raises:
+        ValueError: If the change names an unknown part or setting.
+    """
+    if unknown := sorted(set(change) - set(PARTS)):
+        raise ValueError(f"change: {unknown}, expected some of {PARTS}")
+    changed = {part: {**settings.of(name, part), **change.get(part, {})} for part in PARTS}
+    found = []
+    for fold in range(FOLDS):
+        benchmark = Benchmark(refolded(dataset, fold, folds=FOLDS), Robustness(**changed["robustness"]))
+        torch.manual_seed(SEED)
+        model = zoo.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
+        fit(model, benchmark, TrainConfig.from_dict({**changed["train"], "seed": SEED}))
+        found.append(benchmark.measure(model, benchmark.spoilt("valid", draws=DRAWS)))
+    return found
+
+
+def main() -> None:
+    """Compare from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--candidates", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default=zoo.OURS)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = Settings.read(given.settings)
+    dataset = datasets.read(settings.dataset, given.data, **settings.options)
+    rows = []
+    for candidate, change in tqdm(read_yaml(given.candidates).items(), desc="candidates", disable=None):
+        folds = measure(dataset, given.model, settings, change or {})
+        metric = summary([{key: each[key] for key in METRICS} for each in folds])
+        rows.append({"model": given.model, "setting": candidate, "change": change or {}, "metric": metric})
+        log.info("%s: %s", candidate, {key: round(value["mean"], 4) for key, value in metric.items()})
+    written = record.write(
+        "choice",
+        f"python -m training.choose --settings training/settings/{given.settings.name} "
+        f"--candidates training/settings/{given.candidates.name} --data DATA",
+        sorted(rows, key=lambda row: row["metric"]["mae"]["mean"]),
+        data_sha256=dataset.data_sha256,
+        seeds=[SEED],
+        folder=given.results / given.settings.stem,
+    )
+    print(written)
+
+
+if __name__ == "__main__":
+    main()

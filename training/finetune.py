@@ -1,0 +1,122 @@
+"""Fine-tune a checkpoint on one's own labelled clips.
+
+`python -m training.finetune --data FOLDER --checkpoint checkpoints/alignmamba-open --out checkpoints/mine`: FOLDER
+holds clips and `labels.csv` (see `training.labelled`). The checkpoint's own text encoder reads the words and stays as
+it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among them,
+so that a checkpoint never leaves worse by validation than it came. `metrics.json` beside it tells the test clips,
+before and after. A killed command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from alignmamba import checkpoint
+from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
+from extractors.recipe import Recipe
+from training import labelled, record
+from training.benchmark import Benchmark, Robustness
+from training.train import TrainConfig, fit
+
+log = logging.getLogger(__name__)
+
+TRAIN = TrainConfig(epochs=20, batch_size=16, learning_rate=1e-4, patience=5)
+ROBUSTNESS = Robustness(missing_rate=0.5, complete_share=0.5)
+
+
+def finetune(
+    folder: Path, start: Path, out: Path, *, config: TrainConfig, cache: Path, workers: int = 1
+) -> list[dict[str, Any]]:
+    """Fine-tune and write the new checkpoint with its `metrics.json`.
+
+    Args:
+        folder: Clips and `labels.csv`.
+        start: Checkpoint to begin with.
+        out: Folder of the new one; the encoder is copied along.
+        config: How.
+        cache: Folder for features, and for the state that a killed run goes on from.
+        workers: Clips to extract at once.
+
+    Returns:
+        Test metrics before and after.
+
+    Raises:
+        ValueError: If the clips, their table or the checkpoint are not what they should be.
+    """
+    if out.resolve() == start.resolve():
+        raise ValueError(f"out: {out}, expected another folder than the checkpoint that is read")
+    trained = checkpoint.load(start)
+    checkpoint.check_schema(
+        Recipe(encoder=trained.encoder).schema().to_dict(), trained.schema, whose="the extractors' output"
+    )
+    dataset = labelled.read(folder, cache=cache / "features", workers=workers, encoder=trained.encoder)
+    for note in dataset.notes:
+        log.warning("%s", note)
+    benchmark = Benchmark(dataset, ROBUSTNESS, standardise=False)
+    model = trained.model.requires_grad_(True)
+    untrained = {name: value.clone() for name, value in model.state_dict().items()}
+    before = benchmark.validate(model)["chosen_by"]
+    rows = [{"setting": "before", **benchmark.measure(model, dataset.splits["test"])}]
+    torch.manual_seed(config.seed)
+    run = fit(model, benchmark, config, folder=cache / "run")
+    best = min(entry["chosen_by"] for entry in run.history)
+    if best >= before:
+        log.warning("no epoch was better by validation (%.3f, %.3f before): weights stay as they were", best, before)
+        model.load_state_dict(untrained)
+    rows.append({"setting": "after", **benchmark.measure(model, dataset.splits["test"])})
+    told = {"started_from": start.name, "config": asdict(config), **run._asdict(), "chosen_by_before": before}
+    about = {"test_set": "own-clips", "modalities": "avl", "n": len(dataset.splits["test"])}
+    checkpoint.save(out, model, schema=trained.schema, training=told)
+    if (start / ENCODER_FOLDER).is_dir():
+        shutil.copytree(start / ENCODER_FOLDER, out / ENCODER_FOLDER, dirs_exist_ok=True)
+    record.write(
+        "metrics",
+        f"python -m training.finetune --data FOLDER --checkpoint {start.name} --out {out.name}",
+        [{**about, **_told(row)} for row in rows],
+        data_sha256=dataset.data_sha256,
+        seeds=[config.seed],
+        folder=out,
+    )
+    return rows
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for a file: the correlation of a constant is null."""
+    return {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+
+
+def main() -> None:
+    """Fine-tune from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of clips with labels.csv")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=TRAIN.seed)
+    parser.add_argument("--epochs", type=int, default=TRAIN.epochs)
+    parser.add_argument("--learning-rate", type=float, default=TRAIN.learning_rate)
+    parser.add_argument("--cache", type=Path, default=Path("runs/finetune"))
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    changed = {"seed": given.seed, "epochs": given.epochs, "learning_rate": given.learning_rate}
+    config = TrainConfig.from_dict({**asdict(TRAIN), **changed})
+    try:
+        rows = finetune(
+            given.data, given.checkpoint, given.out, config=config, cache=given.cache, workers=given.workers
+        )
+    except (CheckpointError, ValueError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    for row in rows:
+        print(f"{row['setting']}: MAE {row['mae']:.3f}, Acc-2 {100 * row['acc2_has0']:.1f} %")
+
+
+if __name__ == "__main__":
+    main()
