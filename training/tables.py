@@ -38,20 +38,100 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+SENSES = {"a": "voice", "v": "face", "l": "words", "audio": "voice", "video": "face"}
+
+
+def _senses(letters: str) -> str:
+    return " + ".join(SENSES[letter] for letter in letters)
+
+
+def _change(row: dict[str, Any], before: str, after: str) -> str:
+    """Two shares as "before → after" in percent; a dash where one was not measured."""
+    return f"{_percent(row[before])} → {_percent(row[after])}" if before in row and after in row else "–"
+
+
 def checkpoint_table(result: dict[str, Any]) -> str:
     """Metrics of the shipped checkpoint per test set and subset."""
-    names = {"a": "voice", "v": "face", "l": "words"}
     rows = []
     for row in result["rows"]:
-        senses = " + ".join(names[letter] for letter in row["modalities"])
         if "balanced_accuracy" in row:
-            measured = [f"{_percent(row['balanced_accuracy'])} (balanced)", "–", "–", "–", "–"]
+            measured = [f"{_percent(row['balanced_accuracy'])} (balanced)", *["–"] * 6]
         else:
             keys = ("acc2_non0", "acc2_has0", "acc7")
             measured = [*(_percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
-        rows.append([row["test_set"], senses, str(row["n"]), *measured])
+            measured.append(_change(row, "ece_before", "ece"))
+            measured.append(f"{_percent(row['interval_coverage'])}" if "interval_coverage" in row else "–")
+        rows.append([row["test_set"], _senses(row["modalities"]), str(row["n"]), *measured])
     header = ["test set", "senses", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
+    nominal = {_percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
+    held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or '–'})"
+    return _table([*header, "ECE %, raw → calibrated", held], rows)
+
+
+def calibration_table(result: dict[str, Any]) -> str:
+    """Temperatures and intervals per subset, fitted on validation clips."""
+    rows = [
+        [
+            _senses(row["modalities"]),
+            f"{row['n']} of {row['sentences']} sentences",
+            f"{row['temperature']:.2f}",
+            _change(row, "ece_before", "ece"),
+            f"-{row['below']:.2f} / +{row['above']:.2f} ({_percent(row['coverage'])} %)",
+        ]
+        for row in result["rows"]
+    ]
+    header = ["senses", "validation clips", "temperature", "ECE %, raw → calibrated", "interval around the score"]
     return _table(header, rows)
+
+
+def maps_table(result: dict[str, Any]) -> str:
+    """Which words voice and face are matched to on real clips."""
+    rows = [
+        [
+            SENSES[row["modality"]],
+            row["variant"],
+            f"{row['distinct_words']:.1f} of {row['words']:.1f}",
+            _percent(row["entropy_share"]),
+            _percent(row["near_share"]),
+            "–" if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
+        ]
+        for row in result["rows"]
+    ]
+    header = ["sense", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
+    return _table([*header, "clips above chance"], rows)
+
+
+def realclips_table(result: dict[str, Any]) -> str:
+    """What the checkpoint says of real people."""
+    rows = []
+    for row in result["rows"]:
+        scores = [each["score"] for each in row["per_clip"]]
+        right = "–" if row["right"] is None else f"{row['right']} of {row['n']}"
+        rows.append([row["question"], str(row["n"]), right, f"{min(scores):+.2f} to {max(scores):+.2f}"])
+    return _table(["question", "clips", "right", "scores"], rows)
+
+
+def recognised_table(result: dict[str, Any]) -> str:
+    """True against recognised words of the same sentences."""
+
+    def pair(row: dict[str, Any], metric: str, write: Callable[[float], str]) -> str:
+        names = f"{metric}_true", f"{metric}_recognised"
+        return " / ".join(write(row[name]) for name in names) if names[0] in row else "–"
+
+    rows = [
+        [
+            row["source"],
+            str(row["n"]),
+            _percent(row["word_error_rate"]),
+            pair(row, "acc2_non0", _percent),
+            pair(row, "mae", lambda value: f"{value:.3f}"),
+            f"{row['score_difference_mean']:.2f} / {row['score_difference_max']:.2f}",
+            str(row["sign_changed"]),
+        ]
+        for row in result["rows"]
+    ]
+    header = ["speech", "sentences", "word errors %", "Acc-2 Non0 %, true / recognised", "MAE, true / recognised"]
+    return _table([*header, "score apart, mean / most", "sign changed"], rows)
 
 
 def variants_table(result: dict[str, Any]) -> str:
@@ -123,6 +203,10 @@ def fusion_table(result: dict[str, Any]) -> str:
 
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "checkpoint": (CHECKPOINT / "metrics.json", checkpoint_table),
+    "calibration": (CHECKPOINT / "calibration.json", calibration_table),
+    "maps": (CHECKPOINT / "maps.json", maps_table),
+    "realclips": (CHECKPOINT / "realclips.json", realclips_table),
+    "recognised": (CHECKPOINT / "recognised.json", recognised_table),
     "variants": (ROOT / "training" / "results" / "composed" / "variants.json", variants_table),
     "clip": (RESULTS / "clip-cpu.json", clip_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
