@@ -40,6 +40,12 @@ def screen() -> None:
             help=_("Sentiment of one clip from words, voice and face, and which moments the model paired."),
             default=True,
         ),
+        st.Page(
+            "pages/results.py",
+            title=_("Results"),
+            icon=":material/query_stats:",
+            help=_("What was measured with this project, from its own files, and what the paper reports."),
+        ),
     ]
     page = st.navigation(pages, position="top")
     with state.plain_sentences():

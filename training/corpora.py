@@ -68,6 +68,7 @@ class Sample:
         label: The corpus's own label ("happy"); for text the score again.
         corpus: Where it is from.
         split: "train", "valid" or "test".
+        id: The corpus's own name of it; empty where it gives none.
     """
 
     values: Float[np.ndarray, "steps dim"]
@@ -75,6 +76,7 @@ class Sample:
     label: str
     corpus: str
     split: str
+    id: str = ""
 
 
 def _cached(file: Path, make: Callable[[], Iterable[np.ndarray]]) -> list[np.ndarray]:
@@ -100,20 +102,20 @@ def _cache_file(cache: Path, name: str, keys: Iterable[str], *, encoder: str = E
     return cache / f"{name}-{known.hexdigest()[:16]}.safetensors"
 
 
-def sentences(data: Path) -> Iterator[tuple[str, float, str, str]]:
-    """Text, score, corpus and split of every labelled sentence."""
+def sentences(data: Path) -> Iterator[tuple[str, float, str, str, str]]:
+    """Text, score, corpus, split and id of every labelled sentence; only CMU-MOSI gives ids."""
     folder = data / "text"
     with (folder / "mosi_label.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            yield row["text"], float(row["label"]), "mosi", row["mode"]
+            yield row["text"], float(row["label"]), "mosi", row["mode"], row["id"]
     for part, split in (("train", "train"), ("dev", "valid"), ("test", "test")):
         for line in (folder / f"stsa.fine.{part}").read_text(encoding="utf-8").splitlines():
-            yield line[2:], (int(line[0]) - 2) * SST_SCALE, "sst", split
+            yield line[2:], (int(line[0]) - 2) * SST_SCALE, "sst", split, ""
     for name in ("movie", "amazon"):
         raw = (folder / f"{name}ReviewSnippets_GroundTruth.txt").read_text(encoding="utf-8", errors="replace")
         for line in raw.splitlines():
             _, mean, sentence = line.split("\t", 2)
-            yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -3, 3)), name, "train"
+            yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -3, 3)), name, "train", ""
 
 
 def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample]:
@@ -129,8 +131,8 @@ def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample
     model = text_encoder.load(encoder)
     file = _cache_file(cache, "text", (" ".join(words) for words, *_ in rows), encoder=encoder)
     return [
-        Sample(values=values, score=score, label=str(score), corpus=corpus, split=split)
-        for values, (_, score, corpus, split) in zip(_cached(file, encode), rows, strict=True)
+        Sample(values=values, score=score, label=str(score), corpus=corpus, split=split, id=id_)
+        for values, (_, score, corpus, split, id_) in zip(_cached(file, encode), rows, strict=True)
     ]
 
 

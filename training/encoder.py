@@ -83,7 +83,7 @@ class Sentence:
 
 def read(data: Path) -> list[Sentence]:
     """Every labelled sentence of the text corpora, MELD's dialogues included."""
-    found = [Sentence(*row) for row in sentences(data)]
+    found = [Sentence(*row) for *row, _ in sentences(data)]
     for part, split in (("train", "train"), ("dev", "valid"), ("test", "test")):
         with (data / "text" / "meld" / f"{part}_sent_emo.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):

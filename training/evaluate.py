@@ -1,4 +1,6 @@
-"""Measure a checkpoint on held-out words, voices, faces and composed clips; writes `metrics.json` beside it.
+"""Measure a checkpoint on held-out words, voices, faces and composed clips.
+
+Writes `metrics.json` and, clip by clip, `predictions.json` beside it: ids and numbers, no text of the corpora.
 
 Run `python -m training.evaluate --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 """
@@ -34,6 +36,7 @@ NEGATIVE_VOICES = frozenset({"sad", "fearful", "disgust", "angry"})
 NEGATIVE_FACES = frozenset({"anger", "contempt", "disgust", "fear", "sadness"})
 HAPPY = "happy"
 COMPOSITION_SEED = 2222  # of the composed test clips; no other part uses it
+SCORE_DECIMALS = 4  # of the scores that are written clip by clip
 
 
 def calibration_figures(
@@ -128,6 +131,26 @@ def composed_rows(model: AlignMamba, test: Corpora, *, calibration: Calibration 
     return rows
 
 
+def prediction_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
+    """What is said of each composed clip by every subset of modalities, named by the id of its sentence."""
+    rng = np.random.default_rng(COMPOSITION_SEED)
+    composer = test.composer(disagreement=ComposeConfig.disagreement)
+    texts = [sample for sample in test.texts if sample.corpus == "mosi"]
+    composed = [composer.compose(sample, rng) for sample in texts]
+    scores = {
+        letters(subset): predict_scores(model, [{m: item.clip[m] for m in subset} for item in composed])
+        for subset in SUBSETS
+    }
+    return [
+        {
+            "id": sample.id,
+            "truth": sample.score,
+            "score": {name: round(float(found[place]), SCORE_DECIMALS) for name, found in scores.items()},
+        }
+        for place, sample in enumerate(texts)
+    ]
+
+
 def data_hashes(data: Path) -> dict[str, str]:
     """SHA-256 of every label file that a run reads."""
     files = [*sorted((data / "text").glob("*.*")), data / "speech" / "manifest.csv"]
@@ -165,15 +188,18 @@ def main() -> None:
         faces_row(trained.model, test),
         *composed_rows(trained.model, test, calibration=trained.calibration),
     ]
-    written = record.write(
-        "metrics",
-        f"python -m training.evaluate --data DATA --checkpoint {arguments.checkpoint}",
-        rows,
-        data_sha256=data_hashes(arguments.data),
-        seeds=[trained.training["config"]["seed"]],
-        folder=arguments.checkpoint,
-    )
-    print(json.dumps(rows, indent=1), written, sep="\n")
+    written = [
+        record.write(
+            name,
+            f"python -m training.evaluate --data DATA --checkpoint {arguments.checkpoint}",
+            measured,
+            data_sha256=data_hashes(arguments.data),
+            seeds=[trained.training["config"]["seed"]],
+            folder=arguments.checkpoint,
+        )
+        for name, measured in (("metrics", rows), ("predictions", prediction_rows(trained.model, test)))
+    ]
+    print(json.dumps(rows, indent=1), *written, sep="\n")
 
 
 if __name__ == "__main__":

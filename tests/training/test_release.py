@@ -28,7 +28,8 @@ def _samples(kind, labels, corpus, rng, steps):
             for _ in range(repeats):
                 values = rng.normal(0, 0.3, (steps(), DIM[kind])).clip(0, 1).astype(np.float32)
                 values[:, : DIM[kind] // 4] = 0.5 + score / 6
-                made.append(Sample(values=values, score=score, label=label, corpus=corpus, split=split))
+                name = f"{corpus}_{len(made)}"
+                made.append(Sample(values=values, score=score, label=label, corpus=corpus, split=split, id=name))
     return made
 
 
@@ -113,6 +114,12 @@ def test_training_learns_the_made_up_world_and_repeats_itself(corpora, tmp_path)
     assert rows["l"]["corr"] > 0.9
     assert rows["a"]["acc2_non0"] > 0.9
     assert evaluate.voices_row(model, test.voices)["balanced_accuracy"] > 0.9
+    listed = evaluate.prediction_rows(model, test)
+    assert [(row["id"], row["truth"]) for row in listed] == [(sample.id, sample.score) for sample in test.texts]
+    for name, row in rows.items():  # the same clips, so the same figures
+        scores = np.array([each["score"][name] for each in listed])
+        error = np.abs(scores - np.array([each["truth"] for each in listed])).mean()
+        assert error == pytest.approx(row["mae"], abs=1e-4)
     again, _ = train(corpora, _model_config(), settings)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
