@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from app.wording import DISPLAY_ORDER, RELAXED, name, signed
+from alignmamba.modality import Modality
+from app.wording import DISPLAY_ORDER, RELAXED, name, signed, subset
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 
 if TYPE_CHECKING:
     # Only for annotations: the predictor brings torch, and the page must show before that has loaded.
     from alignmamba.predictor import Alignment, Prediction
+    from alignmamba.windows import Window
 
 # Rectangles that a browser draws and hovers without lag; a map with more cells is averaged over neighbouring steps.
 MAX_CELLS = 20_000
@@ -89,12 +92,30 @@ def tabulate(
         solver=solver,
         words=labels,
         rows=alignment.cost.shape[1],
-        duration=float(max(features.duration, source.end.max(), anchor.end.max())),
+        duration=seconds(features),
         cells=coarse.rows(~np.isnan(coarse.cost), words),
         plan=pairs.rows(pairs.share > FAINTEST_SHARE * pairs.share.max(1, keepdims=True), words),
         cost=float(np.nansum(exact.weight * exact.cost)),
         spoken=pd.DataFrame({"label": labels, "start": anchor.start, "end": anchor.end} if words else {}),
         averaged=across,
+    )
+
+
+def seconds(features: ClipFeatures) -> float:
+    """Return what every chart over the clip's time shows, so that one playhead fits them all."""
+    ends = [float(features.modality(name).end.max(initial=0.0)) for name in Modality]
+    return max(features.duration, *ends)
+
+
+def windows(scores: Sequence[Window]) -> pd.DataFrame:
+    """Turn the scores of windows into rows: what `app.strips.trend` draws."""
+    return pd.DataFrame(
+        {
+            "start": [window.start for window in scores],
+            "end": [window.end for window in scores],
+            "score": [np.nan if window.score is None else window.score for window in scores],
+            "used": [subset(window.used) or "–" for window in scores],
+        }
     )
 
 

@@ -29,8 +29,20 @@ ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190
 STRIP_PX, STRIP_FRAME_PX = 34, 75
 
 
-def gauge(score: float) -> alt.LayerChart:
-    """Draw a score on the scale from -3 to 3."""
+def on_time(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+    """Make a chart over the clip's time one that `app.stage` can follow: drawn as SVG, whose plot it finds."""
+    chart.usermeta = {"embedOptions": {"renderer": "svg"}}
+    # The chart as a whole has its text; thousands of cells that each say theirs would bury it.
+    return chart.configure(aria=False)
+
+
+def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.LayerChart:
+    """Draw a score on the scale from -3 to 3.
+
+    Args:
+        score: In [-3, 3].
+        interval: Where the true score may lie, drawn around it; None draws the score alone.
+    """
     low, high = SCORE_RANGE
     stops = [alt.GradientStop(color=colour, offset=place / 2) for place, colour in enumerate(DIVERGING)]
     scale = pd.DataFrame({"from": [low], "to": [high]})
@@ -46,8 +58,21 @@ def gauge(score: float) -> alt.LayerChart:
     here = alt.Chart(pd.DataFrame({"score": [score]})).encode(
         x=alt.X("score:Q"), tooltip=alt.Tooltip("score:Q", title=_("Score"), format="+.2f")
     )
+    layers = [band.encode(x=x, x2="to:Q")]
+    if interval is not None:
+        low, high = interval
+        reach = alt.Chart(pd.DataFrame({"low": [low], "high": [high]})).encode(
+            x=alt.X("low:Q"),
+            x2="high:Q",
+            tooltip=[
+                alt.Tooltip("low:Q", title=_("Likely from"), format="+.2f"),
+                alt.Tooltip("high:Q", title=_("Likely to"), format="+.2f"),
+            ],
+        )
+        layers.append(reach.mark_rect(height=22, color=PAIRED, opacity=0.35))
+        layers.append(reach.mark_rule(color=PAIRED, strokeWidth=2))
     return alt.layer(
-        band.encode(x=x, x2="to:Q"),
+        *layers,
         here.mark_tick(thickness=4, size=34, color=PAIRED, orient="vertical"),
         here.mark_point(shape="triangle-down", size=160, filled=True, yOffset=-24, color=PAIRED, opacity=1),
     ).properties(height=GAUGE_PX)
@@ -134,12 +159,13 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
     if table.words:
         spoken = alt.Chart(table.spoken).mark_rect(filled=False, stroke=SPOKEN, strokeWidth=0.4 if dense else 1.2)
         layers.append(spoken.encode(**place))
-    return alt.layer(*layers).properties(
+    chart = alt.layer(*layers).properties(
         title=_("{source} aligned to {anchor} ({solver})").format(
             source=source, anchor=anchor.lower(), solver=_(table.solver)
         ),
         height=MAP_FRAME_PX + int(np.clip(ROW_PX * table.rows, MIN_MAP_PX, MAX_MAP_PX)),
     )
+    return on_time(chart)
 
 
 def _anchor_axis(table: AlignmentTable) -> tuple[alt.Y, str | None]:
@@ -173,7 +199,7 @@ def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
             the row's strongest moment.
         duration: Length of the clip in seconds.
     """
-    return (
+    return on_time(
         alt.Chart(table)
         .mark_rect(strokeWidth=0)
         .encode(

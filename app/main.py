@@ -41,6 +41,12 @@ def screen() -> None:
             default=True,
         ),
         st.Page(
+            "pages/alignment.py",
+            title=_("Alignment"),
+            icon=":material/link:",
+            help=_("Which moments of voice and face were matched to which word, and at what cost."),
+        ),
+        st.Page(
             "pages/results.py",
             title=_("Results"),
             icon=":material/query_stats:",

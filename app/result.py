@@ -8,21 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
-from app import alignment, charts, player, state, wording
+from app import alignment, charts, maps, player, stage, state, strips, timeline, wording
 from app.told import told
-from app.translate import N_, _
+from app.translate import _
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Prediction
 
-LONG_TRANSCRIPT = 70  # words, from which the transcript scrolls
-TRANSCRIPT_PX = 300
-# What may be drawn of the plans: by which ways to solve the transport problem.
-PLANS = {
-    N_("Relaxed (used by the model)"): (wording.RELAXED,),
-    N_("Sinkhorn (both marginals)"): (wording.SINKHORN,),
-    N_("Side by side"): (wording.RELAXED, wording.SINKHORN),
-}
+LONG_CLIP = 10.0  # seconds, from which the score is shown over time
 
 
 @st.fragment
@@ -34,7 +27,7 @@ def show() -> None:
         watch, read = st.columns([5, 7], gap="medium")
         if not analysis.predictions:
             with watch:
-                player.player(analysis.clip)
+                player.player(analysis.clip, number=analysis.number)
             return
         with read:
             used = _choose_modalities(analysis)
@@ -43,8 +36,11 @@ def show() -> None:
             else:
                 st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
         with watch:
-            player.player(analysis.clip)
+            player.player(analysis.clip, number=analysis.number)
             _transcript(analysis, analysis.predictions.get(used))
+        if used:
+            _trend(analysis, used)
+        _timeline(analysis)
         if used:
             _maps(analysis, analysis.predictions[used])
             _contributions(analysis, analysis.predictions[used])
@@ -54,7 +50,7 @@ def show() -> None:
 
 def _headline(analysis: state.Analysis) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(analysis.clip.title, width="content", anchor=False)
+        st.subheader(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
         if analysis.clip.synthetic:
             st.badge(_("synthetic clip"), icon=":material/smart_toy:", color="gray")
     absent = [
@@ -99,7 +95,7 @@ def _score(prediction: Prediction) -> None:
             delta_arrow="off",
         )
         st.altair_chart(
-            charts.gauge(prediction.score),
+            charts.gauge(prediction.score, prediction.interval),
             alt=_("Score {score} on a scale from -3 to +3").format(score=wording.signed(prediction.score)),
         )
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
@@ -112,50 +108,53 @@ def _score(prediction: Prediction) -> None:
 
 
 def _transcript(analysis: state.Analysis, prediction: Prediction | None) -> None:
-    if not analysis.features.words:
-        return
-    contributions = prediction.contributions.get(Modality.LANGUAGE) if prediction else None
     words = analysis.features.words
-    with st.container(height=TRANSCRIPT_PX if len(words) > LONG_TRANSCRIPT else "content"):
-        player.transcript(words, contributions)
+    contributions = prediction.contributions.get(Modality.LANGUAGE) if prediction else None
+    # Without words it still moves the playhead over the charts.
+    stage.stage(words, contributions, number=analysis.number, duration=alignment.seconds(analysis.features))
+    if not words:
+        return
     source = _("Typed words") if analysis.features.transcript_source == "given" else _("Words as recognised")
-    colours = _(":blue[blue] raised the score, :orange[orange] lowered it")
+    colours = _(":blue[▲ blue] raised the score, :orange[▼ orange] lowered it; click a word to go there")
     st.caption(f"{source}; {colours if contributions is not None else _('not used')}.")
+
+
+def _trend(analysis: state.Analysis, used: frozenset[Modality]) -> None:
+    if analysis.features.duration <= LONG_CLIP:
+        return
+    st.subheader(_("How the score went"), anchor=False)
+    table = alignment.windows(analysis.over_time(used))
+    stage.chart(
+        strips.trend(table, alignment.seconds(analysis.features)),
+        "trend",
+        alt=_("Score of each window of the clip, from {low} to {high}").format(
+            low=wording.signed(table["score"].min()), high=wording.signed(table["score"].max())
+        ),
+        number=analysis.number,
+    )
+    about = _("Each bar is a window of {seconds:.0f} s, judged by itself; a gap is a window with nothing to judge by.")
+    st.caption(about.format(seconds=table["end"].iloc[0] - table["start"].iloc[0]))
+
+
+def _timeline(analysis: state.Analysis) -> None:
+    curves = timeline.rows(analysis.features)
+    if not curves:
+        return
+    names = [row.name for row in curves]
+    st.subheader(_("What was heard and seen"), anchor=False)
+    stage.chart(
+        strips.timeline(timeline.tabulate(curves), names, alignment.seconds(analysis.features)),
+        "timeline",
+        alt=_("Measured over the clip: {names}").format(names=wording.join(names)),
+        number=analysis.number,
+    )
 
 
 def _maps(analysis: state.Analysis, prediction: Prediction) -> None:
     if not prediction.alignments:
         return
     st.subheader(_("What the model paired"), anchor=False)
-    chosen = st.segmented_control(
-        _("Plans"), PLANS, default=next(iter(PLANS)), format_func=_, required=True, key="plans"
-    )
-    solvers = PLANS[chosen]
-    plans = {wording.RELAXED: prediction.alignments}
-    if wording.SINKHORN in solvers:
-        try:
-            with st.spinner(_("Solving the full transport problem")):
-                plans[wording.SINKHORN] = analysis.sinkhorn(prediction.used)
-        except state.PlainError as error:
-            st.info(wording.plain(str(error)), icon=":material/hourglass_disabled:")
-            solvers = (wording.RELAXED,)
-    st.caption(wording.map_legend(words=prediction.anchor == Modality.LANGUAGE, solvers=solvers))
-    tables = [
-        alignment.tabulate(plans[solver][source], analysis.features, solver=solver)
-        for source in prediction.alignments
-        for solver in solvers
-    ]
-    # Two solvers: a row for each modality; one: all in a row.
-    columns = max(len(solvers), len(tables) // len(solvers))
-    for first in range(0, len(tables), columns):
-        for column, table in zip(st.columns(columns, gap="medium"), tables[first:], strict=False):
-            with column:
-                _map(table)
-
-
-def _map(table: alignment.AlignmentTable) -> None:
-    st.altair_chart(charts.alignment_map(table), alt=wording.map_summary(table))
-    st.caption(wording.map_note(table))
+    maps.show(analysis, prediction)
 
 
 def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
@@ -168,8 +167,9 @@ def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
             "full colour."
         )
     )
-    chart = charts.contribution_strip(table, analysis.features.duration)
-    st.altair_chart(chart, alt=_("Contribution of each moment to the score, one row per modality"))
+    chart = charts.contribution_strip(table, alignment.seconds(analysis.features))
+    alt = _("Contribution of each moment to the score, one row per modality")
+    stage.chart(chart, "contributions", alt=alt, number=analysis.number)
 
 
 def _subsets(analysis: state.Analysis) -> None:

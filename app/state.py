@@ -27,6 +27,7 @@ from app.translate import _
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Alignment, Prediction, Predictor
+    from alignmamba.windows import Window
     from extractors.schema import ClipFeatures
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"
@@ -52,11 +53,12 @@ class Clip:
     """What is to be analysed.
 
     Attributes:
-        title: Shown on screen.
+        title: Shown on screen, untranslated.
         data: The file's bytes.
         mime: For the browser's player, as in "video/mp4".
         transcript: Typed by the visitor; None lets speech be recognised.
         synthetic: Whether the clip is computer-made.
+        sample: Name of the shipped sample that it is; None for a visitor's own.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Clip:
     mime: str
     transcript: str | None = None
     synthetic: bool = False
+    sample: str | None = None
 
     @property
     def content(self) -> tuple[str, str | None]:
@@ -81,7 +84,7 @@ class Analysis:
         predictions: One per subset of the modalities that the clip has; empty when it has none.
         predictor: Holds the clip, for what is asked later.
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
-        again: Whether the features were there before.
+        again: Whether the features were there before: from earlier in the visit, or made beforehand for a sample.
         number: Tells the analyses of this process apart.
     """
 
@@ -93,6 +96,7 @@ class Analysis:
     again: bool
     number: int = field(default_factory=itertools.count().__next__)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
+    _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
 
     @property
     def available(self) -> frozenset[Modality]:
@@ -112,6 +116,14 @@ class Analysis:
             clip={**described, "synthetic": self.clip.synthetic},
             checkpoint=CHECKPOINT.name,
         )
+
+    def over_time(self, used: frozenset[Modality]) -> list[Window]:
+        """Scores of the clip's windows by a subset, found when first asked for."""
+        from alignmamba.windows import scores_over_time
+
+        if used not in self._windows:
+            self._windows[used] = scores_over_time(self.predictor, self.features, used)
+        return self._windows[used]
 
     def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
         """Plans of the full transport problem for a subset, solved when first asked for.
@@ -154,10 +166,20 @@ class Kept:
 
 @dataclass
 class Session:
-    """One visitor's state: the last good result, what went wrong since, and features that may be asked for again."""
+    """One visitor's state.
 
+    Attributes:
+        greeted: Whether a first result was shown.
+        analysis: The last good result.
+        problem: What went wrong since.
+        remark: What else is to be said of the result.
+        kept: Features that may be asked for again.
+    """
+
+    greeted: bool = False
     analysis: Analysis | None = None
     problem: str | None = None
+    remark: str | None = None
     kept: Kept = field(default_factory=Kept)
 
 

@@ -53,16 +53,6 @@ def caution() -> str:
     return _("An estimate of how a clip comes across, often wrong, and no statement about what a person feels.")
 
 
-def notice() -> str:
-    """Say what is inferred and what is stored, before the first upload."""
-    rules = _(
-        "Upload only clips that you may use. Your clip is kept in a private folder while it is analysed, then deleted; "
-        "what was measured stays in memory for this visit only; nothing is stored or sent elsewhere. Not for judging "
-        "people at work or in education."
-    )
-    return f"{caution()} {rules}"
-
-
 def name(modality: Modality) -> str:
     """Name a modality, as at the start of a sentence."""
     return _(NAMES[modality])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -194,3 +194,31 @@ class ClipFeatures:
         if name not in MODALITY_NAMES:
             raise ValueError(f"modality: {name!r}, expected one of {MODALITY_NAMES}")
         return getattr(self, name)
+
+    def between(self, start: float, end: float) -> ClipFeatures:
+        """Cut out the steps whose middle lies in [start, end); times stay those of the whole clip.
+
+        A modality without an observed step there is absent from the cut; tracks are left out.
+        """
+        parts = {name: _cut(self.modality(name), start, end) for name in MODALITY_NAMES}
+        middles = (self.language.start + self.language.end) / 2
+        inside = (middles >= start) & (middles < end)
+        return replace(
+            self,
+            **parts,
+            words=tuple(word for word, kept in zip(self.words, inside, strict=True) if kept),
+            tracks=(),
+        )
+
+
+def _cut(part: ModalityFeatures, start: float, end: float) -> ModalityFeatures:
+    middles = (part.start + part.end) / 2
+    inside = (middles >= start) & (middles < end)
+    absent = None if part.valid[inside].any() else (part.absent or "nothing observed there")
+    return ModalityFeatures(
+        values=part.values[inside],
+        start=part.start[inside],
+        end=part.end[inside],
+        valid=part.valid[inside],
+        absent=absent,
+    )

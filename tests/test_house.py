@@ -28,10 +28,12 @@ APP_MAY_IMPORT = {
     "alignmamba.predictor",
     "alignmamba.modality",
     "alignmamba.result",
+    "alignmamba.windows",
     "extractors.clip",
     "extractors.isolate",
     "extractors.schema",
     "extractors.media",
+    "extractors.store",
 }
 
 

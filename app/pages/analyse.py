@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from app import player, result, state, wording
+from app import notice, player, prerun, progress, result, state, upload, wording
+from app.prerun import Sample
 from app.translate import N_, _
 from extractors.media import LIMITS
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-MEGABYTE = 1_000_000
-MAX_MEGABYTES = LIMITS.file_bytes // MEGABYTE
-POLL_SECONDS = 0.15
 # What samples.json says.
 SAMPLE_TEXTS = (
     N_("Delighted"),
@@ -32,11 +26,26 @@ SAMPLE_TEXTS = (
     N_("Glad words over a landscape: no face is there, so only voice and words count."),
 )
 
+SAMPLE_KEY = "sample"  # of the URL
+
+log = logging.getLogger(__name__)
+
 
 @st.cache_data(show_spinner=False)
-def samples() -> list[dict[str, Any]]:
+def samples() -> list[Sample]:
     """Read what the shipped samples are."""
-    return json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    return prerun.samples()
+
+
+def sample_clip(sample: Sample) -> state.Clip:
+    """Make a clip of a sample."""
+    return state.Clip(
+        title=sample.title,
+        data=sample.path.read_bytes(),
+        mime=player.mime_type(sample.file),
+        synthetic=sample.synthetic,
+        sample=sample.name,
+    )
 
 
 def choose_sample() -> state.Clip | None:
@@ -44,37 +53,32 @@ def choose_sample() -> state.Clip | None:
     chosen = None
     with st.grid(5, min_column_width=150, gap="xsmall"):
         for sample in samples():
-            path, title, description = SAMPLES / sample["file"], sample["title"], sample["description"]
             with st.container(border=True, height="stretch", gap="xsmall"):
-                st.video(path, format=player.mime_type(path.name), muted=True, alt=_(description))
-                st.markdown(f"**{_(title)}**", help=f"{_(description)} {sample['credit']}")
+                st.video(sample.path, format=player.mime_type(sample.file), muted=True, alt=_(sample.description))
+                st.markdown(f"**{_(sample.title)}**", help=f"{_(sample.description)} {sample.credit}")
                 st.space("stretch")
-                if sample["synthetic"]:
+                if sample.synthetic:
                     st.badge(_("synthetic"), icon=":material/smart_toy:", color="gray")
-                if st.button(_("Analyse"), key=f"sample-{path.stem}", icon=":material/play_arrow:", width="stretch"):
-                    chosen = state.Clip(
-                        title=_(title),
-                        data=path.read_bytes(),
-                        mime=player.mime_type(path.name),
-                        synthetic=sample["synthetic"],
-                    )
+                if st.button(_("Analyse"), key=f"sample-{sample.name}", icon=":material/play_arrow:", width="stretch"):
+                    chosen = sample_clip(sample)
     return chosen
 
 
 def choose_upload() -> state.Clip | None:
-    """Show the upload form; return the clip once it is submitted.
+    """Show the upload form, after the notice; return the clip once it is submitted.
 
     Raises:
         PlainError: If there is no file, or one that is not taken.
     """
+    if not notice.agreed():
+        return None
     with st.form("upload", border=False):
-        st.caption(wording.notice())
         uploaded = st.file_uploader(
             _("A video of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
-                seconds=LIMITS.seconds, megabytes=MAX_MEGABYTES
+                seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES
             ),
             type=list(player.MIME_TYPES),
-            max_upload_size=MAX_MEGABYTES,
+            max_upload_size=upload.MAX_MEGABYTES,
             key="clip",
         )
         typed = st.text_area(
@@ -87,72 +91,44 @@ def choose_upload() -> state.Clip | None:
             return None
     if uploaded is None:
         raise state.PlainError(_("Choose a video file first."))
-    # The browser checks these two as well, but a request need not come from a browser.
-    if (mime := player.mime_type(uploaded.name)) is None:
-        raise state.PlainError(
-            _("This kind of file is not taken, expected one of: {kinds}.").format(kinds=", ".join(player.MIME_TYPES))
-        )
-    if uploaded.size > LIMITS.file_bytes:
-        raise state.PlainError(
-            _("This file has {size:.0f} MB; the limit is {limit} MB. Cut it and try again.").format(
-                size=uploaded.size / MEGABYTE, limit=MAX_MEGABYTES
+    # The browser checks kind and size as well, but a request need not come from a browser.
+    upload.mime_type(uploaded.name)
+    upload.check_size(uploaded.size)
+    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed)
+
+
+def greeting() -> state.Clip | None:
+    """Return what a visit begins with: the sample that the link names, else the first one."""
+    if visitor.greeted or visitor.analysis is not None:
+        return None
+    visitor.greeted = True
+    asked = st.query_params.get(SAMPLE_KEY)
+    return sample_clip(next((each for each in samples() if each.name == asked), samples()[0]))
+
+
+def made_before(clip: state.Clip) -> state.Analysis | None:
+    """Judge a clip whose features are there already; None where they have to be extracted."""
+    began = time.perf_counter()
+    features = visitor.kept.get(clip)
+    if features is None and clip.sample is not None:
+        sample = next(each for each in samples() if each.name == clip.sample)
+        try:
+            features = prerun.load(sample, schema=state.model().schema)
+        except prerun.StaleError as error:
+            log.warning("%s", error)
+            visitor.remark = _(
+                "What was prepared for this sample does not fit the model that is loaded; the sample was analysed anew."
             )
-        )
-    return state.Clip(title=_("Your clip"), data=uploaded.getvalue(), mime=mime, transcript=typed.strip() or None)
-
-
-class ProgressBars:
-    """One bar per extraction step, each with its own clock."""
-
-    def __init__(self) -> None:
-        self._bars: dict[str, tuple[Any, float]] = {}
-        self._shares: dict[str, float] = {}
-
-    def draw(self, reports: Iterable[state.Progress]) -> None:
-        """Take new reports and redraw the bars of steps that are under way."""
-        running = {step for step, share in self._shares.items() if share < 1}
-        for step, completed, total in reports:
-            self._bars.setdefault(step, (st.empty(), time.perf_counter()))
-            self._shares[step] = min(max(completed / total, 0.0), 1.0) if total else 1.0
-            running.add(step)
-        for step in running:
-            slot, began = self._bars[step]
-            slot.progress(self._shares[step], text=f"{wording.step(step)} · {time.perf_counter() - began:.1f} s")
+    return None if features is None else state.judge(clip, features, began=began, again=True)
 
 
 def run(clip: state.Clip) -> state.Analysis:
-    """Analyse a clip in a worker thread and draw its progress meanwhile; at once where its features are kept."""
-    began = time.perf_counter()
-    if (features := visitor.kept.get(clip)) is not None:
-        return state.judge(clip, features, began=began, again=True)
-    job = state.Job(clip)
-    bars = ProgressBars()
-    try:
-        with st.status(_("Waiting for a free place"), expanded=True) as status:
-            while not job.future.done():
-                bars.draw(job.reports())
-                if job.future.running():
-                    status.update(
-                        label=_("Analysing · {seconds:.0f} s").format(seconds=time.perf_counter() - began),
-                        expanded=True,
-                    )
-                time.sleep(POLL_SECONDS)
-            bars.draw(job.reports())
-            try:
-                analysis = job.future.result()
-            except Exception:
-                status.update(label=_("Stopped"), state="error", expanded=False)
-                raise
-            visitor.kept.keep(clip, analysis.features)
-            status.update(
-                label=_("Analysed in {seconds:.1f} s").format(seconds=analysis.seconds),
-                state="complete",
-                expanded=False,
-            )
-            return analysis
-    finally:
-        # Reached early, by Streamlit's own control flow, when the visitor has left or asked for something else.
-        job.abandon()
+    """Analyse a clip in a worker thread and draw its progress meanwhile; at once where its features are there."""
+    if (analysis := made_before(clip)) is not None:
+        return analysis
+    analysis = progress.watch(state.Job(clip))
+    visitor.kept.keep(clip, analysis.features)
+    return analysis
 
 
 st.title("AlignMamba")
@@ -169,14 +145,20 @@ with from_samples, state.plain_sentences():
     clip = choose_sample()
 try:
     with from_upload:
-        clip = choose_upload() or clip
+        clip = choose_upload() or clip or greeting()
     if clip is not None:
-        visitor.problem = None
+        visitor.problem = visitor.remark = None
         visitor.analysis = run(clip)
+        if clip.sample is not None:
+            st.query_params[SAMPLE_KEY] = clip.sample
+        elif SAMPLE_KEY in st.query_params:
+            del st.query_params[SAMPLE_KEY]
 except Exception as error:
     visitor.problem = state.sentence(error)
 
 if visitor.problem is not None:
     st.error(wording.plain(visitor.problem), icon=":material/error:")
+if visitor.remark is not None:
+    st.info(visitor.remark, icon=":material/update:")
 if visitor.analysis is not None:
     result.show()

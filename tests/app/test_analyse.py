@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state
+from app import notice, state
 
 APP = Path(__file__).resolve().parents[2] / "app"
 SAMPLES = json.loads((APP / "samples" / "samples.json").read_text(encoding="utf-8"))
@@ -22,7 +22,9 @@ TIMEOUT_SECONDS = 300  # a cold start loads every model on whatever else the mac
 
 
 def opened() -> AppTest:
-    return AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS).run()
+    page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
+    page.session_state[notice.KEY] = True
+    return page.run()
 
 
 def analyse_sample(page: AppTest, name: str) -> AppTest:
@@ -72,7 +74,6 @@ def test_the_first_page_offers_every_sample_and_says_what_it_is():
     assert not page.exception
     assert not page.error
     assert {f"sample-{Path(sample['file']).stem}" for sample in SAMPLES} <= {button.key for button in page.button}
-    assert "education" in sentences(page.caption)
     assert len([badge for badge in page.markdown if "synthetic" in badge.value]) == sum(
         sample["synthetic"] for sample in SAMPLES
     )
@@ -91,7 +92,7 @@ def test_a_sample_ends_in_a_score_and_seven_rows(page):
 
 
 def test_every_step_is_shown_to_its_end():
-    page = analyse_sample(opened(), SAMPLES[0]["file"])
+    page = upload(opened(), "clip.webm", (APP / "samples" / SAMPLES[3]["file"]).read_bytes())
     assert page.status[0].label.startswith("Analysed in ")
     assert page.status[0].state == "complete"
     assert len(page.progress) == 5
@@ -112,45 +113,6 @@ def test_a_toggle_answers_from_the_same_features(page):
     assert "at least one" in sentences(nothing.info)
     restored = page.get("pills")[0].set_value(["language", "audio", "video"]).run()
     assert score(restored) == full
-
-
-def maps(page: AppTest) -> list[str]:
-    """Titles of the alignment maps, top to bottom."""
-    specs = [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
-    return [spec["title"] for spec in specs if "aligned to" in str(spec.get("title"))]
-
-
-def test_relaxed_and_sinkhorn_plans_are_shown_for_comparison(page):
-    plans = page.get("segmented_control")[0]
-    assert maps(page) == ["Voice aligned to words (relaxed)", "Face aligned to words (relaxed)"]
-    analysis = page.session_state["session"].analysis
-    assert not analysis._sinkhorn, "solved on demand only"
-    both = plans.set_value("Side by side").run()
-    assert not both.exception
-    assert not both.error
-    assert maps(both) == [
-        f"{source} aligned to words ({solver})" for source in ("Voice", "Face") for solver in ("relaxed", "Sinkhorn")
-    ]
-    (solved,) = analysis._sinkhorn.values()
-    words = len(analysis.features.words)
-    for found in solved.values():
-        np.testing.assert_allclose(found.plan.sum(0), 1 / words, atol=1e-4)
-    alone = page.get("segmented_control")[0].set_value("Sinkhorn (both marginals)").run()
-    assert maps(alone) == ["Voice aligned to words (Sinkhorn)", "Face aligned to words (Sinkhorn)"]
-    assert next(iter(analysis._sinkhorn.values())) is solved, "and once"
-    assert "every word must receive the same weight" in sentences(alone.caption)
-    page.get("segmented_control")[0].set_value("Relaxed (used by the model)").run()
-
-
-def test_a_clip_too_long_for_sinkhorn_says_so_and_shows_the_relaxed_plans(page, monkeypatch):
-    monkeypatch.setattr("alignmamba.predictor.SINKHORN_PAIRS", 10)
-    page.session_state["session"].analysis._sinkhorn.clear()
-    long = page.get("segmented_control")[0].set_value("Side by side").run()
-    assert not long.exception
-    assert "too long" in sentences(long.info)
-    assert "expected at most 10" in sentences(long.info)
-    assert maps(long) == ["Voice aligned to words (relaxed)", "Face aligned to words (relaxed)"]
-    page.get("segmented_control")[0].set_value("Relaxed (used by the model)").run()
 
 
 def test_going_back_to_a_clip_answers_without_extracting_again(monkeypatch):

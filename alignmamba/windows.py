@@ -1,0 +1,78 @@
+"""The score over time: a clip judged window by window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from alignmamba.modality import Modality, parse_modalities
+from alignmamba.predictor import Features, Predictor
+
+WINDOW_SECONDS = 5.0  # about a spoken sentence; utterances of CMU-MOSI last 4 s on average
+HOP_SECONDS = 2.5
+
+
+class Sliceable(Features, Protocol):
+    """Features that can be cut; `extractors.schema.ClipFeatures` is such."""
+
+    duration: float
+
+    def between(self, start: float, end: float) -> Features:
+        """Return the steps whose middle lies in [start, end)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A stretch of a clip and its score.
+
+    Attributes:
+        start: Seconds.
+        end: Seconds.
+        score: In [-3, 3]; None where none of the asked modalities is there.
+        used: Modalities that took part.
+    """
+
+    start: float
+    end: float
+    score: float | None
+    used: frozenset[Modality]
+
+
+def scores_over_time(
+    predictor: Predictor,
+    features: Sliceable,
+    modalities: Iterable[str],
+    *,
+    seconds: float = WINDOW_SECONDS,
+    hop: float = HOP_SECONDS,
+) -> list[Window]:
+    """Judge overlapping windows of a clip.
+
+    Words keep the vectors that they got in the whole sentence.
+
+    Args:
+        predictor: Any; the clip that it holds is left alone.
+        features: Of the whole clip.
+        modalities: What to judge by; in a window, whichever of them is there.
+        seconds: Length of a window; the last one ends with the clip.
+        hop: From one window's start to the next one's.
+
+    Raises:
+        ValueError: If a modality is unknown, none is given, or `seconds` or `hop` is not positive.
+    """
+    if seconds <= 0 or hop <= 0:
+        raise ValueError(f"seconds, hop: {seconds}, {hop}, expected positive numbers")
+    asked = parse_modalities(modalities)
+    judge = predictor.fork()
+    count = 1 + max(0, math.ceil((features.duration - seconds) / hop - 1e-9))
+    windows = []
+    for index in range(count):
+        start = max(0.0, min(index * hop, features.duration - seconds))
+        end = min(start + seconds, features.duration)
+        judge.set_clip(features.between(start, end))
+        used = asked & judge.available
+        score = judge.predict(used).score if used else None
+        windows.append(Window(start=start, end=end, score=score, used=used))
+    return windows
