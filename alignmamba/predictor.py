@@ -221,6 +221,29 @@ class Predictor:
                     found[str(source)] = self._alignment(source, anchor, plan)
         return found
 
+    def carried(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return what fusion sees of each modality: its encoded steps as the plan carries them to the anchor.
+
+        Args:
+            modalities: As in `predict`.
+
+        Returns:
+            Per modality other than the anchor (carried, anchor), each (anchor steps, width); rows that carry nothing
+            are left out of the former.
+
+        Raises:
+            ValueError: As `predict`.
+        """
+        used = self._used(modalities)
+        streams = {modality: self._streams[modality] for modality in MODALITIES if modality in used}
+        model = self._trained.model
+        with torch.no_grad():
+            plans = model.fuse(streams, with_mmd=False).plans
+            moved = {m: plan.carry(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
+        anchor = streams[next(modality for modality in ANCHOR_ORDER if modality in used)].x[0].cpu().numpy()
+        found = {str(modality): rows[rows.any(1)].cpu().numpy() for modality, rows in moved.items()}
+        return {modality: (rows, anchor) for modality, rows in found.items() if modality != _anchor_name(used)}
+
     def _used(self, modalities: Iterable[str] | None) -> frozenset[Modality]:
         """Check which modalities a caller asks for."""
         if not self._clip:
@@ -302,6 +325,10 @@ class Predictor:
             for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
         )
         return Steps(values=values, mask=mask, seconds=seconds).to(self._device)
+
+
+def _anchor_name(used: frozenset[Modality]) -> str:
+    return str(next(modality for modality in ANCHOR_ORDER if modality in used))
 
 
 def _names(modalities: Iterable[Modality]) -> list[str]:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from alignmamba.modality import Modality
 from app.wording import DISPLAY_ORDER, RELAXED, name, signed, subset
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
+from extractors.stills import Moment
 
 if TYPE_CHECKING:
     # Only for annotations: the predictor brings torch, and the page must show before that has loaded.
@@ -105,6 +106,27 @@ def seconds(features: ClipFeatures) -> float:
     """Return what every chart over the clip's time shows, so that one playhead fits them all."""
     ends = [float(features.modality(name).end.max(initial=0.0)) for name in Modality]
     return max(features.duration, *ends)
+
+
+def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 6) -> list[Moment]:
+    """Choose the frames that a plan matched to a word, evenly where there are many.
+
+    Args:
+        found: An alignment of the face to the words.
+        features: The clip, for times and for where the face is.
+        word: Index of the word.
+        most: How many frames at most.
+    """
+    steps = np.nonzero(found.plan[:, word] > 0)[0]
+    chosen = steps[np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int))]
+    tracks = {track.name: track.values for track in features.tracks}
+    boxes = [tracks.get(name) for name in ("face x", "face y", "face width", "face height")]
+    found_moments = []
+    for step in chosen.tolist():
+        box = None if any(values is None for values in boxes) else tuple(float(values[step]) for values in boxes)
+        known = box is not None and all(np.isfinite(box))
+        found_moments.append(Moment(second=float(features.video.start[step]), box=box if known else None))
+    return found_moments
 
 
 def windows(scores: Sequence[Window]) -> pd.DataFrame:

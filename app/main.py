@@ -59,8 +59,13 @@ def screen() -> None:
 
 
 if get_script_run_ctx(suppress_warning=True) is None:
+    from streamlit.runtime.pages_manager import PagesManager
+
     from app import api
 
+    # Streamlit would take the folder pages/ for its older kind of multipage app until `st.navigation` has run once, and
+    # lose what the first visitor clicks first.
+    PagesManager.uses_pages_directory = False
     app = st.App(Path(__file__).resolve(), routes=api.routes(), lifespan=api.lifespan)
 else:
     screen()

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
-from app import alignment, charts, maps, player, stage, state, strips, timeline, wording
+from app import alignment, charts, maps, player, progress, stage, state, strips, timeline, wording
 from app.told import told
 from app.translate import _
 
@@ -38,6 +38,7 @@ def show() -> None:
         with watch:
             player.player(analysis.clip, number=analysis.number)
             _transcript(analysis, analysis.predictions.get(used))
+            _correct(analysis)
         if used:
             _trend(analysis, used)
         _timeline(analysis)
@@ -66,7 +67,7 @@ def _headline(analysis: state.Analysis) -> None:
             icon=":material/visibility_off:",
         )
     for note in analysis.features.notes:
-        st.caption(f":material/info: {wording.plain(told(note))}")
+        st.caption(f":material/info: {wording.plain(told(_(note)))}")
 
 
 def _choose_modalities(analysis: state.Analysis) -> frozenset[Modality]:
@@ -116,7 +117,24 @@ def _transcript(analysis: state.Analysis, prediction: Prediction | None) -> None
         return
     source = _("Typed words") if analysis.features.transcript_source == "given" else _("Words as recognised")
     colours = _(":blue[▲ blue] raised the score, :orange[▼ orange] lowered it; click a word to go there")
-    st.caption(f"{source}; {colours if contributions is not None else _('not used')}.")
+    told_by = colours if contributions is not None else _("not used")
+    st.caption(_("{source}; {colours}.").format(source=source, colours=told_by))
+
+
+def _correct(analysis: state.Analysis) -> None:
+    """Let the visitor correct the words; only what depends on them is worked on again."""
+    with st.expander(_("Correct the words"), icon=":material/edit:"), state.plain_sentences():
+        with st.form(f"correct-{analysis.number}", border=False):
+            text = st.text_area(
+                _("Words of the clip"),
+                " ".join(word.text for word in analysis.features.words),
+                key=f"words-{analysis.number}",
+                help=_("Only the words are read again; voice and face stay as they were measured."),
+            )
+            if not st.form_submit_button(_("Judge with these words"), icon=":material/refresh:"):
+                return
+        state.session().analysis = progress.watch(state.Correction(analysis, text))
+        st.rerun()
 
 
 def _trend(analysis: state.Analysis, used: frozenset[Modality]) -> None:

@@ -10,30 +10,33 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
 from app import wording
 from app.told import told
-from app.translate import _
+from app.translate import N_, _
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Alignment, Prediction, Predictor
     from alignmamba.windows import Window
     from extractors.schema import ClipFeatures
+    from extractors.stills import Moment
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"
 JOBS_AT_ONCE = 2  # more would only slow each other down and add up their memory
 KEPT_CLIPS = 4  # whose features a visitor keeps; about a megabyte each
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
+CORRECTED = N_("The words were corrected by hand; words that stayed kept their times, others share those they replace.")
 # One name for every clip on disk: nothing that a visitor chose reaches the file system.
 CLIP_FILE = "clip.bin"
 
@@ -97,6 +100,7 @@ class Analysis:
     number: int = field(default_factory=itertools.count().__next__)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
+    _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
 
     @property
     def available(self) -> frozenset[Modality]:
@@ -124,6 +128,28 @@ class Analysis:
         if used not in self._windows:
             self._windows[used] = scores_over_time(self.predictor, self.features, used)
         return self._windows[used]
+
+    def stills(self, moments: Sequence[Moment]) -> list[bytes]:
+        """Pictures of the clip at some moments, as JPEGs; made when first asked for.
+
+        Raises:
+            PlainError: If the clip cannot be decoded.
+        """
+        from extractors.isolate import MediaError, stills
+
+        if (asked := tuple(moments)) not in self._stills:
+            with on_disk(self.clip) as path:
+                try:
+                    self._stills[asked] = stills(path, asked)
+                except MediaError as error:
+                    raise PlainError(error.sentence) from error
+        return self._stills[asked]
+
+    def distances(self) -> dict[str, float | None]:
+        """Proxy A-distance of each carried modality to its anchor, in [0, 2]; None where there are too few steps."""
+        from alignmamba.distance import proxy_a_distance
+
+        return {modality: proxy_a_distance(*pair) for modality, pair in self.predictor.carried().items()}
 
     def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
         """Plans of the full transport problem for a subset, solved when first asked for.
@@ -218,10 +244,7 @@ class Job:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
         from extractors.isolate import AssetError, CancelledError, MediaError, TranscriptError, extract
 
-        # mkdtemp makes the folder readable by this user only; it goes away however the extraction ends.
-        with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-            path = Path(folder) / CLIP_FILE
-            path.write_bytes(self.clip.data)
+        with on_disk(self.clip) as path:
             try:
                 return extract(
                     path,
@@ -239,6 +262,46 @@ class Job:
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))
+
+
+class Correction(Job):
+    """Reads a corrected transcript; voice and face stay as they were measured."""
+
+    def __init__(self, analysis: Analysis, text: str) -> None:
+        self._before, self._text = analysis.features, text
+        super().__init__(analysis.clip)
+
+    def _extract(self) -> ClipFeatures:
+        from extractors.isolate import AssetError, CancelledError, TranscriptError, reread
+        from extractors.transcript import edit
+
+        before, began = self._before, time.perf_counter()
+        try:
+            words = edit(before.words, self._text, duration=before.duration)
+            every = [np.ones(len(words), bool)]
+            (language,) = reread(words, every, encoder=model().encoder, hook=self._report, cancel=self._abandoned)
+        except CancelledError as error:
+            raise AbandonedError from error
+        except (TranscriptError, AssetError) as error:
+            raise PlainError(str(error)) from error
+        took = {"language": time.perf_counter() - began}
+        return replace(
+            before,
+            language=language,
+            words=words,
+            transcript_source="given",
+            notes=tuple(dict.fromkeys((*before.notes, CORRECTED))),
+            step_seconds={**before.step_seconds, **took},
+        )
+
+
+@contextmanager
+def on_disk(clip: Clip) -> Iterator[Path]:
+    """Write a clip into a folder that only this user may read, and that goes away however the work with it ends."""
+    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+        path = Path(folder) / CLIP_FILE
+        path.write_bytes(clip.data)
+        yield path
 
 
 def judge(clip: Clip, features: ClipFeatures, *, began: float, again: bool) -> Analysis:

@@ -22,8 +22,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 LANGUAGES = {"en": "English", "zh": "中文"}
 SOURCE = "en"  # the language that the code is written in
 LOCALE = Path(__file__).with_name("locale")
-# Of the widget that chooses, of the visitor's state and of the URL.
-KEY = "lang"
+KEY = "lang"  # of the visitor's state and of the URL
+SWITCH = "language-switch"
 
 # Set where there is no visitor to ask, or where another language than the visitor's is wanted.
 _spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
@@ -69,17 +69,21 @@ def choose_language() -> None:
     """Show the switch, whose choice the URL carries too, so that a link opens in the language it was sent in."""
     if st.session_state.get(KEY) not in LANGUAGES:
         st.session_state[KEY] = _first_language()
+    # The switch forgets its choice with every change of page, so the choice is kept beside it.
+    if st.session_state.get(SWITCH) not in LANGUAGES:
+        st.session_state[SWITCH] = st.session_state[KEY]
     chosen = st.segmented_control(
         "Language / 语言",
         LANGUAGES,
         format_func=LANGUAGES.__getitem__,
         required=True,
         label_visibility="collapsed",
-        key=KEY,
+        key=SWITCH,
     )
+    st.session_state[KEY] = chosen or st.session_state[KEY]
     # Not bound by Streamlit, which would write the label instead of the code.
-    if st.query_params.get(KEY, SOURCE) != chosen:
-        st.query_params[KEY] = chosen
+    if st.query_params.get(KEY, SOURCE) != st.session_state[KEY]:
+        st.query_params[KEY] = st.session_state[KEY]
 
 
 def _first_language() -> str:

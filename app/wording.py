@@ -42,6 +42,7 @@ STEPS = {
     "face": N_("Following the face (MediaPipe)"),
     "words": N_("Finding the words (Whisper)"),
     "language": N_("Reading the words (MiniLM)"),
+    "reread": N_("Reading the corrected words (MiniLM)"),
 }
 
 # The two ways to solve the transport problem.
@@ -173,3 +174,25 @@ def missing_from(modalities: Collection[Modality], available: Collection[Modalit
     """Say which modalities of a subset are absent; empty when none is."""
     absent = [name(modality).lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
     return _("no {absent} in this clip").format(absent=join(absent, by=_("or"))) if absent else ""
+
+
+def distance(modality: Modality, anchor: Modality, *, mmd: float, a_distance: float | None) -> str:
+    """Say how alike an aligned modality and its anchor are.
+
+    Args:
+        modality: The aligned one.
+        anchor: What it was aligned to.
+        mmd: Squared MMD, in [0, 2].
+        a_distance: Proxy A-distance in [0, 2]; None where there are too few steps.
+    """
+    pair = {"name": name(modality), "anchor": name(anchor).lower()}
+    spread = _("{name} and {anchor}: MMD² is {mmd:.3f}.").format(mmd=mmd, **pair)
+    if a_distance is None:
+        return spread + " " + _("There are too few words for an A-distance.")
+    right = 0.5 + a_distance / 4  # 2 (1 - 2 error), turned around
+    if a_distance < 0.5:
+        judged = _("they can hardly be told apart")
+    else:
+        judged = _("they can partly be told apart") if a_distance < 1.5 else _("they are easily told apart")
+    told_apart = _("A linear classifier is right in {share} of the cases (A-distance {distance:.2f}): {judged}.")
+    return f"{spread} {told_apart.format(share=share(right), distance=a_distance, judged=judged)}"

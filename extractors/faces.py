@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from extractors.assets import asset
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import mediapipe as mp
     from mediapipe.tasks.python import vision
     from mediapipe.tasks.python.components.containers.category import Category
+    from mediapipe.tasks.python.components.containers.landmark import NormalizedLandmark
 
 MIN_CONFIDENCE = 0.3  # a face must span about 10.5 % of the picture's longer side; .5 needs 14 %
 MAX_FACES = 4  # that are told apart in a picture
@@ -112,10 +113,20 @@ def find_next(
 
 def find_near(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box) -> Face | None:
     """Return the face near a box, read from a window around it: also where the whole picture is too coarse for it."""
-    side = round(WINDOW * box.side)
-    window = _cut(picture, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
-    near = [face for face in _read(still, picture, window) if face.box.is_near(box)]
+    near = [face for face in _read(still, picture, _window(picture, box)) if face.box.is_near(box)]
     return min(near, key=lambda face: math.dist(face.box.centre, box.centre), default=None)
+
+
+def mesh_near(
+    still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box
+) -> Float[np.ndarray, "points 2"] | None:
+    """Return the 478 points (x, y in pixels of the picture) of the face near a box; None where there is none."""
+    part = _window(picture, box)
+    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
+    found = still.detect(_image(picture[y:bottom, x:right])).face_landmarks
+    meshes = [_points(landmarks, part) for landmarks in found]
+    near = [mesh for mesh in meshes if _box_of(mesh).is_near(box)]
+    return min(near, key=lambda mesh: math.dist(_box_of(mesh).centre, box.centre), default=None)
 
 
 def search(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
@@ -214,21 +225,33 @@ def _faces(result: vision.FaceLandmarkerResult, part: Box) -> list[Face]:
     found = zip(
         result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=False
     )  # which are not there for a face that is found but not described
-    return [
-        _face(np.array([(point.x, point.y) for point in landmarks]), part, shapes, matrix)
-        for landmarks, shapes, matrix in found
-    ]
+    return [_face(_points(landmarks, part), shapes, matrix) for landmarks, shapes, matrix in found]
 
 
-def _face(landmarks: np.ndarray, part: Box, shapes: Sequence[Category], matrix: np.ndarray) -> Face:
-    points = landmarks * (part.width, part.height) + (part.x, part.y)
+def _points(landmarks: Sequence[NormalizedLandmark], part: Box) -> Float[np.ndarray, "points 2"]:
+    """Return landmarks of a part of the picture in pixels of the whole."""
+    shares = np.array([(point.x, point.y) for point in landmarks])
+    return shares * (part.width, part.height) + (part.x, part.y)
+
+
+def _box_of(points: Float[np.ndarray, "points 2"]) -> Box:
     (x, y), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return Box(x=float(x), y=float(y), width=float(right - x), height=float(bottom - y))
+
+
+def _face(points: Float[np.ndarray, "points 2"], shapes: Sequence[Category], matrix: np.ndarray) -> Face:
     return Face(
-        box=Box(x=float(x), y=float(y), width=float(right - x), height=float(bottom - y)),
+        box=_box_of(points),
         blendshapes=tuple(shape.score for shape in shapes),
         matrix=matrix,
         mouth=math.dist(*points[LIPS]) / max(math.dist(*points[HEIGHT]), 1.0),
     )
+
+
+def _window(picture: np.ndarray, box: Box) -> Box:
+    """Return the part of the picture around a face's box."""
+    side = round(WINDOW * box.side)
+    return _cut(picture, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
 
 
 def _cut(picture: np.ndarray, x: int, y: int, side: int) -> Box:

@@ -27,6 +27,7 @@ from extractors.media import LIMITS, Limits, MediaError
 from extractors.recipe import Recipe
 from extractors.recogniser import RECOGNISER
 from extractors.schema import ClipFeatures, Hook, ModalityFeatures, Word
+from extractors.stills import Moment
 from extractors.text_encoder import ENCODER
 from extractors.transcript import Transcript, TranscriptError
 
@@ -165,6 +166,46 @@ def reread(
         "encoder": encoder,
     }
     return _readings(task, hook, budget, cancel)
+
+
+def stills(
+    path: Path | str,
+    moments: Sequence[Moment],
+    *,
+    hook: Hook | None = None,
+    limits: Limits = LIMITS,
+    budget: Budget = BUDGET,
+    cancel: threading.Event | None = None,
+) -> list[bytes]:
+    """Do what `extractors.stills.stills` does, in a process of its own.
+
+    Args:
+        path: A clip.
+        moments: As there.
+        hook: Told of ("stills", pictures done, pictures), in the caller's thread. What it raises cancels the work.
+        limits: As there.
+        budget: What the work may cost.
+        cancel: Stops the work once it is set.
+
+    Raises:
+        MediaError: As in `extract`.
+        AssetError: If a model file cannot be had.
+        CancelledError: If `cancel` was set.
+        WorkerError: If an error was met that nobody foresaw.
+    """
+    hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
+    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+        task = {
+            "do": "stills",
+            "path": os.path.abspath(path),
+            "moments": [[moment.second, moment.box] for moment in moments],
+            "limits": asdict(limits),
+            "cpu_seconds": budget.cpu_seconds,
+            "output": folder,
+        }
+        _run(task, hook, budget, cancel)
+        made = [Path(folder, f"{index}.jpg") for index in range(len(moments))]
+        return [file.read_bytes() for file in made if file.is_file()]
 
 
 def _readings(

@@ -26,6 +26,7 @@ from extractors.assets import AssetError, asset
 from extractors.media import Limits, MediaError
 from extractors.recogniser import RECOGNISER
 from extractors.schema import Hook, ModalityFeatures, Word
+from extractors.stills import Moment, stills
 from extractors.text_encoder import ENCODER
 from extractors.transcript import Transcript, TranscriptError
 
@@ -85,7 +86,7 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
         _fetch_models(task)
         _limit_cpu(task["cpu_seconds"])
         tell(kind="started")
-        (_extract if task["do"] == "extract" else _read_again)(task, report)
+        WORK.get(task["do"], _read_again)(task, report)
     except _CancelledError:
         return {"kind": "cancelled"}
     except MediaError as error:
@@ -113,6 +114,15 @@ def _extract(task: Message, report: Hook) -> None:
     store.save(features, Path(task["output"]))
 
 
+def _stills(task: Message, report: Hook) -> None:
+    """Make pictures of moments of a clip."""
+    moments = [Moment(second=second, box=box and tuple(box)) for second, box in task["moments"]]
+    report("stills", 0, len(moments))
+    for index, still in enumerate(stills(task["path"], moments, limits=Limits(**task["limits"]))):
+        Path(task["output"], f"{index}.jpg").write_bytes(still)
+        report("stills", index + 1, len(moments))
+
+
 def _read_again(task: Message, report: Hook) -> None:
     """Make features of one modality, several times over, each worse in its own way."""
     if task["do"] == "noise":
@@ -123,6 +133,9 @@ def _read_again(task: Message, report: Hook) -> None:
         total, masks = len(task["kept"]), [np.array(mask, bool) for mask in task["kept"]]
         found = perturb.reread(words, masks, encoder=task["encoder"])
     perturb.save(list(_told(found, task["do"], total, report)), Path(task["output"]))
+
+
+WORK = {"extract": _extract, "stills": _stills}
 
 
 def _told(readings: Iterator[ModalityFeatures], step: str, total: int, report: Hook) -> Iterator[ModalityFeatures]:
@@ -136,9 +149,10 @@ def _fetch_models(task: Message) -> None:
     """Have the models ready before the clock starts: at the very first clip they may have to be downloaded."""
     if task.get("encoder") == ENCODER:
         asset(ENCODER)
+    if task["do"] in ("extract", "stills"):
+        asset("face_landmarker")
     if task["do"] != "extract":
         return
-    asset("face_landmarker")
     if not task["transcript"] and task["recogniser"] == RECOGNISER:
         asset(RECOGNISER)
 

@@ -26,6 +26,7 @@ FORBIDDEN = {
 # The only modules of this project that the screen may know.
 APP_MAY_IMPORT = {
     "alignmamba.predictor",
+    "alignmamba.distance",
     "alignmamba.modality",
     "alignmamba.result",
     "alignmamba.windows",
@@ -33,7 +34,9 @@ APP_MAY_IMPORT = {
     "extractors.isolate",
     "extractors.schema",
     "extractors.media",
+    "extractors.stills",
     "extractors.store",
+    "extractors.transcript",
 }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
-from app import maps, player, stage, state, wording
-from app.alignment import seconds
+from alignmamba.modality import Modality
+from app import alignment, maps, player, stage, state, wording
 from app.translate import N_, _
 
 if TYPE_CHECKING:
@@ -34,25 +35,51 @@ def show() -> None:
                 icon=":material/visibility_off:",
             )
             return
-        _words(analysis, prediction)
+        watch, read = st.columns([3, 7], gap="medium")
+        with watch:
+            player.player(analysis.clip, number=analysis.number)
+        with read:
+            word = _choose_word(analysis, prediction)
+            if word is not None and Modality.VIDEO in prediction.alignments:
+                _frames(analysis, prediction, word)
         _plans(analysis, prediction)
+        _distances(analysis, prediction)
 
 
-def _words(analysis: state.Analysis, prediction: Prediction) -> None:
-    watch, read = st.columns([3, 7], gap="medium")
-    with watch:
-        player.player(analysis.clip, number=analysis.number)
-    with read:
-        stage.stage(
-            analysis.features.words,
-            prediction.contributions.get("language"),
-            number=analysis.number,
-            duration=seconds(analysis.features),
-            picks=True,
-        )
+def _choose_word(analysis: state.Analysis, prediction: Prediction) -> int | None:
+    words = analysis.features.words
+    contributions = prediction.contributions.get(Modality.LANGUAGE)
+    strongest = int(np.abs(contributions).argmax()) if words and contributions is not None else None
+    picked = stage.stage(
+        words,
+        contributions,
+        number=analysis.number,
+        duration=alignment.seconds(analysis.features),
+        chosen=strongest,
+        picks=bool(words),
+    )
+    return strongest if picked is None else picked
+
+
+def _frames(analysis: state.Analysis, prediction: Prediction, word: int) -> None:
+    said = analysis.features.words[word]
+    st.markdown(_("Frames that the model matched to **{word}**").format(word=wording.plain(said.text)))
+    chosen = alignment.moments(prediction.alignments[Modality.VIDEO], analysis.features, word)
+    if not chosen:
+        st.caption(_("No frame fits this word best; each frame goes to one word, so some words get none."))
+        return
+    with st.spinner(_("Looking up the frames")):
+        pictures = analysis.stills(chosen)
+    # Fixed width: a phone shows them in as many rows as it needs.
+    with st.container(horizontal=True, gap="small"):
+        for moment, picture in zip(chosen, pictures, strict=False):
+            when = _("{second:.1f} s").format(second=moment.second)
+            about = _("Frame at {second:.1f} s, the face's mesh drawn on it").format(second=moment.second)
+            st.image(picture, caption=when, width=120, alt=about)
 
 
 def _plans(analysis: state.Analysis, prediction: Prediction) -> None:
+    st.subheader(_("Plan and cost"), anchor=False)
     chosen = st.segmented_control(
         _("Plans"), PLANS, default=next(iter(PLANS)), format_func=_, required=True, key="plans"
     )
@@ -68,6 +95,26 @@ def _plans(analysis: state.Analysis, prediction: Prediction) -> None:
             st.info(wording.plain(str(error)), icon=":material/hourglass_disabled:")
             plans[wording.RELAXED] = prediction.alignments
     maps.show(analysis, prediction, plans)
+
+
+def _distances(analysis: state.Analysis, prediction: Prediction) -> None:
+    st.subheader(_("How alike they are after alignment"), anchor=False)
+    apart = analysis.distances()
+    for modality in wording.DISPLAY_ORDER:
+        if modality in prediction.alignments:
+            st.markdown(
+                "- "
+                + wording.distance(
+                    modality, prediction.anchor, mmd=prediction.mmd[modality], a_distance=apart.get(modality)
+                )
+            )
+    st.caption(
+        _(
+            "MMD² compares how two sets of vectors are spread: 0 is alike, 2 shares nothing. The proxy A-distance asks "
+            "a linear classifier to tell them apart, by cross-validation over the words of this clip alone: 0 is "
+            "guessing, 2 is never wrong. A short clip has few words, so take it as a hint."
+        )
+    )
 
 
 st.title(_("Alignment"))

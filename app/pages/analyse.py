@@ -7,7 +7,7 @@ import time
 
 import streamlit as st
 
-from app import notice, player, prerun, progress, result, state, upload, wording
+from app import notice, player, prerun, progress, recorder, result, state, upload, wording
 from app.prerun import Sample
 from app.translate import N_, _
 from extractors.media import LIMITS
@@ -97,6 +97,18 @@ def choose_upload() -> state.Clip | None:
     return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed)
 
 
+def choose_recording() -> state.Clip | None:
+    """Show the recorder, after the notice; return the recording once it is handed over.
+
+    Raises:
+        PlainError: If what the browser sent is not taken.
+    """
+    if not st.session_state.get(notice.KEY, False):
+        st.info(_("Read the notice under “Your own clip” first, then you can record here."), icon=":material/info:")
+        return None
+    return recorder.record()
+
+
 def greeting() -> state.Clip | None:
     """Return what a visit begins with: the sample that the link names, else the first one."""
     if visitor.greeted or visitor.analysis is not None:
@@ -138,14 +150,16 @@ st.markdown(
         "judged together."
     )
 )
-from_samples, from_upload = st.tabs([_("Samples"), _("Your own clip")])
+from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
 visitor = state.session()
 clip = None
 with from_samples, state.plain_sentences():
     clip = choose_sample()
 try:
     with from_upload:
-        clip = choose_upload() or clip or greeting()
+        clip = choose_upload() or clip
+    with from_camera:
+        clip = choose_recording() or clip or greeting()
     if clip is not None:
         visitor.problem = visitor.remark = None
         visitor.analysis = run(clip)

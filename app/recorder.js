@@ -1,0 +1,126 @@
+// Records camera and microphone with the browser's own MediaRecorder and hands the finished recording to the page.
+const recorders = new WeakMap()
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let recorder = recorders.get(parentElement)
+  if (!recorder) {
+    recorder = new Recorder(parentElement)
+    recorders.set(parentElement, recorder)
+  }
+  recorder.update(data, setTriggerValue)
+  return () => {
+    recorder.close()
+    recorders.delete(parentElement)
+  }
+}
+
+class Recorder {
+  constructor(root) {
+    const find = (id) => root.querySelector(`#${id}`)
+    this.video = find("preview")
+    this.record = find("record")
+    this.send = find("send")
+    this.status = find("status")
+    this.record.onclick = () => (this.running ? this.stop() : this.start())
+    this.send.onclick = () => this.deliver()
+  }
+
+  update(data, setTriggerValue) {
+    this.say = data.say
+    this.data = data
+    this.give = (recording) => setTriggerValue("recording", recording)
+    this.video.setAttribute("aria-label", data.say.preview)
+    this.send.textContent = data.say.send
+    this.label()
+    if (!this.running && !this.blob) this.tell(data.say.ready)
+  }
+
+  label() {
+    this.record.textContent = this.running ? this.say.stop : this.blob ? this.say.again : this.say.record
+    this.send.hidden = this.running || !this.blob
+  }
+
+  tell(text) {
+    this.status.textContent = text
+  }
+
+  async start() {
+    if (!navigator.mediaDevices || !window.MediaRecorder) return this.tell(this.say.unable)
+    let stream
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({
+        video: { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" },
+        audio: true,
+      })
+    } catch (error) {
+      // Many have a camera and no microphone; a picture alone can be judged as well.
+      try {
+        stream = await navigator.mediaDevices.getUserMedia({ video: true })
+      } catch {
+        return this.tell(`${this.say.refused} (${error.name})`)
+      }
+    }
+    this.silent = stream.getAudioTracks().length === 0
+    this.stream = stream
+    this.blob = null
+    this.show({ srcObject: stream, muted: true, controls: false })
+    const kind = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"].find((each) => MediaRecorder.isTypeSupported(each))
+    const parts = []
+    this.running = new MediaRecorder(stream, { mimeType: kind, videoBitsPerSecond: 1_000_000, audioBitsPerSecond: 64_000 })
+    this.running.ondataavailable = (event) => parts.push(event.data)
+    this.running.onstop = () => this.finish(new Blob(parts, { type: kind.split(";")[0] }))
+    this.running.start(1000)
+    this.began = performance.now()
+    this.clock = setInterval(() => this.tick(), 200)
+    this.tick()
+    this.label()
+  }
+
+  tick() {
+    const seconds = (performance.now() - this.began) / 1000
+    this.tell(`● ${seconds.toFixed(0)} / ${this.data.seconds} s${this.silent ? ` · ${this.say.silent}` : ""}`)
+    if (seconds >= this.data.seconds) this.stop()
+  }
+
+  stop() {
+    clearInterval(this.clock)
+    if (this.running?.state === "recording") this.running.stop()
+    this.stream?.getTracks().forEach((track) => track.stop())
+  }
+
+  finish(blob) {
+    this.running = null
+    this.blob = blob
+    this.show({ srcObject: null, src: URL.createObjectURL(blob), muted: false, controls: true })
+    this.tell(this.say.done)
+    this.label()
+    this.record.blur()
+  }
+
+  show({ srcObject, src, muted, controls }) {
+    if (this.address) URL.revokeObjectURL(this.address)
+    this.address = src
+    this.video.srcObject = srcObject
+    if (src) this.video.src = src
+    this.video.muted = muted
+    this.video.controls = controls
+    this.video.hidden = false
+    if (srcObject) this.video.play()
+  }
+
+  deliver() {
+    const reader = new FileReader()
+    reader.onload = () => {
+      const [head, base64] = reader.result.split(",", 2)
+      this.give({ mime: head.slice("data:".length).split(";")[0], base64 })
+      this.tell(this.say.sent)
+    }
+    reader.readAsDataURL(this.blob)
+    this.send.hidden = true
+  }
+
+  close() {
+    this.stop()
+    if (this.address) URL.revokeObjectURL(this.address)
+  }
+}
