@@ -29,7 +29,7 @@ def test_the_mesh_lies_on_the_face_and_only_where_one_was_found():
     moments = [Moment(second=0.5, box=BOX), Moment(second=1.0, box=None)]
     with_mesh, without = (decoded(still) for still in stills(SAMPLES / "positive.webm", moments))
     assert with_mesh.shape == without.shape == (SIDE, SIDE, 3)
-    assert greenness(with_mesh) > greenness(without) + 10
+    assert greenness(with_mesh) > greenness(without) + 4
     assert MESH[1] == max(MESH), "green is what the test looks for"
 
 
