@@ -31,7 +31,7 @@ from training.evaluate import open_checkpoint
 NEAR_SECONDS = 0.5  # between a step and the word's time
 UNTRAINED_SEEDS = (1, 2, 3, 4, 5)
 SOURCES = (Modality.AUDIO, Modality.VIDEO)
-FIGURES = ("distinct_words", "entropy_bits", "near_share")
+FIGURES = ("distinct_words", "entropy_bits", "near_share", "nearest_share")
 
 
 def near(steps: ModalityFeatures, words: ModalityFeatures) -> Bool[np.ndarray, "steps words"]:
@@ -47,16 +47,20 @@ def nearest(steps: ModalityFeatures, words: ModalityFeatures) -> Int[np.ndarray,
     return np.abs(middles[0][:, None] - middles[1]).argmin(1)
 
 
-def figures(chosen: Int[np.ndarray, " steps"], close: Bool[np.ndarray, "steps words"]) -> dict[str, float]:
+def figures(
+    chosen: Int[np.ndarray, " steps"], close: Bool[np.ndarray, "steps words"], by_time: Int[np.ndarray, " steps"]
+) -> dict[str, float]:
     """What a choice of words looks like.
 
     Args:
         chosen: Word of each step.
         close: As `near` gives it.
+        by_time: As `nearest` gives it.
 
     Returns:
         distinct_words (how many are chosen at all), entropy_bits (of how the steps spread over the words), near_share
-        (of steps whose word is close).
+        (of steps whose word is close), nearest_share (of steps whose word is the nearest in time: content moved the
+        others).
     """
     counts = np.bincount(chosen, minlength=close.shape[1])
     shares = counts[counts > 0] / counts.sum()
@@ -64,6 +68,7 @@ def figures(chosen: Int[np.ndarray, " steps"], close: Bool[np.ndarray, "steps wo
         "distinct_words": float((counts > 0).sum()),
         "entropy_bits": float(-(shares * np.log2(shares)).sum() + 0.0),
         "near_share": float(close[np.arange(len(chosen)), chosen].mean()),
+        "nearest_share": float((chosen == by_time).mean()),
     }
 
 
@@ -74,6 +79,7 @@ def chance(close: Bool[np.ndarray, "steps words"]) -> dict[str, float]:
         "distinct_words": words * (1 - (1 - 1 / words) ** steps),
         "entropy_bits": float(np.log2(words)),
         "near_share": float(close.mean()),
+        "nearest_share": 1 / words,
     }
 
 
@@ -132,12 +138,12 @@ def measure(trained: Checkpoint, named: Iterable[tuple[str, ClipFeatures]]) -> l
             if features.modality(source).absent is not None:
                 continue
             steps = features.modality(source)
-            close = near(steps, features.language)
+            close, by_time = near(steps, features.language), nearest(steps, features.language)
             measured: dict[str, Mapping[str, float]] = {
-                variant: _mean([figures(choices(model, features)[source], close) for model in group])
+                variant: _mean([figures(choices(model, features)[source], close, by_time) for model in group])
                 for variant, group in models.items()
             }
-            measured["nearest in time"] = figures(nearest(steps, features.language), close)
+            measured["nearest in time"] = figures(by_time, close, by_time)
             measured["chance"] = chance(close)
             sizes = {"clip": name, "words": close.shape[1], "steps": close.shape[0]}
             for variant, values in measured.items():
@@ -149,23 +155,27 @@ def _mean(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([part[name] for part in parts])) for name in FIGURES}
 
 
+def _column(per_clip: list[dict[str, Any]], name: str) -> Float[np.ndarray, " clips"]:
+    return np.array([each[name] for each in per_clip], float)
+
+
 def _row(
     source: Modality, variant: str, per_clip: list[dict[str, Any]], found: Mapping[tuple[Modality, str], list]
 ) -> dict[str, Any]:
     by_chance = found[source, "chance"]
-    steps: Float[np.ndarray, " clips"] = np.array([each["steps"] for each in per_clip], float)
-    shares = np.array([each["near_share"] for each in per_clip])
+    steps, words = _column(per_clip, "steps"), _column(per_clip, "words")
+    pooled = {name: _column(per_clip, name) @ steps / steps.sum() for name in ("near_share", "nearest_share")}
     return {
         "modality": str(source),
         "variant": variant,
         "clips": len(per_clip),
         "steps": int(steps.sum()),
-        "words": float(np.mean([each["words"] for each in per_clip])),
-        "distinct_words": float(np.mean([each["distinct_words"] for each in per_clip])),
-        "distinct_share": float(np.mean([each["distinct_words"] / each["words"] for each in per_clip])),
-        "entropy_bits": float(np.mean([each["entropy_bits"] for each in per_clip])),
-        "entropy_share": float(np.mean([each["entropy_bits"] / np.log2(each["words"]) for each in per_clip])),
-        "near_share": float((steps * shares).sum() / steps.sum()),
+        "words": float(words.mean()),
+        "distinct_words": float(_column(per_clip, "distinct_words").mean()),
+        "distinct_share": float((_column(per_clip, "distinct_words") / words).mean()),
+        "entropy_bits": float(_column(per_clip, "entropy_bits").mean()),
+        "entropy_share": float((_column(per_clip, "entropy_bits") / np.log2(words)).mean()),
+        **{name: float(value) for name, value in pooled.items()},
         "clips_nearer_than_chance": int(
             sum(mine["near_share"] > its["near_share"] for mine, its in zip(per_clip, by_chance, strict=True))
         ),

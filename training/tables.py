@@ -93,12 +93,13 @@ def maps_table(result: dict[str, Any]) -> str:
             f"{row['distinct_words']:.1f} of {row['words']:.1f}",
             _percent(row["entropy_share"]),
             _percent(row["near_share"]),
+            _percent(row["nearest_share"]),
             "–" if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
         ]
         for row in result["rows"]
     ]
     header = ["sense", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
-    return _table([*header, "clips above chance"], rows)
+    return _table([*header, "nearest word, % of steps", "clips above chance"], rows)
 
 
 def realclips_table(result: dict[str, Any]) -> str:

@@ -23,17 +23,20 @@ def test_near_is_counted_from_the_words_edges():
 
 def test_figures_by_hand():
     close = np.array([[True, False], [True, False], [False, True], [False, False]])
-    assert maps.figures(np.zeros(4, int), close) == {"distinct_words": 1, "entropy_bits": 0, "near_share": 0.5}
-    half = maps.figures(np.array([0, 0, 1, 1]), close)
-    assert half == {"distinct_words": 2, "entropy_bits": 1, "near_share": 0.75}
+    by_time = np.array([0, 0, 1, 0])
+    one = maps.figures(np.zeros(4, int), close, by_time)
+    assert one == {"distinct_words": 1, "entropy_bits": 0, "near_share": 0.5, "nearest_share": 0.75}
+    half = maps.figures(np.array([0, 0, 1, 1]), close, by_time)
+    assert half == {"distinct_words": 2, "entropy_bits": 1, "near_share": 0.75, "nearest_share": 0.75}
 
 
 def test_chance_is_what_uniform_choices_give():
     rng = np.random.default_rng(0)
     close = rng.random((12, 5)) < 0.4
-    drawn = [maps.figures(rng.integers(5, size=12), close) for _ in range(4000)]
+    by_time = rng.integers(5, size=12)
+    drawn = [maps.figures(rng.integers(5, size=12), close, by_time) for _ in range(4000)]
     expected = maps.chance(close)
-    for name in ("distinct_words", "near_share"):
+    for name in ("distinct_words", "near_share", "nearest_share"):
         assert np.mean([each[name] for each in drawn]) == pytest.approx(expected[name], abs=0.02)
     assert max(each["entropy_bits"] for each in drawn) <= expected["entropy_bits"] + 1e-9
 
@@ -78,4 +81,5 @@ def test_rows_stand_for_every_sense_and_variant():
         assert 0 <= row["near_share"] <= 1 and 0 < row["distinct_share"] <= 1 and 0 <= row["entropy_share"] <= 1
     best = {row["modality"]: row["near_share"] for row in rows if row["variant"] == "nearest in time"}
     assert best["audio"] == 1.0
+    assert all(row["nearest_share"] == 1.0 for row in rows if row["variant"] == "nearest in time")
     assert {row["modality"] for row in rows} == set(map(str, (Modality.AUDIO, Modality.VIDEO)))

@@ -63,8 +63,9 @@ def test_how_sure_it_is_stands_beside_how_right():
 
 def test_maps_real_clips_and_recognised_words_have_their_rows():
     row = {"modality": "video", "variant": "trained", "distinct_words": 3.0, "words": 10.4, "entropy_share": 0.38}
-    row |= {"near_share": 0.2, "clips_nearer_than_chance": 8, "clips": 19}
-    assert _cells(tables.maps_table({"rows": [row]})) == ["face", "trained", "3.0 of 10.4", "38.0", "20.0", "8 of 19"]
+    row |= {"near_share": 0.2, "nearest_share": 0.1, "clips_nearer_than_chance": 8, "clips": 19}
+    cells = ["face", "trained", "3.0 of 10.4", "38.0", "20.0", "10.0", "8 of 19"]
+    assert _cells(tables.maps_table({"rows": [row]})) == cells
     clips = {"question": "neutral", "n": 2, "right": 1, "per_clip": [{"score": -0.5}, {"score": 1.0}]}
     assert _cells(tables.realclips_table({"rows": [clips]})) == ["neutral", "2", "1 of 2", "-0.50 to +1.00"]
     heard = {"source": "read", "n": 5, "word_error_rate": 0.04, "score_difference_mean": 0.1}
