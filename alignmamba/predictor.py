@@ -147,6 +147,11 @@ class Predictor:
         return self._trained.schema
 
     @property
+    def config(self) -> ModelConfig:
+        """Sizes and method of the model."""
+        return self._trained.model.config
+
+    @property
     def calibrated(self) -> bool:
         """Whether predictions carry intervals and calibrated probabilities."""
         return self._trained.calibration is not None
@@ -190,6 +195,31 @@ class Predictor:
             output = self._trained.model.fuse(streams)
             gradients = torch.autograd.grad(output.score.sum(), [stream.x for stream in streams.values()])
         return self._prediction(streams, output, dict(zip(streams, gradients, strict=True)), began)
+
+    def shapes(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[int, ...]]:
+        """Measure the tensors that a prediction of the clip goes through.
+
+        Args:
+            modalities: As in `predict`.
+
+        Returns:
+            Shapes without the batch: "features audio" (steps, dim), "encoded audio" (valid steps, width) and so on,
+            "plan audio" and "carried audio" of each modality but the anchor, "fused" (tokens, width), "classes".
+
+        Raises:
+            ValueError: As `predict`.
+        """
+        used = self._used(modalities)
+        streams = {modality: stream for modality, stream in self._streams.items() if modality in used}
+        found = {f"features {modality}": self._clip[modality].values for modality in streams}
+        found |= {f"encoded {modality}": stream.x for modality, stream in streams.items()}
+        with torch.no_grad():
+            output = self._trained.model.fuse(streams, with_mmd=False)
+        for modality, plan in output.plans.items():
+            found[f"plan {modality}"] = plan.dense()
+            found[f"carried {modality}"] = plan.carry(streams[modality].x, scaling=self.config.scaling)
+        found |= {"fused": output.fused.tokens, "classes": output.logits}
+        return {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
 
     def sinkhorn(
         self, modalities: Iterable[str] | None = None, *, blur: float = ModelConfig.blur

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.predictor import Features
+from alignmamba.predictor import Features, Predictor
 
 LOST = "all of it was dropped"  # why a sense is absent that was there
 
@@ -189,6 +189,34 @@ def keep_steps(features: Features, kept: Mapping[Modality, Bool[np.ndarray, " st
             absent=whole.absent if valid.any() or whole.absent else LOST,
         )
     return PartFeatures(schema=features.schema, steps=steps)
+
+
+def keep_modalities(features: Features, kept: Collection[Modality]) -> PartFeatures:
+    """Return a clip of which only some modalities are left."""
+    others = (modality for modality in MODALITIES if modality not in kept)
+    return keep_steps(features, {m: np.zeros(len(features.modality(m).valid), bool) for m in others})
+
+
+def replace_modality(features: Features, modality: Modality, steps: Any) -> PartFeatures:
+    """Return a clip with another voice, face or transcript; the steps are such as features have."""
+    every = {each: features.modality(each) for each in MODALITIES}
+    return PartFeatures(schema=features.schema, steps={**every, modality: steps})
+
+
+def score(predictor: Predictor, part: Features, used: Collection[Modality]) -> float:
+    """Judge a part of a clip by whichever of some modalities is left of it.
+
+    Args:
+        predictor: Any; the clip that it holds is left alone.
+        part: Features of which something may be lost.
+        used: Modalities to judge by.
+
+    Raises:
+        ValueError: If none of them is left.
+    """
+    judge = predictor.fork()
+    judge.set_clip(part)
+    return judge.predict(judge.available & frozenset(used)).score
 
 
 def lost_share(features: Features, part: Features, *, within: Collection[Modality]) -> float:

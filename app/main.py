@@ -47,10 +47,28 @@ def screen() -> None:
             help=_("Which moments of voice and face were matched to which word, and at what cost."),
         ),
         st.Page(
+            "pages/robustness.py",
+            title=_("Robustness"),
+            icon=":material/visibility_off:",
+            help=_("What remains of the score when senses, moments or words are missing, or the sound is noisy."),
+        ),
+        st.Page(
+            "pages/compare.py",
+            title=_("Compare"),
+            icon=":material/compare:",
+            help=_("Results put aside, side by side: other clips, other senses, other checkpoints."),
+        ),
+        st.Page(
             "pages/results.py",
             title=_("Results"),
             icon=":material/query_stats:",
             help=_("What was measured with this project, from its own files, and what the paper reports."),
+        ),
+        st.Page(
+            "pages/about.py",
+            title=_("About"),
+            icon=":material/info:",
+            help=_("How it works, the model card, limits, licences and privacy."),
         ),
     ]
     page = st.navigation(pages, position="top")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ METRICS = {
     "video": (N_("Face to words"), 1, 2),
 }
 CHECKPOINT_METRICS = ("acc2_non0", "acc2_has0", "f1_non0", "acc7", "mae", "corr")
+RATE_KEY = "missing_rate"  # of a row that a checkpoint was measured at a missing rate
 RATE = re.compile(r"rate ([\d.]+)")
 
 
@@ -61,8 +62,7 @@ class Record:
         date: ISO day.
         device: Chip that ran.
         seeds: Of the runs; empty where none matter.
-        rows: Measured rows.
-        missing: Rows of a checkpoint's own measurement at missing rates, where it has one.
+        rows: Measured rows, those of a table "missing" of its own included.
     """
 
     path: Path
@@ -71,7 +71,6 @@ class Record:
     device: str
     seeds: tuple[int, ...]
     rows: tuple[Mapping[str, Any], ...]
-    missing: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
     def name(self) -> str:
@@ -98,8 +97,7 @@ def read(path: Path) -> Record:
             date=str(plain["date"])[:10],
             device=f"{plain['device']}, {plain['cpu_count']}",
             seeds=tuple(plain["seeds"] or ()),
-            rows=tuple(dict(row) for row in plain["rows"]),
-            missing=tuple(dict(row) for row in plain.get("missing", ())),
+            rows=tuple(dict(row) for row in (*plain["rows"], *plain.get("missing", ()))),
         )
     except FileNotFoundError as error:
         raise RecordError(f"{_shown(path)}: is not there") from error
@@ -166,6 +164,8 @@ def checkpoint_table(record: Record) -> pd.DataFrame:
     """List what a checkpoint reaches per test set and subset of the senses."""
     rows = []
     for row in record.rows:
+        if RATE_KEY in row:
+            continue
         shown = {
             _("Test set"): row["test_set"],
             _("Judged by"): wording.subset(parse_letters(row["modalities"])),
@@ -184,8 +184,15 @@ def by_subset(record: Record, metric: str, *, test_set: str = "composed") -> dic
     return {
         frozenset(parse_letters(row["modalities"])): float(row[metric])
         for row in record.rows
-        if row.get("test_set") == test_set and metric in row
+        if row.get("test_set") == test_set and metric in row and RATE_KEY not in row
     }
+
+
+def missing_rows(record: Record, metric: str) -> pd.DataFrame:
+    """Return what a checkpoint's own evaluation measured at missing rates: `rate` and `mean`; empty where nothing."""
+    factor = METRICS[metric][1]
+    rows = [(row[RATE_KEY], factor * row[metric]) for row in record.rows if RATE_KEY in row and metric in row]
+    return pd.DataFrame(rows, columns=["rate", "mean"])
 
 
 def predictions_table(record: Record, subset: str) -> pd.DataFrame:

@@ -32,6 +32,7 @@ APP_MAY_IMPORT = {
     "alignmamba.windows",
     "extractors.clip",
     "extractors.isolate",
+    "alignmamba.robustness",
     "extractors.schema",
     "extractors.media",
     "extractors.stills",

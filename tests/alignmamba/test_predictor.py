@@ -12,6 +12,7 @@ from alignmamba import checkpoint
 from alignmamba.modality import SUBSETS
 from alignmamba.model import AlignMamba
 from alignmamba.predictor import CLASSES, Predictor
+from alignmamba.robustness import keep_modalities, score
 from alignmamba.scan import backend_name
 from extractors import text_encoder
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
@@ -190,3 +191,33 @@ def test_another_schema_is_refused_by_name(predictor):
     clip.schema = SimpleNamespace(to_dict=lambda: {**SCHEMA, "audio": {"dim": 65}})
     with pytest.raises(checkpoint.CheckpointError, match="audio is dim=65, the checkpoint was trained on dim=5"):
         predictor.set_clip(clip)
+
+
+def test_the_shapes_are_those_of_the_tensors(predictor):
+    clip = Clip(audio=9, video=6, language=4)
+    predictor.set_clip(clip)
+    found = predictor.shapes()
+    valid = {name: int(clip.modality(name).valid.sum()) for name in ("audio", "video", "language")}
+    width = predictor.config.width
+    assert found["features audio"] == (9, DIMS[AUDIO])
+    assert found["encoded audio"] == (valid["audio"], width)
+    assert found["plan audio"] == (valid["audio"], valid["language"])
+    assert found["carried video"] == (valid["language"], width)
+    assert found["fused"] == (3 * valid["language"], width)
+    assert found["classes"] == (len(CLASSES),)
+    assert "plan language" not in found
+    alone = predictor.shapes({"audio"})
+    assert set(alone) == {"features audio", "encoded audio", "fused", "classes"}
+    assert alone["fused"] == (valid["audio"], width)
+
+
+def test_a_part_of_a_clip_is_judged_like_a_clip_that_never_had_more(predictor):
+    clip = Clip(audio=9, video=6, language=4)
+    predictor.set_clip(clip)
+    whole = predictor.predict().score
+    assert score(predictor, clip, set(SUBSETS[0])) == pytest.approx(whole)
+    part = keep_modalities(clip, {AUDIO, LANGUAGE})
+    assert score(predictor, part, set(SUBSETS[0])) == pytest.approx(predictor.predict({AUDIO, LANGUAGE}).score)
+    assert predictor.predict().score == pytest.approx(whole), "the clip that was set is left alone"
+    with pytest.raises(ValueError, match="modalities"):
+        score(predictor, part, {VIDEO})

@@ -15,9 +15,11 @@ from alignmamba.robustness import (
     draw_steps,
     draw_subset,
     expected,
+    keep_modalities,
     keep_steps,
     lost_share,
     max_rate,
+    replace_modality,
     subset_chances,
 )
 from training import missing
@@ -134,6 +136,16 @@ def test_something_is_always_left():
         assert part.modality("video").valid.sum() == 1
         assert part.modality("video").absent is None
         assert part.modality("audio").absent == "gone"
+
+
+def test_senses_can_be_taken_away_or_exchanged():
+    features = clip()
+    part = keep_modalities(features, {Modality.AUDIO})
+    assert part.modality("audio") is features.modality("audio")
+    assert [part.modality(name).absent is None for name in MODALITIES] == [True, False, False]
+    other = clip(steps=(9, 9, 9)).modality("video")
+    assert replace_modality(features, Modality.VIDEO, other).modality("video") is other
+    assert replace_modality(features, Modality.VIDEO, other).modality("audio") is features.modality("audio")
 
 
 def test_bad_requests_say_what_was_expected():
