@@ -46,6 +46,7 @@ def test_a_reach_holds_what_it_promises():
     held = [np.mean(np.abs(rng.normal(size=2000)) <= half) for half in fitted]
     assert np.mean(held) == pytest.approx(0.8, abs=0.01)
     assert calibrate.reach(np.arange(9.0), coverage=0.9, independent=9) == 8.0
+    assert calibrate.reach(np.arange(9.0) - 100, coverage=0.9, independent=9) == 0.0
     with pytest.raises(ValueError, match="of 8 independent clips, too few"):
         calibrate.reach(np.arange(8.0), coverage=0.9, independent=8)
 
@@ -61,9 +62,20 @@ def test_every_subset_is_fitted_and_covers_its_own_clips():
         sure = Uncertainty(**{name: row[name] for name in ("temperature", "below", "above", "coverage")})
         found = outputs(model, [{m: s for m, s in item.clip.items() if m in subset} for item in clips])
         figures = calibration_figures(found, truth, subset=subset, calibration={subset: sure})
-        assert 0.8 <= figures["interval_coverage"] <= 0.95
+        assert 0.8 <= figures["interval_coverage"] <= 1.0
         assert figures["ece_before"] == row["ece_before"] and figures["ece"] == row["ece"]
-        assert 0 < figures["interval_width"] <= 2 * row["above"]
+        assert 0 < figures["interval_width"] <= row["below"] + row["above"]
+
+
+def test_a_model_that_scores_too_low_reaches_further_up():
+    clips = _clips(40, np.random.default_rng(0))
+    model = _model()
+    even = calibrate.fit(model, clips, draws=1)
+    for item, score in zip(clips, outputs(model, [each.clip for each in clips]).scores, strict=True):
+        object.__setattr__(item, "score", float(score) + 1.0 + 0.1 * (item.score > 0))
+    biased = calibrate.fit(model, clips, draws=1)[0]
+    assert biased["below"] == 0.0 and biased["above"] == pytest.approx(1.1, abs=1e-6)
+    assert even[0]["below"] > 1.0
 
 
 def test_figures_are_counted_by_hand():
