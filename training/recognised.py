@@ -67,7 +67,7 @@ def sample(data: Path, *, count: int = SENTENCES, seed: int = SEED) -> list[tupl
     Raises:
         ValueError: If there are fewer.
     """
-    rows = [(said, score) for said, score, corpus, split in sentences(data) if (corpus, split) == ("mosi", "test")]
+    rows = [(said, score) for said, score, corpus, split, *_ in sentences(data) if (corpus, split) == ("mosi", "test")]
     rows = [row for row in rows if transcripts.clean_words(row[0])]
     if count > len(rows):
         raise ValueError(f"count: {count}, expected at most {len(rows)} test sentences")
