@@ -37,14 +37,12 @@ class Robustness:
             shares are drawn from Dirichlet(mix, 1, 1). For features that a network which knew the training labels has
             made: there they stand clearly on their label's side, elsewhere they lie in between. None is mixed by
             default.
-        noise: Standard deviations of noise on standardised features.
     """
 
     missing_rate: float = 0.7
     complete_share: float = 0.3
     drop: float = 0.0
     mix: Mapping[str, float] = field(default_factory=dict)
-    noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("missing_rate", "complete_share", "drop"):
@@ -202,8 +200,6 @@ class Benchmark:
                 share = rng.dirichlet([own, 1, 1], size=len(values)).astype(np.float32)
                 others = pool[rng.integers(len(pool), size=(len(values), 2))]
                 values = share[:, :1] * values + np.einsum("to,tod->td", share[:, 1:], others)
-            if self.robustness.noise:
-                values += self.robustness.noise * rng.standard_normal(values.shape).astype(np.float32)
             values[~steps.mask.numpy()] = 0.0
             clip[modality] = steps._replace(values=torch.from_numpy(values))
         return replace(example, clip=clip)

@@ -20,7 +20,7 @@ LEAK = (
 )
 
 
-def read(path: Path, *, split: str = "bclstm") -> Dataset:
+def read(path: Path, *, split: str = "bclstm", centred: Sequence[str] = ()) -> Dataset:
     """Read the file; an example is a video, its steps are utterances in order.
 
     The 62 training videos of the bc-LSTM split are divided into train and valid by a hash of the video's name.
@@ -28,12 +28,17 @@ def read(path: Path, *, split: str = "bclstm") -> Dataset:
     Args:
         path: `mosi_utt_tav.npz`.
         split: "bclstm"; the standard split is refused, because the features leak its test part.
+        centred: Modalities whose mean over a video is taken away: what tells one speaker from another goes, what
+            changes from utterance to utterance stays. With few speakers a model learns them by heart otherwise. No
+            label is read for it, but all utterances of a video must be at hand.
 
     Raises:
-        ValueError: If another split is asked for, or the file is not what it should be.
+        ValueError: If another split is asked for, a modality is unknown, or the file is not what it should be.
     """
     if split != "bclstm":
         raise ValueError(f"split: {split!r}, expected 'bclstm': {LEAK}")
+    if unknown := sorted(set(centred) - {str(modality) for modality in ARRAYS}):
+        raise ValueError(f"centred: {unknown}, expected some of {[str(modality) for modality in ARRAYS]}")
     arrays = _arrays(path, ("video", "seg", "label", "bclstm_split", *ARRAYS.values()))
     parts: dict[str, list[Example]] = {name: [] for name in SPLITS}
     for video in sorted(set(arrays["video"].tolist())):
@@ -43,7 +48,10 @@ def read(path: Path, *, split: str = "bclstm") -> Dataset:
         if theirs not in ({"train"}, {"test"}):
             raise ValueError(f"{path.name}, video {video}: bclstm_split {sorted(theirs)}, expected 'train' or 'test'")
         part = "test" if theirs == {"test"} else "valid" if share_of(video) < VALID_SHARE else "train"
-        clip = {modality: as_steps(arrays[array][rows]) for modality, array in ARRAYS.items()}
+        clip = {
+            modality: as_steps(arrays[array][rows] - (arrays[array][rows].mean(0) if modality in centred else 0))
+            for modality, array in ARRAYS.items()
+        }
         parts[part].append(Example(id=video, clip=clip, score=arrays["label"][rows].astype(np.float32)))
     counts = {part: sum(len(example.score) for example in examples) for part, examples in parts.items()}
     return Dataset(
@@ -54,6 +62,7 @@ def read(path: Path, *, split: str = "bclstm") -> Dataset:
         notes=(
             "split of bc-LSTM by video, its training part divided by a hash of the video's name: "
             + ", ".join(f"{part} {len(parts[part])} videos with {counts[part]} utterances" for part in SPLITS),
+            *(f"{modality}: mean over each video taken away" for modality in centred),
         ),
     )
 

@@ -131,6 +131,21 @@ def test_a_video_is_the_sequence_of_its_utterances(tmp_path, monkeypatch):
     assert video.clip[Modality.LANGUAGE].seconds.tolist() == [0, 1, 2]
 
 
+def test_a_centred_modality_has_no_mean_over_a_video(tmp_path, monkeypatch):
+    arrays = mosi_arrays()
+    np.savez(tmp_path / "x.npz", **arrays)
+    monkeypatch.setattr("training.mosi.share_of", {"v1": 0.5, "v2": 0.01}.__getitem__)
+    found = datasets.read("mosi-utterance", tmp_path / "x.npz", centred=["audio"])
+    video = found.splits["train"][0].clip
+    rows = [2, 4, 0]
+    expected = arrays["x_audio"][rows] - arrays["x_audio"][rows].mean(0)
+    np.testing.assert_allclose(video[Modality.AUDIO].values, expected, atol=1e-6)
+    np.testing.assert_allclose(video[Modality.LANGUAGE].values, arrays["x_text"][rows], rtol=1e-6)
+    assert "audio: mean over each video taken away" in found.notes
+    with pytest.raises(ValueError, match=r"centred: \['sound'\], expected some of"):
+        datasets.read("mosi-utterance", tmp_path / "x.npz", centred=["sound"])
+
+
 def test_the_standard_split_is_refused_and_the_leak_explained(tmp_path):
     np.savez(tmp_path / "x.npz", **mosi_arrays())
     with pytest.raises(ValueError, match=r"split: 'standard', expected 'bclstm': .*558 of the 686 .*bogus 94 %"):
