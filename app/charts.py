@@ -52,8 +52,10 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
         scale=alt.Scale(domain=SCORE_RANGE, nice=False),
         axis=alt.Axis(values=list(range(-3, 4)), grid=False, format="+d", labelExpr=_gauge_labels(), labelFlush=True),
     )
+    # In the middle, where the marks are, whatever height is left for the plot.
+    middle = {"y": {"expr": "height / 2 - 11"}, "y2": {"expr": "height / 2 + 11"}}
     band = alt.Chart(scale).mark_rect(
-        height=22, color=alt.Gradient(gradient="linear", stops=stops, x1=0, x2=1, y1=0, y2=0)
+        color=alt.Gradient(gradient="linear", stops=stops, x1=0, x2=1, y1=0, y2=0), **middle
     )
     here = alt.Chart(pd.DataFrame({"score": [score]})).encode(
         x=alt.X("score:Q"), tooltip=alt.Tooltip("score:Q", title=_("Score"), format="+.2f")
@@ -69,7 +71,7 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
                 alt.Tooltip("high:Q", title=_("Likely to"), format="+.2f"),
             ],
         )
-        layers.append(reach.mark_rect(height=22, color=PAIRED, opacity=0.35))
+        layers.append(reach.mark_rect(color=PAIRED, opacity=0.35, **middle))
         layers.append(reach.mark_rule(color=PAIRED, strokeWidth=2))
     return alt.layer(
         *layers,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alignmamba.modality import MODALITIES
 from app import player, upload
+from app.templating import render
 from extractors.media import LIMITS
 
-TEMPLATES = Path(__file__).with_name("templates")
 CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1/analyse"
 # Status of an answer -> (codes of its errors, when it is given).
 ERRORS = {
@@ -32,12 +29,6 @@ ERRORS = {
     503: (("busy", "not_ready"), "No place is free (see Retry-After), or the model cannot be loaded."),
 }
 CODES = tuple(code for codes, _when in ERRORS.values() for code in codes)
-
-
-@functools.cache
-def environment() -> Environment:
-    """Return the templates; whatever is put into one is escaped."""
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 def result_schema() -> dict[str, Any]:
@@ -99,7 +90,7 @@ def document() -> dict[str, Any]:
 
 def page() -> str:
     """Return the document as a page of HTML that needs nothing else."""
-    return environment().get_template("docs.html").render(document=document(), errors=ERRORS, curl=CURL)
+    return render("docs.html", document=document(), errors=ERRORS, curl=CURL)
 
 
 def _result() -> dict[str, Any]:

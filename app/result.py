@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
-from app import alignment, charts, maps, player, progress, stage, state, strips, timeline, wording
+from app import alignment, charts, export, maps, player, progress, stage, state, strips, timeline, wording
 from app.told import told
 from app.translate import _
 
@@ -28,6 +28,8 @@ def show() -> None:
         if not analysis.predictions:
             with watch:
                 player.player(analysis.clip, number=analysis.number)
+            with read:
+                export.buttons(analysis, ())
             return
         with read:
             used = _choose_modalities(analysis)
@@ -35,6 +37,7 @@ def show() -> None:
                 _score(analysis.predictions[used])
             else:
                 st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
+            export.buttons(analysis, used)
         with watch:
             player.player(analysis.clip, number=analysis.number)
             _transcript(analysis, analysis.predictions.get(used))

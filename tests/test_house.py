@@ -37,6 +37,8 @@ APP_MAY_IMPORT = {
     "extractors.media",
     "extractors.stills",
     "extractors.store",
+    "extractors.subtitles",
+    "extractors.tables",
     "extractors.transcript",
 }
 
