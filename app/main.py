@@ -59,6 +59,12 @@ def screen() -> None:
             help=_("Results put aside, side by side: other clips, other senses, other checkpoints."),
         ),
         st.Page(
+            "pages/batch.py",
+            title=_("Batch"),
+            icon=":material/video_library:",
+            help=_("Many clips, one after the other, in one table."),
+        ),
+        st.Page(
             "pages/results.py",
             title=_("Results"),
             icon=":material/query_stats:",
