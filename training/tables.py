@@ -9,21 +9,21 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from training import experiment_tables
+from training.experiment_tables import cell
+from training.markdown import percent, table
 from training.record import RESULTS, ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
-DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md")
+DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md", ROOT / "training" / "README.md")
+MADE = ROOT / "training" / "results"
+PAPER = ROOT / "training" / "paper.json"
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 NOT_MEASURED = "not measured yet"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _source(path: Path, result: dict[str, Any]) -> str:
@@ -32,10 +32,6 @@ def _source(path: Path, result: dict[str, Any]) -> str:
         f"\nFrom `{path.relative_to(ROOT)}`: `{result['command']}`, {result['device']}, {result['cpu_count']} cores, "
         f"torch {versions['torch']}, {result['date'][:10]}.\n"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 SENSES = {"a": "voice", "v": "face", "l": "words", "audio": "voice", "video": "face"}
@@ -47,7 +43,7 @@ def _senses(letters: str) -> str:
 
 def _change(row: dict[str, Any], before: str, after: str) -> str:
     """Two shares as "before → after" in percent; a dash where one was not measured."""
-    return f"{_percent(row[before])} → {_percent(row[after])}" if before in row and after in row else "–"
+    return f"{percent(row[before])} → {percent(row[after])}" if before in row and after in row else "–"
 
 
 def checkpoint_table(result: dict[str, Any]) -> str:
@@ -55,17 +51,17 @@ def checkpoint_table(result: dict[str, Any]) -> str:
     rows = []
     for row in result["rows"]:
         if "balanced_accuracy" in row:
-            measured = [f"{_percent(row['balanced_accuracy'])} (balanced)", *["–"] * 6]
+            measured = [f"{percent(row['balanced_accuracy'])} (balanced)", *["–"] * 6]
         else:
             keys = ("acc2_non0", "acc2_has0", "acc7")
-            measured = [*(_percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
+            measured = [*(percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
             measured.append(_change(row, "ece_before", "ece"))
-            measured.append(f"{_percent(row['interval_coverage'])}" if "interval_coverage" in row else "–")
+            measured.append(f"{percent(row['interval_coverage'])}" if "interval_coverage" in row else "–")
         rows.append([row["test_set"], _senses(row["modalities"]), str(row["n"]), *measured])
     header = ["test set", "senses", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
-    nominal = {_percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
+    nominal = {percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
     held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or '–'})"
-    return _table([*header, "ECE %, raw → calibrated", held], rows)
+    return table([*header, "ECE %, raw → calibrated", held], rows)
 
 
 def calibration_table(result: dict[str, Any]) -> str:
@@ -76,12 +72,12 @@ def calibration_table(result: dict[str, Any]) -> str:
             f"{row['n']} of {row['sentences']} sentences",
             f"{row['temperature']:.2f}",
             _change(row, "ece_before", "ece"),
-            f"-{row['below']:.2f} / +{row['above']:.2f} ({_percent(row['coverage'])} %)",
+            f"-{row['below']:.2f} / +{row['above']:.2f} ({percent(row['coverage'])} %)",
         ]
         for row in result["rows"]
     ]
     header = ["senses", "validation clips", "temperature", "ECE %, raw → calibrated", "interval around the score"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def maps_table(result: dict[str, Any]) -> str:
@@ -91,15 +87,15 @@ def maps_table(result: dict[str, Any]) -> str:
             SENSES[row["modality"]],
             row["variant"],
             f"{row['distinct_words']:.1f} of {row['words']:.1f}",
-            _percent(row["entropy_share"]),
-            _percent(row["near_share"]),
-            _percent(row["nearest_share"]),
+            percent(row["entropy_share"]),
+            percent(row["near_share"]),
+            percent(row["nearest_share"]),
             "–" if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
         ]
         for row in result["rows"]
     ]
     header = ["sense", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
-    return _table([*header, "nearest word, % of steps", "clips above chance"], rows)
+    return table([*header, "nearest word, % of steps", "clips above chance"], rows)
 
 
 def realclips_table(result: dict[str, Any]) -> str:
@@ -109,7 +105,7 @@ def realclips_table(result: dict[str, Any]) -> str:
         scores = [each["score"] for each in row["per_clip"]]
         right = "–" if row["right"] is None else f"{row['right']} of {row['n']}"
         rows.append([row["question"], str(row["n"]), right, f"{min(scores):+.2f} to {max(scores):+.2f}"])
-    return _table(["question", "clips", "right", "scores"], rows)
+    return table(["question", "clips", "right", "scores"], rows)
 
 
 def recognised_table(result: dict[str, Any]) -> str:
@@ -123,7 +119,7 @@ def recognised_table(result: dict[str, Any]) -> str:
         [
             row["source"],
             str(row["n"]),
-            _percent(row["word_error_rate"]),
+            percent(row["word_error_rate"]),
             pair(row, "acc2_non0", _percent),
             pair(row, "mae", lambda value: f"{value:.3f}"),
             f"{row['score_difference_mean']:.2f} / {row['score_difference_max']:.2f}",
@@ -132,15 +128,11 @@ def recognised_table(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     header = ["speech", "sentences", "word errors %", "Acc-2 Non0 %, true / recognised", "MAE, true / recognised"]
-    return _table([*header, "score apart, mean / most", "sign changed"], rows)
+    return table([*header, "score apart, mean / most", "sign changed"], rows)
 
 
 def variants_table(result: dict[str, Any]) -> str:
     """Settings of the method, each against the first: mean and standard deviation over seeds."""
-
-    def cell(summary: dict[str, Any], *, factor: float = 1.0, digits: int = 3) -> str:
-        return f"{factor * summary['mean']:.{digits}f} ± {factor * summary['std']:.{digits}f}"
-
     rows = [
         [
             row["setting"],
@@ -153,7 +145,7 @@ def variants_table(result: dict[str, Any]) -> str:
     ]
     seeds = ", ".join(map(str, result["seeds"]))
     header = ["setting", "validation error", "test Acc-2 Non0 %", "test MAE", "test Pearson r"]
-    return _table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
+    return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
 
 
 def clip_table(result: dict[str, Any]) -> str:
@@ -167,7 +159,7 @@ def clip_table(result: dict[str, Any]) -> str:
             where = ", in a worker process" if row.get("path") == "isolated" else ""
             what = f"{row['start']} start, transcript {row['transcript']}{where}"
             rows.append([what, f"{row['total_s']:.1f} s", f"{row['peak_mb']:.0f} MB"])
-    return _table(["10-s 720p clip", "time", "peak memory"], rows)
+    return table(["10-s 720p clip", "time", "peak memory"], rows)
 
 
 def scan_table(result: dict[str, Any]) -> str:
@@ -183,7 +175,7 @@ def scan_table(result: dict[str, Any]) -> str:
         return f"{row['forward_ms']:.3g} / {both:.3g}" if both is not None else f"{row['forward_ms']:.3g} / –"
 
     rows = [[name, *(cell(found.get((name, *shape))) for shape in shapes)] for name in implementations]
-    return _table(["forward / forward + backward, ms", *(f"B{b} L{n}" for b, n in shapes)], rows)
+    return table(["forward / forward + backward, ms", *(f"B{b} L{n}" for b, n in shapes)], rows)
 
 
 def fusion_table(result: dict[str, Any]) -> str:
@@ -199,16 +191,37 @@ def fusion_table(result: dict[str, Any]) -> str:
         ]
         for row in result["rows"]
     ]
-    return _table(["model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
+    return table(["model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
 
 
+# Which tables of `training.experiments` and `training.choose` are committed, by settings file.
+EXPERIMENT_TABLES = {
+    "complete": experiment_tables.metrics_table,
+    "missing": experiment_tables.rates_table,
+    "fixed": experiment_tables.sets_table,
+    "ablation": experiment_tables.metrics_table,
+    "distance": experiment_tables.distance_table,
+    "choice": experiment_tables.choice_table,
+}
+EXPERIMENTS = {
+    "mosi-utterance": tuple(EXPERIMENT_TABLES),
+    "mmmo": ("complete",),
+    "mmmo-avl": ("complete",),
+}
 TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "checkpoint": (CHECKPOINT / "metrics.json", checkpoint_table),
     "calibration": (CHECKPOINT / "calibration.json", calibration_table),
     "maps": (CHECKPOINT / "maps.json", maps_table),
     "realclips": (CHECKPOINT / "realclips.json", realclips_table),
     "recognised": (CHECKPOINT / "recognised.json", recognised_table),
-    "variants": (ROOT / "training" / "results" / "composed" / "variants.json", variants_table),
+    "variants": (MADE / "composed" / "variants.json", variants_table),
+    "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
+    **{
+        f"{dataset}-{name}": (MADE / dataset / f"{name}.json", render)
+        for dataset, names in EXPERIMENTS.items()
+        for name, render in EXPERIMENT_TABLES.items()
+        if name in names
+    },
     "clip": (RESULTS / "clip-cpu.json", clip_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
@@ -217,12 +230,14 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
 }
 
 
-def table(name: str) -> str:
-    """Render one table; a result file that is not there yet says so.
+def named(name: str) -> str:
+    """Render one table; a result file that is not there yet says so. "paper-..." quotes tables of the paper.
 
     Raises:
         ValueError: If the name is unknown.
     """
+    if name.startswith("paper-"):
+        return experiment_tables.quoted(json.loads(PAPER.read_text(encoding="utf-8")), name.split("-")[1:])
     if name not in TABLES:
         raise ValueError(f"table: {name!r}, expected one of {sorted(TABLES)}")
     path, render = TABLES[name]
@@ -234,7 +249,7 @@ def table(name: str) -> str:
 
 def rendered(text: str) -> str:
     """A document with all its tables written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{table(found['name'])}\n{found[3]}", text)
+    return MARKED.sub(lambda found: f"{found[1]}\n{named(found['name'])}\n{found[3]}", text)
 
 
 def main() -> int:

@@ -20,8 +20,10 @@ def test_every_row_of_a_result_reaches_its_table(name):
     result = json.loads(path.read_text(encoding="utf-8"))
     for key in ("name", "command", "commit", "date", "device", "cpu_count", "versions", "data_sha256", "seeds", "rows"):
         assert key in result
-    lines = [line for line in tables.table(name).splitlines() if line.startswith("|")]
-    if not name.startswith("scan"):
+    lines = [line for line in tables.named(name).splitlines() if line.startswith("|")]
+    if name.endswith(("-missing", "-fixed")):  # a line per model
+        assert len(lines) == 2 + len({row["model"] for row in result["rows"]})
+    elif not name.startswith("scan"):
         assert len(lines) == 2 + len(result["rows"])
 
 
@@ -34,12 +36,12 @@ def test_a_changed_figure_makes_a_document_stale():
 
 def test_unknown_tables_are_named():
     with pytest.raises(ValueError, match="table: 'guess', expected one of"):
-        tables.table("guess")
+        tables.named("guess")
 
 
 def test_a_missing_result_says_so(monkeypatch):
     monkeypatch.setitem(tables.TABLES, "maps", (tables.CHECKPOINT / "nowhere.json", tables.maps_table))
-    assert tables.table("maps") == "*not measured yet: `checkpoints/alignmamba-open/nowhere.json` is not there.*\n"
+    assert tables.named("maps") == "*not measured yet: `checkpoints/alignmamba-open/nowhere.json` is not there.*\n"
 
 
 def _cells(table):
@@ -73,3 +75,22 @@ def test_maps_real_clips_and_recognised_words_have_their_rows():
     assert _cells(tables.recognised_table({"rows": [heard]})) == ["read", "5", "4.0", "–", "–", "0.10 / 0.50", "1"]
     heard |= {"acc2_non0_true": 0.9, "acc2_non0_recognised": 0.8, "mae_true": 0.6, "mae_recognised": 0.75}
     assert _cells(tables.recognised_table({"rows": [heard]}))[3:5] == ["90.0 / 80.0", "0.600 / 0.750"]
+
+
+def test_the_average_and_the_drop_over_missing_rates_are_those_of_the_rows():
+    def row(rate, accuracy):
+        metric = {key: {"mean": accuracy, "std": 0.0} for key in ("acc2_non0", "f1_non0")}
+        return {"model": "ours", "setting": f"random per sample, rate {rate}", "metric": metric}
+
+    complete = {**row(0.1, 0.99), "setting": "complete"}
+    result = {"rows": [complete, row(0.1, 0.8), row(0.4, 0.7), row(0.7, 0.6)], "seeds": [1]}
+    header, _, line = tables.experiment_tables.rates_table(result).splitlines()[:3]
+    assert header == "| model | 10 % | 40 % | 70 % | average | drop |"
+    assert line == "| ours | 80.0 / 80.0 | 70.0 / 70.0 | 60.0 / 60.0 | 70.0 / 70.0 | 20.0 / 20.0 |"
+
+
+def test_the_papers_numbers_stand_in_a_quotation():
+    lines = tables.named("paper-complete-missing-ablation-distance").splitlines()
+    assert all(line.startswith(">") for line in lines)
+    assert "> | AlignMamba | 86.9 / 86.9 |" in lines
+    assert any("CVPR 2025" in line for line in lines)
