@@ -120,7 +120,7 @@ def recognised_table(result: dict[str, Any]) -> str:
             row["source"],
             str(row["n"]),
             percent(row["word_error_rate"]),
-            pair(row, "acc2_non0", _percent),
+            pair(row, "acc2_non0", percent),
             pair(row, "mae", lambda value: f"{value:.3f}"),
             f"{row['score_difference_mean']:.2f} / {row['score_difference_max']:.2f}",
             str(row["sign_changed"]),
