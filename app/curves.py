@@ -8,13 +8,13 @@ import pandas as pd
 from app.charts import NEUTRAL, PAIRED, SCORE_RANGE
 from app.translate import _
 
-CURVE_PX = 300
+CURVE_PX = 380
 # Okabe and Ito's colours, as in app.charts; the shape of a point tells lines apart without them.
 PALETTE = ["#2b7fc4", "#d95f0e", "#1b9e8f", "#9b5de5", "#c9a400", "#c0569b", "#7f7f7f", "#5aa9e6"]
 
 
 def score_curve(
-    points: pd.DataFrame, summary: pd.DataFrame, *, x_title: str, full: float, reverse: bool = False
+    points: pd.DataFrame, summary: pd.DataFrame, *, x_title: str, full: float, decibels: bool = False
 ) -> alt.LayerChart:
     """Draw a clip's score while more and more of it is missing.
 
@@ -23,10 +23,11 @@ def score_curve(
         summary: One row per x: `x`, `mean`, `low`, `high`.
         x_title: Of the axis.
         full: Score of the whole clip, drawn as a dashed line.
-        reverse: Whether x falls from left to right (decibels: worse is lower).
+        decibels: Whether x is in decibels, which fall as more is lost, and not a share.
     """
-    scale = alt.Scale(nice=False, reverse=reverse)
-    x = alt.X("x:Q", title=x_title, scale=scale, axis=alt.Axis(grid=False))
+    number = "+.0f" if decibels else ".0%"
+    scale = alt.Scale(nice=False, zero=not decibels, reverse=decibels)
+    x = alt.X("x:Q", title=x_title, scale=scale, axis=alt.Axis(format=number, grid=False))
     y = alt.Y(
         "mean:Q",
         title=_("Score"),
@@ -34,7 +35,7 @@ def score_curve(
         axis=alt.Axis(values=[-3, -2, -1, 0, 1, 2, 3]),
     )
     numbers = [
-        alt.Tooltip("x:Q", title=x_title, format=".2~f"),
+        alt.Tooltip("x:Q", title=x_title, format=number),
         alt.Tooltip("mean:Q", title=_("Mean score"), format="+.2f"),
         alt.Tooltip("low:Q", title=_("One deviation below"), format="+.2f"),
         alt.Tooltip("high:Q", title=_("One deviation above"), format="+.2f"),
@@ -46,7 +47,7 @@ def score_curve(
         shape=alt.Shape("seed:N", title=_("Seed"), legend=alt.Legend(orient="bottom")),
         tooltip=[
             alt.Tooltip("seed:N", title=_("Seed")),
-            alt.Tooltip("x:Q", title=x_title, format=".2~f"),
+            alt.Tooltip("x:Q", title=x_title, format=number),
             alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
             alt.Tooltip("lost:N", title=_("What was lost")),
         ],
@@ -71,11 +72,10 @@ def rate_curves(table: pd.DataFrame, *, y_title: str, x_title: str) -> alt.Layer
         x_title: Of the axis.
     """
     x = alt.X("rate:Q", title=x_title, axis=alt.Axis(format=".0%", grid=False), scale=alt.Scale(nice=False))
+    legend = alt.Legend(orient="bottom", columns=3) if table["model"].nunique() > 1 else None
     base = alt.Chart(table).encode(
         x=x,
-        color=alt.Color(
-            "model:N", title=_("Model"), scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="bottom", columns=3)
-        ),
+        color=alt.Color("model:N", title=_("Model"), scale=alt.Scale(range=PALETTE), legend=legend),
         tooltip=[
             alt.Tooltip("model:N", title=_("Model")),
             alt.Tooltip("rate:Q", title=x_title, format=".1%"),
@@ -85,7 +85,7 @@ def rate_curves(table: pd.DataFrame, *, y_title: str, x_title: str) -> alt.Layer
         ],
     )
     y = alt.Y("mean:Q", title=y_title, scale=alt.Scale(zero=False))
-    shape = alt.Shape("model:N", legend=alt.Legend(orient="bottom", columns=3))
+    shape = alt.Shape("model:N", legend=legend)
     layers = [
         base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"),
         base.mark_line(strokeWidth=2).encode(y=y),

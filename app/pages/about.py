@@ -8,6 +8,7 @@ from app import clips, diagram, documents, notice, state, wording
 from app.translate import SOURCE, _, language
 
 CARD = state.CHECKPOINT / "README.md"
+GRAPH_PX = 680  # at most; a narrow screen makes it narrower
 
 
 def how() -> None:
@@ -40,7 +41,7 @@ def how() -> None:
         return
     shapes, prediction = analysis.predictor.shapes(used), analysis.predictions[used]
     graph = diagram.dot(shapes, prediction, fusion_layers=analysis.predictor.config.fusion_layers)
-    st.graphviz_chart(graph, width="stretch", alt=diagram.described(shapes, prediction))
+    st.graphviz_chart(graph, width=GRAPH_PX, alt=diagram.described(shapes, prediction))
     st.caption(_("Shapes of this clip, read from the tensors: steps × features. Dotted: what a plan compares with."))
 
 

@@ -44,12 +44,14 @@ def card(pin: pins.Pin, first: pins.Pin) -> None:
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{wording.plain(_(pin.title))}**")
         st.caption(f"{wording.subset(prediction.used)} · {pin.checkpoint}")
-        apart = None if pin is first else _("{difference} to the first").format(
+        to_first = _("{difference} to the first").format(
             difference=wording.signed(prediction.score - first.prediction.score)
-        )  # fmt: skip
+        )
+        apart = _("the first") if pin is first else to_first
         st.metric(_("Score"), score, apart, delta_color="off", delta_arrow="off")
         st.altair_chart(
-            charts.gauge(prediction.score), alt=_("Score {score} on a scale from -3 to +3").format(score=score)
+            charts.gauge(prediction.score, prediction.interval),
+            alt=_("Score {score} on a scale from -3 to +3").format(score=score),
         )
         share = wording.share(prediction.classes[likeliest])
         st.altair_chart(

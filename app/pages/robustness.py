@@ -47,7 +47,7 @@ def verdict(analysis: state.Analysis, used: frozenset[Modality]) -> None:
         pins.button(analysis, used, key="robust-pin")
     with picture:
         alt = _("Score {score} on a scale from -3 to +3").format(score=wording.signed(chosen.score))
-        st.altair_chart(charts.gauge(chosen.score), alt=alt)
+        st.altair_chart(charts.gauge(chosen.score, chosen.interval), alt=alt)
 
 
 def replaced(subset: frozenset[Modality], config_absent: str) -> str:
@@ -64,7 +64,7 @@ def replaced(subset: frozenset[Modality], config_absent: str) -> str:
         told.append(_("{others} aligned to {anchor}").format(others=wording.join(others), anchor=wording.name(anchor)))
     else:
         told.append(_("alone, nothing is aligned"))
-    return "; ".join(told)
+    return _("; ").join(told)
 
 
 def subsets(analysis: state.Analysis) -> None:
@@ -183,7 +183,7 @@ def draw(sweep: sweeps.Sweep, points: list[sweeps.Point]) -> None:
     full = sweep.analysis.predictions[sweep.used].score
     table = pd.DataFrame([(p.x, str(p.seed), p.score, p.lost) for p in points], columns=["x", "seed", "score", "lost"])
     summary = sweep.summary(points)
-    chart = curves.score_curve(table, summary, x_title=_(kind.axis), full=full, reverse=kind.falls)
+    chart = curves.score_curve(table, summary, x_title=_(kind.axis), full=full, decibels=kind.falls)
     st.altair_chart(
         chart,
         alt=_("Score from {first} with nothing lost to {last} on average at the most, over {seeds} seeds").format(
