@@ -47,7 +47,7 @@ def agreed() -> bool:
     if st.session_state.get(KEY, False):
         return True
     with st.container(border=True):
-        st.subheader(_("Before you upload"), anchor=False)
+        st.header(_("Before you upload"), anchor=False)
         show()
         if not st.button(_("I have read this and may use my clips"), key=BUTTON, type="primary"):
             return False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -235,9 +233,7 @@ class Sweep:
     def _noise(self, decibels: float, tell: Hook) -> list[Point]:
         from extractors.isolate import MediaError, noisy_voices
 
-        with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-            path = Path(folder) / state.CLIP_FILE
-            path.write_bytes(self.analysis.clip.data)
+        with state.on_disk(self.analysis.clip) as path:
             try:
                 voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=tell)
             except MediaError as error:

@@ -55,7 +55,7 @@ def card() -> None:
         config = state.model().config.to_dict()
         settings = {_("Setting"): list(config), _("Value"): [_shown(value) for value in config.values()]}
         st.table(settings, hide_index=True, border="horizontal", width="content", alt=_("Settings of the model"))
-    st.markdown(documents.read(CARD, below=2))
+    st.markdown(documents.read(CARD, below=1))
 
 
 def _shown(value: object) -> str:
@@ -75,7 +75,7 @@ def limits() -> None:
         _("Contributions and maps show what moved the model, not what moved the person."),
     ]
     st.markdown("\n".join(f"- {point}" for point in points))
-    st.subheader(_("Before you use it on people"), anchor=False)
+    st.header(_("Before you use it on people"), anchor=False)
     notice.show()
 
 

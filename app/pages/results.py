@@ -110,7 +110,7 @@ def checkpoint() -> None:
 
 def experiment(dataset: str, table: str, path: Any) -> None:
     """Show one table of the paper as it came out here."""
-    st.subheader(records.title(table), anchor=False)
+    st.header(records.title(table), anchor=False)
 
     def draw(record: records.Record) -> None:
         rates = records.rate_curves(record)
