@@ -33,7 +33,7 @@ def on_time(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
     """Make a chart over the clip's time one that `app.stage` can follow: drawn as SVG, whose plot it finds."""
     chart.usermeta = {"embedOptions": {"renderer": "svg"}}
     # The chart as a whole has its text; thousands of cells that each say theirs would bury it.
-    return chart.configure(aria=False)
+    return chart.configure(aria=False, mark=alt.MarkConfig(aria=False))
 
 
 def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.LayerChart:

@@ -64,7 +64,7 @@ def opened() -> state.Analysis | None:
 def headline(analysis: state.Analysis) -> None:
     """Show which clip the page is about, and let another sample be chosen."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
+        st.header(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
         if analysis.clip.synthetic:
             st.badge(_("synthetic clip"), icon=":material/smart_toy:", color="gray")
         with st.popover(_("Another clip"), icon=":material/swap_horiz:"):

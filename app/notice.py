@@ -49,7 +49,7 @@ def agreed() -> bool:
     with st.container(border=True):
         st.header(_("Before you upload"), anchor=False)
         show()
-        if not st.button(_("I have read this and may use my clips"), key=BUTTON, type="primary"):
+        if not st.button(_("I have read this and may use my clips"), key=BUTTON):
             return False
     st.session_state[KEY] = True
     st.rerun()

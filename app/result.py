@@ -54,7 +54,7 @@ def show() -> None:
 
 def _headline(analysis: state.Analysis) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
+        st.header(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
         if analysis.clip.synthetic:
             st.badge(_("synthetic clip"), icon=":material/smart_toy:", color="gray")
     absent = [

@@ -28,7 +28,7 @@ def show() -> None:
     with state.plain_sentences():
         analysis = state.session().analysis
         prediction = analysis.predictions[analysis.available]
-        st.subheader(wording.plain(_(analysis.clip.title)), anchor=False)
+        st.header(wording.plain(_(analysis.clip.title)), anchor=False)
         if not prediction.alignments:
             st.info(
                 _("This clip has only one of words, voice and face, so there is nothing to align."),

@@ -87,7 +87,7 @@ def choose_upload() -> state.Clip | None:
             placeholder=_("Type what is said in the clip, or leave this empty."),
             height=80,
         )
-        if not st.form_submit_button(_("Analyse my clip"), type="primary", icon=":material/play_arrow:"):
+        if not st.form_submit_button(_("Analyse my clip"), icon=":material/play_arrow:"):
             return None
     if uploaded is None:
         raise state.PlainError(_("Choose a video file first."))

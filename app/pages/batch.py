@@ -42,7 +42,7 @@ def choose() -> None:
             max_upload_size=upload.MAX_MEGABYTES,
             key=f"batch-files-{folder}",
         )
-        if not st.form_submit_button(_("Analyse these clips"), type="primary", icon=":material/play_arrow:"):
+        if not st.form_submit_button(_("Analyse these clips"), icon=":material/play_arrow:"):
             return
     if not files:
         raise state.PlainError(_("Choose some video files first."))

@@ -28,7 +28,7 @@ def add(analysis: state.Analysis) -> None:
             )
             address.tell_senses(chosen, available=available)
             name = st.selectbox(_("Checkpoint"), checkpoints.names(), key="compare-checkpoint", width=240)
-            pressed = st.button(_("Pin"), key="pin", type="primary", icon=":material/push_pin:", disabled=not chosen)
+            pressed = st.button(_("Pin"), key="pin", icon=":material/push_pin:", disabled=not chosen)
         if pressed and chosen:
             with state.plain_sentences():
                 pins.pin(analysis, frozenset(chosen), checkpoint=name)

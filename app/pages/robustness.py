@@ -159,7 +159,7 @@ def run(sweep: sweeps.Sweep) -> list[sweeps.Point]:
     label = _("Go on") if points else _("Draw this curve")
     place = st.empty()
     with place.container(horizontal=True, vertical_alignment="center"):
-        started = st.button(label, key="sweep-start", type="primary", icon=":material/play_arrow:")
+        started = st.button(label, key="sweep-start", icon=":material/play_arrow:")
         st.caption(_("{done} of {total} draws are made.").format(done=len(points), total=sweep.total))
     if not started:
         return points
