@@ -1,0 +1,53 @@
+"""The app as `streamlit run app/main.py` starts it, on a free port of loopback."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
+STOP_SECONDS = 30.0
+
+
+@contextmanager
+def running(said: Path) -> Iterator[int]:
+    """Start the app, give its port, stop it; what it prints goes to `said` and may hold no traceback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
+    with said.open("wb") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags], cwd=ROOT, stdout=stream, stderr=stream
+        )
+        try:
+            end = time.monotonic() + START_SECONDS
+            while not answers(port):
+                assert server.poll() is None and time.monotonic() < end, said.read_text()
+                time.sleep(0.1)
+            yield port
+        finally:
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+    assert "Traceback" not in said.read_text()
+
+
+def answers(port: int) -> bool:
+    """Whether a server says that it is well."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False

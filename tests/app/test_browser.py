@@ -1,0 +1,192 @@
+"""The screen in a real browser, as a visitor uses it: Chromium, an uploaded file, the player, clicks, downloads.
+
+Pictures of what it saw lie in `build/screenshots/` afterwards, to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import jsonschema
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from alignmamba.result import schema
+from app.translate import LANGUAGES, _, spoken_in
+from tests.app.server import ROOT, running
+
+PATIENCE_MS = 120_000  # the first analysis loads every model, on whatever else the machine is doing
+SCREENSHOTS = ROOT / "build" / "screenshots"
+FILE = ROOT / "app" / "samples" / "positive.webm"
+PAGES = ("", "alignment", "robustness", "compare", "batch", "results", "about")
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+# No word to anybody but the page's own server; sandboxing needs rights that a container seldom has.
+QUIET = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Address of a running server."""
+    with running(tmp_path_factory.mktemp("server") / "said.txt") as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield opened
+        opened.close()
+
+
+def visit(browser: Browser, url: str, **settings) -> Page:
+    """Open a page of one's own and wait until the server has said all."""
+    page = browser.new_context(**{"viewport": DESKTOP, **settings}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    settle(page)
+    return page
+
+
+def settle(page: Page) -> None:
+    """Wait for the end of a run."""
+    page.locator("h1").first.wait_for()
+    expect(page.locator('[data-testid="stApp"]')).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=PATIENCE_MS
+    )
+
+
+def picture(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def seconds(page: Page) -> float:
+    """Where the player stands."""
+    return page.locator('[class*="st-key-player"] video').evaluate("video => video.currentTime")
+
+
+def said_at(word) -> tuple[float, float]:
+    """When a word of the transcript is spoken, as its hint tells."""
+    begin, end = re.findall(r"\d+\.\d+", word.get_attribute("title"))[:2]
+    return float(begin), float(end)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
+    with spoken_in(code):
+        page = visit(browser, f"{address}/?lang={code}")
+        upload(page)
+        picture(page, f"result-{code}")
+        follow_the_words(page)
+        seek_by_the_map(page)
+        switch_the_face_off(page)
+        picture(page, f"without-face-{code}")
+        read_the_exports(page, code, tmp_path)
+
+
+def upload(page: Page) -> None:
+    """Agree to the notice, hand a file over, wait for its result."""
+    page.get_by_role("tab", name=_("Your own clip")).click()
+    page.get_by_role("button", name=_("I have read this and may use my clips")).click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(
+        {"name": "my <b>clip.webm", "mimeType": "video/webm", "buffer": FILE.read_bytes()}
+    )
+    page.get_by_text("my <b>clip.webm").first.wait_for()
+    page.get_by_role("button", name=_("Analyse my clip")).click()
+    page.get_by_role("heading", name="my <b>clip.webm").wait_for()
+    settle(page)
+    assert page.locator("b").count() == 0, "a file's name is text"
+
+
+def follow_the_words(page: Page) -> None:
+    """Play the clip: the spoken word lights up; a click on a word moves the player."""
+    video = page.locator('[class*="st-key-player"] video')
+    video.evaluate("video => { video.muted = true; video.currentTime = 0; return video.play() }")
+    spoken = page.locator('#words button[aria-current="true"]')
+    spoken.wait_for()
+    video.evaluate("video => video.pause()")
+    assert seconds(page) > 0
+    begin, end = said_at(spoken)
+    assert begin - 0.3 <= seconds(page) <= end + 0.3, "the lit word is the one that is being said"
+    word = page.locator("#words button").nth(9)
+    word.click()
+    begin, _end = said_at(word)
+    assert seconds(page) == pytest.approx(begin, abs=0.02)
+    expect(word).to_have_attribute("aria-current", "true")
+
+
+def seek_by_the_map(page: Page) -> None:
+    """Click on a map: the player goes to that moment, and the playhead with it."""
+    chart = page.locator('[class*="st-key-timed-map"]').first
+    chart.scroll_into_view_if_needed()
+    plot = chart.locator("svg path.background").first.bounding_box()
+    page.mouse.click(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
+    length = page.locator('[class*="st-key-player"] video').evaluate("video => video.duration")
+    assert seconds(page) == pytest.approx(length / 2, abs=0.2)
+    line = chart.locator(".playhead")
+    expect(line).to_be_visible()
+    middle = line.bounding_box()
+    assert middle["x"] == pytest.approx(plot["x"] + plot["width"] / 2, abs=5)
+
+
+def switch_the_face_off(page: Page) -> None:
+    """A switched-off sense gives another score."""
+    score = page.locator('[data-testid="stMetricValue"]').first
+    before = score.inner_text()
+    pill = page.get_by_role("button", name=re.compile(rf"{_('Face')}$"))
+    pill.first.click()
+    expect(score).not_to_have_text(before)
+
+
+def read_the_exports(page: Page, code: str, folder) -> None:
+    """Download result and report, read the one, open the other."""
+    page.get_by_role("button", name=_("Export")).click()
+    for name, label in (("result.json", _("Result (JSON)")), ("report.html", _("Report (HTML)"))):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        assert download.value.suggested_filename == name
+        download.value.save_as(folder / name)
+    plain = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema()).validate(plain)
+    assert plain["prediction"]["used"] == ["audio", "language"], "what was on screen"
+    report = page.context.new_page()
+    asked = []
+    report.on("request", lambda request: asked.append(request.url))
+    report.goto((folder / "report.html").as_uri())
+    assert report.locator("html").get_attribute("lang") == code
+    assert "my <b>clip.webm" in report.locator("h1").inner_text()
+    assert all(url.startswith(("file:", "data:")) for url in asked), "it needs nothing else"
+    picture(report, f"report-{code}")
+    report.close()
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=["desktop", "dark", "phone"])
+def test_no_page_has_what_shuts_people_out(address, browser, look, request):
+    page = visit(browser, address, **look)
+    found = {}
+    for name in PAGES:
+        page.goto(f"{address}/{name}")
+        settle(page)
+        picture(page, f"{request.node.callspec.id}-{name or 'analyse'}")
+        violations = Axe().run(page).response["violations"]
+        found |= {
+            f"{name}: {each['id']}": [node["html"] for node in each["nodes"]]
+            for each in violations
+            if each["impact"] in ("serious", "critical")
+        }
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+    assert not found
