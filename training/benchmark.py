@@ -196,7 +196,7 @@ class Benchmark:
         clip: dict[Modality, Any] = {}
         for modality, steps in example.clip.items():
             values, pool = steps.values.numpy().copy(), self._pool[modality]
-            if own := self.robustness.mix.get(str(modality)):
+            if (own := self.robustness.mix.get(str(modality))) and len(pool):  # left out by `without`: no step is there
                 share = rng.dirichlet([own, 1, 1], size=len(values)).astype(np.float32)
                 others = pool[rng.integers(len(pool), size=(len(values), 2))]
                 values = share[:, :1] * values + np.einsum("to,tod->td", share[:, 1:], others)

@@ -7,8 +7,6 @@ of one process to float tolerance. A run that was killed goes on from its last w
 from __future__ import annotations
 
 import contextlib
-import copy
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +18,6 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -28,11 +25,11 @@ from tqdm import tqdm
 
 from alignmamba.batch import Batch
 from alignmamba.model import loss
+from training.progress import Progress
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LOG_FILE, STATE_FILE = "log.jsonl", "state.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +184,7 @@ def fit(
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=config.plateau)
-    progress = _Progress(model, optimiser, schedule, config, folder, board=board)
+    progress = Progress(model, optimiser, schedule, asdict(config), folder, patience=config.patience, board=board)
     for epoch in range(len(progress.history) + 1, config.epochs + 1):
         if progress.ended:
             break
@@ -263,99 +260,3 @@ def _add_up(model: nn.Module, total: float) -> float:
     summed = torch.tensor(total, dtype=torch.float64)
     dist.all_reduce(summed)
     return summed.item()
-
-
-class _Progress:
-    """The history of a run, its best weights, and the files that outlive it."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        schedule: ReduceLROnPlateau,
-        config: TrainConfig,
-        folder: Path | None,
-        *,
-        board: bool,
-    ) -> None:
-        self._model, self._optimiser, self._schedule, self._config = model, optimiser, schedule, config
-        self._board = board
-        self._folder = folder if not dist.is_initialized() or dist.get_rank() == 0 else None
-        self.history: list[dict[str, Any]] = []
-        self.best_weights = copy.deepcopy(model.state_dict())
-        self.best_epoch = 0
-        if folder is not None and (folder / STATE_FILE).exists():
-            self._resume(folder)
-
-    @property
-    def ended(self) -> bool:
-        """Whether validation has stood still for too long."""
-        return len(self.history) - self.best_epoch >= self._config.patience
-
-    def add(self, entry: dict[str, Any]) -> None:
-        """Take in an epoch."""
-        best = min((each["chosen_by"] for each in self.history), default=np.inf)
-        self.history.append(entry)
-        if entry["chosen_by"] < best:
-            self.best_epoch = entry["epoch"]
-            self.best_weights = copy.deepcopy(self._model.state_dict())
-        log.info("%s", {name: round(value, 4) for name, value in entry.items()})
-        if self._folder is not None:
-            self._write()
-
-    def _write(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        state = self._optimiser.state_dict()
-        tensors = {
-            **{f"model.{name}": value for name, value in self._model.state_dict().items()},
-            **{f"best.{name}": value for name, value in self.best_weights.items()},
-            **{f"optimiser.{i}.{name}": value for i, each in state["state"].items() for name, value in each.items()},
-        }
-        told = {
-            "config": asdict(self._config),
-            "history": self.history,
-            "best_epoch": self.best_epoch,
-            "groups": state["param_groups"],
-            "schedule": {name: value for name, value in self._schedule.state_dict().items() if name != "mode_worse"},
-        }
-        draft = self._folder / f".{STATE_FILE}"
-        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"run": json.dumps(told)})
-        draft.replace(self._folder / STATE_FILE)
-        lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
-        (self._folder / LOG_FILE).write_text(lines, encoding="utf-8")
-        if self._board:
-            self._draw(self.history[-1])
-
-    def _draw(self, entry: Mapping[str, Any]) -> None:
-        from tensorboardX import SummaryWriter  # a package of requirements-dev.txt, needed for this flag only
-
-        with SummaryWriter(str(self._folder)) as writer:
-            for name, value in entry.items():
-                writer.add_scalar(name, value, entry["epoch"])
-
-    def _resume(self, folder: Path) -> None:
-        tensors = load_file(folder / STATE_FILE)
-        told = _metadata(folder / STATE_FILE)
-        if told["config"] != asdict(self._config):
-            raise ValueError(f"{folder}: holds a run with other settings ({told['config']}); choose another folder")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-        self._model.load_state_dict(part("model."))
-        self.best_weights = part("best.")
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimiser.").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        self._optimiser.load_state_dict({"state": state, "param_groups": told["groups"]})
-        self._schedule.load_state_dict(told["schedule"])
-        self.history, self.best_epoch = told["history"], told["best_epoch"]
-        log.info("going on after epoch %d", len(self.history))
-
-
-def _metadata(file: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as opened:
-        return json.loads(opened.metadata()["run"])

@@ -6,7 +6,7 @@ import torch
 
 from alignmamba.modality import MODALITIES, Modality
 from tests.training import small
-from training.benchmark import OUTLIER, Benchmark, Robustness
+from training.benchmark import OUTLIER, Benchmark, Robustness, without
 from training.datasets import Dataset, Example
 
 
@@ -48,6 +48,12 @@ def test_a_mixed_step_keeps_its_own_share_of_itself(own):
     np.testing.assert_array_equal(rows(spoilt[:30], Modality.AUDIO), rows(whole, Modality.AUDIO))
     for one, other in zip(whole, spoilt, strict=False):
         np.testing.assert_array_equal(one.score, other.score)
+
+
+def test_a_modality_that_is_left_out_has_nothing_to_mix():
+    left = without(dataset("step"), Modality.AUDIO)
+    for example in Benchmark(left, Robustness(mix={"audio": 1.0})).spoilt("train"):
+        assert Modality.AUDIO not in example.clip or not example.clip[Modality.AUDIO].mask.any()
 
 
 @pytest.mark.parametrize("level", ["clip", "step"])

@@ -1,11 +1,14 @@
 """Every table, end to end, on a made-up file of MMSA's format."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from tests.training import mmsa_files
-from training import experiments, zoo
+from training import experiments, record, zoo
 
 SETTINGS = """
 dataset: mmsa
@@ -70,3 +73,21 @@ def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
         with pytest.raises(SystemExit, match=told):
             table(world, monkeypatch, "within", **arguments)
     assert not (world / "results" / "bad").exists()
+
+
+def test_torchrun_makes_the_table_that_one_process_makes(world, monkeypatch):
+    (world / "alone.yaml").write_text(SETTINGS.replace("[alignmamba, bc-lstm, language-only]", "[alignmamba]"))
+    monkeypatch.chdir(world)
+    table = ["complete", "--settings", "alone.yaml", "--data", "aligned_50.pkl", "--seeds", "1"]
+    experiments.main([*table, "--runs", "runs/one", "--results", "one", "--tensorboard"])
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d",
+         "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1",
+         "-m", "training.experiments", *table, "--runs", "runs/two", "--results", "two"],
+        env={**os.environ, "PYTHONPATH": str(record.ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        check=True, timeout=300,
+    )  # fmt: skip
+    one, two = (json.loads((world / name / "alone" / "complete.json").read_text())["rows"] for name in ("one", "two"))
+    assert two[0]["metric"]["mae"]["mean"] == pytest.approx(one[0]["metric"]["mae"]["mean"], abs=1e-4)
+    assert list((world / "runs" / "one").rglob("events.out.tfevents.*")), "curves for TensorBoard"
+    assert not list((world / "runs" / "two").rglob("events.out.tfevents.*"))

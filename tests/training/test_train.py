@@ -12,7 +12,7 @@ from alignmamba.batch import Clip, collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.model import AlignMamba
-from training import train
+from training import progress
 from training.train import Labelled, TrainConfig, fit, read_yaml
 
 CONFIG = ModelConfig(audio_dim=3, video_dim=3, language_dim=3, width=8, state_dim=4, fusion_layers=1, dropout=0.0)
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path):
     expected = fit(whole, Made(), settings)
     with pytest.raises(KeyboardInterrupt):
         fit(pieces, Made(fails_after=2), settings, folder=tmp_path)
-    assert len((tmp_path / train.LOG_FILE).read_text().splitlines()) == 2
+    assert len((tmp_path / progress.LOG_FILE).read_text().splitlines()) == 2
     resumed, rest = model(), Made()
     assert fit(resumed, rest, settings, folder=tmp_path) == expected
     assert rest.epochs == 3
