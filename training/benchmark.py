@@ -60,6 +60,8 @@ def standardised(dataset: Dataset) -> Dataset:
     moments = {}
     for modality in dataset.dims:
         rows = np.concatenate([_valid(e.clip[modality]) for e in dataset.splits["train"] if modality in e.clip])
+        if not len(rows):  # a modality that `without` has left out
+            rows = np.zeros((1, rows.shape[1]))
         spread = rows.std(0, dtype=np.float64)
         moments[modality] = rows.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)
 
