@@ -48,7 +48,7 @@ def test_candidates_are_ordered_by_their_error_and_the_test_part_is_not_read(dat
     rows = json.loads((tmp_path / "results" / "small" / "choice.json").read_text())["rows"]
     assert {row["setting"] for row in rows} == {"as it is", "wider"}
     assert measured == {example.id for part in ("train", "valid") for example in dataset.splits[part]}
-    errors = [row["metric"]["mae"]["mean"] for row in rows]
+    errors = [row["metric"][choose.OVER_RATES]["mean"] for row in rows]
     assert errors == sorted(errors)
 
 
