@@ -1,7 +1,10 @@
-"""Compare settings of the method on composed clips: `python -m training.compare --data ../shared/data`.
+"""What each part of the method earns in a checkpoint; writes results/composed/variants.json.
 
-Every variant differs from the first in one setting and is trained with the same seeds on the CMU-MOSI sentences alone,
-so that a round takes minutes; writes results/composed/variants.json. Choices are made on the validation columns.
+Run `python -m training.compare --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
+
+The first row has the checkpoint's own settings and encoder, every other differs from it in what its name says. All are
+trained with the same seeds on the CMU-MOSI sentences alone, so that a round takes minutes. Choices are made on the
+validation columns.
 """
 
 from __future__ import annotations
@@ -16,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from alignmamba.config import ModelConfig
-from extractors import clip
 from training import record
-from training.evaluate import composed_rows, data_hashes
+from training.evaluate import composed_rows, data_hashes, open_checkpoint
 from training.release import Corpora, TrainConfig, train
 
 log = logging.getLogger(__name__)
@@ -26,15 +28,14 @@ log = logging.getLogger(__name__)
 SEEDS = (1111, 1112, 1113)
 EPOCHS = 3
 RESULTS = record.ROOT / "training" / "results" / "composed"
-BASE = {"scaling": "mean"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "base": {},
-    "absent modality embedded": {"absent": "embed"},
-    "paper scaling": {"scaling": "paper"},
+    "as shipped": {},
     "without local alignment": {"local": "uniform"},
     "without global alignment": {"align_weight": 0.0},
+    "without both": {"local": "uniform", "align_weight": 0.0},
+    "no time term": {"time_weight": 0.0},
+    "paper scaling": {"scaling": "paper"},
     "stronger global alignment": {"align_weight": 0.1},
-    "time term": {"time_weight": 0.5},
 }
 METRICS = ("acc2_non0", "mae", "corr")
 
@@ -66,19 +67,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
     parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where the result file goes")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder whose settings and encoder are taken")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    whole = Corpora.read(arguments.data, arguments.cache)
+    shipped = open_checkpoint(arguments.checkpoint, calibrated=False)
+    whole = Corpora.read(arguments.data, arguments.cache, encoder=shipped.encoder)
     corpora = replace(whole, texts=[sample for sample in whole.texts if sample.corpus == "mosi"])
-    dims = {f"{name}_dim": getattr(clip.SCHEMA, name).dim for name in ("audio", "video", "language")}
     rows = []
     for setting, change in VARIANTS.items():
-        config = ModelConfig(**{**dims, **BASE, **change})
+        config = replace(shipped.model.config, **change)
         rows.append({"model": "alignmamba", "setting": setting, **measure(corpora, config, SEEDS, EPOCHS)})
         log.info("%s", json.dumps(rows[-1]))
     written = record.write(
         "variants",
-        "python -m training.compare --data DATA",
+        f"python -m training.compare --data DATA --checkpoint {arguments.checkpoint}",
         rows,
         data_sha256=data_hashes(arguments.data),
         seeds=SEEDS,

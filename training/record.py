@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+MADE = ("benchmarks/results", "training/results", "checkpoints/*/*.json", "*README.md")  # what commands write
 
 # Packages whose version can move a measured number; those that are not installed are left out of the file.
 PACKAGES = (
@@ -82,7 +83,7 @@ def write(
 
 
 def commit() -> str | None:
-    """The commit the code stands at, with "+changes" where tracked files differ from it; None outside git."""
+    """The commit the code stands at, with "+changes" where tracked files that nothing here writes differ; None outside git."""
 
     def git(*arguments: str) -> str:
         # Fixed arguments, no shell; git is looked up as everywhere.
@@ -90,7 +91,7 @@ def commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{made}" for made in MADE))
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
