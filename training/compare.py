@@ -34,8 +34,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without global alignment": {"align_weight": 0.0},
     "without both": {"local": "uniform", "align_weight": 0.0},
     "no time term": {"time_weight": 0.0},
-    "paper scaling": {"scaling": "paper"},
-    "stronger global alignment": {"align_weight": 0.1},
 }
 METRICS = ("acc2_non0", "mae", "corr")
 

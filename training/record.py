@@ -83,7 +83,7 @@ def write(
 
 
 def commit() -> str | None:
-    """The commit the code stands at, with "+changes" where tracked files that nothing here writes differ; None outside git."""
+    """The commit of the code, with "+changes" where tracked files that no command writes differ; None outside git."""
 
     def git(*arguments: str) -> str:
         # Fixed arguments, no shell; git is looked up as everywhere.

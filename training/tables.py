@@ -162,6 +162,12 @@ def clip_table(result: dict[str, Any]) -> str:
     return table(["10-s 720p clip", "time", "peak memory"], rows)
 
 
+def screen_table(result: dict[str, Any]) -> str:
+    """Milliseconds that the server works on a screen."""
+    rows = [[row["what"], str(row["runs"]), f"{row['p50_ms']:.0f}", f"{row['p95_ms']:.0f}"] for row in result["rows"]]
+    return table(["screen", "runs", "median, ms", "95 % under, ms"], rows)
+
+
 def scan_table(result: dict[str, Any]) -> str:
     """Milliseconds of the scan by implementation and shape."""
     shapes = sorted({(row["batch"], row["length"]) for row in result["rows"]})
@@ -223,6 +229,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
         if name in names
     },
     "clip": (RESULTS / "clip-cpu.json", clip_table),
+    "screen": (RESULTS / "screen-cpu.json", screen_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
     "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),
