@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from alignmamba.modality import Modality
-from app import alignment, maps, player, stage, state, wording
+from app import alignment, clips, maps, player, stage, state, wording
 from app.translate import N_, _
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ def show() -> None:
     with state.plain_sentences():
         analysis = state.session().analysis
         prediction = analysis.predictions[analysis.available]
-        st.header(wording.plain(_(analysis.clip.title)), anchor=False)
         if not prediction.alignments:
             st.info(
                 _("This clip has only one of words, voice and face, so there is nothing to align."),
@@ -117,15 +116,16 @@ def _distances(analysis: state.Analysis, prediction: Prediction) -> None:
     )
 
 
-st.title(_("Alignment"))
+st.title(_("Alignment"), anchor=False)
 st.markdown(
     _(
         "Before it judges, the model matches every moment of voice and face to a word. Click a word or a map to go "
         "there."
     )
 )
-if state.session().analysis is None or not state.session().analysis.predictions:
-    st.info(_("Analyse a clip first; its alignments are shown here."), icon=":material/movie:")
-    st.page_link("pages/analyse.py", label=_("Choose a clip"), icon=":material/arrow_forward:")
+analysis = clips.opened()
+if analysis is None or not analysis.predictions:
+    clips.offer()
 else:
+    clips.headline(analysis)
     show()

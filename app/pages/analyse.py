@@ -7,8 +7,7 @@ import time
 
 import streamlit as st
 
-from app import notice, player, prerun, progress, recorder, result, state, upload, wording
-from app.prerun import Sample
+from app import clips, notice, player, prerun, progress, recorder, result, state, upload, wording
 from app.translate import N_, _
 from extractors.media import LIMITS
 
@@ -31,28 +30,11 @@ SAMPLE_KEY = "sample"  # of the URL
 log = logging.getLogger(__name__)
 
 
-@st.cache_data(show_spinner=False)
-def samples() -> list[Sample]:
-    """Read what the shipped samples are."""
-    return prerun.samples()
-
-
-def sample_clip(sample: Sample) -> state.Clip:
-    """Make a clip of a sample."""
-    return state.Clip(
-        title=sample.title,
-        data=sample.path.read_bytes(),
-        mime=player.mime_type(sample.file),
-        synthetic=sample.synthetic,
-        sample=sample.name,
-    )
-
-
 def choose_sample() -> state.Clip | None:
     """Show the samples as cards; return the one whose button was pressed."""
     chosen = None
     with st.grid(5, min_column_width=150, gap="xsmall"):
-        for sample in samples():
+        for sample in clips.samples():
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.video(sample.path, format=player.mime_type(sample.file), muted=True, alt=_(sample.description))
                 st.markdown(f"**{_(sample.title)}**", help=f"{_(sample.description)} {sample.credit}")
@@ -60,7 +42,7 @@ def choose_sample() -> state.Clip | None:
                 if sample.synthetic:
                     st.badge(_("synthetic"), icon=":material/smart_toy:", color="gray")
                 if st.button(_("Analyse"), key=f"sample-{sample.name}", icon=":material/play_arrow:", width="stretch"):
-                    chosen = sample_clip(sample)
+                    chosen = clips.of_sample(sample)
     return chosen
 
 
@@ -115,7 +97,7 @@ def greeting() -> state.Clip | None:
         return None
     visitor.greeted = True
     asked = st.query_params.get(SAMPLE_KEY)
-    return sample_clip(next((each for each in samples() if each.name == asked), samples()[0]))
+    return clips.of_sample(next((each for each in clips.samples() if each.name == asked), clips.samples()[0]))
 
 
 def made_before(clip: state.Clip) -> state.Analysis | None:
@@ -123,7 +105,7 @@ def made_before(clip: state.Clip) -> state.Analysis | None:
     began = time.perf_counter()
     features = visitor.kept.get(clip)
     if features is None and clip.sample is not None:
-        sample = next(each for each in samples() if each.name == clip.sample)
+        sample = next(each for each in clips.samples() if each.name == clip.sample)
         try:
             features = prerun.load(sample, schema=state.model().schema)
         except prerun.StaleError as error:

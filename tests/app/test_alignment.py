@@ -68,3 +68,11 @@ def test_a_clip_too_long_for_sinkhorn_says_so_and_shows_the_relaxed_plans(page, 
     assert "expected at most 10" in sentences(long.info)
     assert maps(long) == ["Voice aligned to words (relaxed)", "Face aligned to words (relaxed)"]
     control(page).set_value("Relaxed (used by the model)").run()
+
+
+def test_a_visit_that_begins_here_is_shown_a_sample():
+    page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
+    page.switch_page("pages/alignment.py").run()
+    assert not page.exception and not page.error
+    assert len(maps(page)) == 2
+    assert any(button.key.startswith("open-") for button in page.button), "other samples can be chosen"
