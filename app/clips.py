@@ -6,6 +6,7 @@ import time
 
 import streamlit as st
 
+from alignmamba.modality import Modality
 from app import address, player, prerun, state, wording
 from app.translate import _
 
@@ -75,6 +76,22 @@ def headline(analysis: state.Analysis) -> None:
                         address.tell(address.SAMPLE, sample.name)
                         st.rerun()
             st.page_link("pages/analyse.py", label=_("Your own clip"), icon=":material/upload:")
+
+
+def choose_senses(analysis: state.Analysis, *, key: str) -> frozenset[Modality]:
+    """Show pills for the senses that a clip has; the link may have chosen, and tells what is chosen now."""
+    available = [modality for modality in wording.DISPLAY_ORDER if modality in analysis.available]
+    asked = address.checked(address.senses, address.SENSES) or frozenset(available)
+    chosen = st.pills(
+        _("Judge by"),
+        available,
+        selection_mode="multi",
+        default=[modality for modality in available if modality in asked] or available,
+        format_func=lambda modality: f"{wording.ICONS[modality]} {wording.name(modality)}",
+        key=f"{key}-senses-{analysis.number}",
+    )
+    address.tell_senses(chosen, available=available)
+    return frozenset(chosen)
 
 
 def offer() -> None:

@@ -13,25 +13,15 @@ IN_A_ROW = 4
 
 def add(analysis: state.Analysis) -> None:
     """Let the clip at hand be pinned, by some of its senses and by one checkpoint."""
-    available = [modality for modality in wording.DISPLAY_ORDER if modality in analysis.available]
     with st.container(border=True):
         clips.headline(analysis)
-        asked = address.checked(address.senses, address.SENSES) or frozenset(available)
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = st.pills(
-                _("Judge by"),
-                available,
-                selection_mode="multi",
-                default=[modality for modality in available if modality in asked] or available,
-                format_func=lambda modality: f"{wording.ICONS[modality]} {wording.name(modality)}",
-                key=f"compare-senses-{analysis.number}",
-            )
-            address.tell_senses(chosen, available=available)
+            chosen = clips.choose_senses(analysis, key="compare")
             name = st.selectbox(_("Checkpoint"), checkpoints.names(), key="compare-checkpoint", width=240)
             pressed = st.button(_("Pin"), key="pin", icon=":material/push_pin:", disabled=not chosen)
         if pressed and chosen:
             with state.plain_sentences():
-                pins.pin(analysis, frozenset(chosen), checkpoint=name)
+                pins.pin(analysis, chosen, checkpoint=name)
         elif not chosen:
             st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
 

@@ -15,22 +15,6 @@ METRIC = "acc2_non0"
 PAPER_RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 2 / 3)
 
 
-def choose_senses(analysis: state.Analysis) -> frozenset[Modality]:
-    """Show the pills; the link may have chosen."""
-    available = [modality for modality in wording.DISPLAY_ORDER if modality in analysis.available]
-    asked = address.checked(address.senses, address.SENSES) or frozenset(available)
-    chosen = st.pills(
-        _("Judge by"),
-        available,
-        selection_mode="multi",
-        default=[modality for modality in available if modality in asked] or available,
-        format_func=lambda modality: f"{wording.ICONS[modality]} {wording.name(modality)}",
-        key=f"robust-senses-{analysis.number}",
-    )
-    address.tell_senses(chosen, available=available)
-    return frozenset(chosen)
-
-
 def verdict(analysis: state.Analysis, used: frozenset[Modality]) -> None:
     """Show the score of the chosen senses against that of all."""
     best, chosen = analysis.predictions[analysis.available], analysis.predictions[used]
@@ -248,7 +232,7 @@ if analysis is None or not analysis.predictions:
     clips.offer()
 else:
     clips.headline(analysis)
-    used = choose_senses(analysis)
+    used = clips.choose_senses(analysis, key="robust")
     if used:
         verdict(analysis, used)
         st.subheader(_("Every combination of words, voice and face"), anchor=False)
