@@ -30,6 +30,8 @@ TITLES = {
     "ablation": N_("Parts of the method left out"),
     "distance": N_("Distance between senses (proxy A-distance)"),
     "variants": N_("Settings of the method"),
+    "choice": N_("How the settings were chosen, by cross-validation"),
+    "planted": N_("A made-up set whose answer is known"),
 }
 # Columns of a table: name on screen, factor (shares become per cent), decimals.
 METRICS = {
@@ -40,6 +42,8 @@ METRICS = {
     "acc7": ("Acc-7 %", 100, 1),
     "mae": ("MAE", 1, 3),
     "corr": ("Pearson r", 1, 3),
+    "pairs_found": (N_("Pairs found %"), 100, 1),
+    "mae_over_rates": (N_("MAE, 0 to 70 % missing"), 1, 3),
     "audio": (N_("Voice to words"), 1, 2),
     "video": (N_("Face to words"), 1, 2),
 }
