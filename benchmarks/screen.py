@@ -1,88 +1,98 @@
-"""How long the server works on a screen: the first one of a visit, and new numbers after a toggle.
+"""How long a visitor waits: for the first screen of a visit, and for new numbers after a toggle.
 
-`python -m benchmarks.screen` writes results/screen-cpu.json. The script runs as the server runs it, without a browser.
-A toggle is measured as a run of the whole page, although the app draws only the result anew: an upper bound.
+`python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
+of a warm server: the times hold the server's work, the way over loopback and the browser's drawing. Needs
+requirements-dev.txt.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from streamlit.testing.v1 import AppTest
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from alignmamba.modality import Modality
-from training.record import ROOT, write
+from benchmarks.server import running
+from training.record import write
 
 VISITS, TOGGLES = 10, 40
-TIMEOUT_SECONDS = 300.0  # the first visit loads the checkpoint
+PATIENCE_MS = 120_000  # the first visit loads every model
+QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+SCORE = '[data-testid="stMetricValue"]'
+# Clicks a button, looks at the score in every frame, and tells the milliseconds until it has changed.
+TOGGLE = """
+(button) => new Promise((resolve) => {
+  const score = () => document.querySelector('[data-testid="stMetricValue"]')?.innerText
+  const before = score(), start = performance.now()
+  const look = () => (score() && score() !== before ? resolve(performance.now() - start) : requestAnimationFrame(look))
+  button.click()
+  requestAnimationFrame(look)
+})
+"""
 
 
-def visit() -> AppTest:
-    """Open the app as a new visitor, who is shown the first sample's result."""
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=TIMEOUT_SECONDS).run()
-    if page.exception or page.error:
-        raise RuntimeError(f"the first screen failed: {[*page.exception, *page.error]}")
-    return page
+def visit(browser: Browser, address: str) -> tuple[Page, float]:
+    """Open the app as a new visitor; returns the page and the milliseconds until a first result stood there."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.locator(SCORE).first.wait_for()
+    return page, page.evaluate("performance.now()")
 
 
-def toggle(page: AppTest) -> None:
-    """Switch the face on or off; the score has to change.
-
-    Raises:
-        RuntimeError: If it does not.
-    """
-    before = page.metric[0].value
-    (pills,) = (group for group in page.button_group if str(group.key).startswith("modalities-"))
-    others = [modality for modality in pills.value if modality != Modality.VIDEO]
-    pills.set_value([*others, Modality.VIDEO] if len(others) == len(pills.value) else others).run()
-    if page.metric[0].value == before:
-        raise RuntimeError(f"the score stayed {before} after a toggle")
-
-
-def milliseconds(work: Callable[[], object], *, times: int) -> list[float]:
-    """How long each of some runs takes, after one that does not count."""
-    work()
-    found = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        work()
-        found.append(1000 * (time.perf_counter() - begin))
+def row(what: str, milliseconds: list[float]) -> dict[str, Any]:
+    """Median and 95th percentile."""
+    found = {
+        "what": what,
+        "runs": len(milliseconds),
+        "p50_ms": round(statistics.median(milliseconds), 1),
+        "p95_ms": round(float(np.percentile(milliseconds, 95)), 1),
+    }
+    print(found, flush=True)
     return found
 
 
-def run() -> list[dict[str, Any]]:
-    """Measure and return the rows."""
-    rows = []
-    page = visit()
-    for what, work, times in (("first screen, warm", visit, VISITS), ("toggle", lambda: toggle(page), TOGGLES)):
-        found = milliseconds(work, times=times)
-        rows.append(
-            {
-                "what": what,
-                "runs": times,
-                "p50_ms": round(statistics.median(found), 1),
-                "p95_ms": round(float(np.percentile(found, 95)), 1),
-            }
-        )
-        print(rows[-1], flush=True)
-    return rows
+def run(path: str) -> list[dict[str, Any]]:
+    """Measure with the browser at a path and return the rows."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder) / "said.txt") as port,
+        sync_playwright() as driver,
+    ):
+        browser = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        address = f"http://127.0.0.1:{port}"
+        page, _cold = visit(browser, address)
+        page.wait_for_timeout(5000)  # the other models load in the background
+        first = row("first screen, warm", [visit(browser, address)[1] for _ in range(VISITS)])
+        face = page.locator('[data-testid="stButtonGroup"] button', has_text="Face").first
+        face.evaluate(TOGGLE)
+        toggled = row("toggle to new numbers", [face.evaluate(TOGGLE) for _ in range(TOGGLES)])
+        browser.close()
+    return [first, toggled]
+
+
+def find_browser() -> str | None:
+    """Path of a Chromium, if there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Measure the server's time for the first screen and for a toggle.")
+    parser = argparse.ArgumentParser(description="Measure how long a visitor waits for the first screen and a toggle.")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
     )
     arguments = parser.parse_args()
+    path = find_browser()
+    if path is None:
+        raise SystemExit("No Chromium was found on the path. Install it (Debian: apt-get install chromium).")
     folder = {} if arguments.out is None else {"folder": arguments.out}
-    print(write("screen", "python -m benchmarks.screen", run(), device="cpu", **folder))
+    print(write("screen", "python -m benchmarks.screen", run(path), device="cpu", **folder))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def clip_table(result: dict[str, Any]) -> str:
 
 
 def screen_table(result: dict[str, Any]) -> str:
-    """Milliseconds that the server works on a screen."""
+    """Milliseconds that a visitor waits."""
     rows = [[row["what"], str(row["runs"]), f"{row['p50_ms']:.0f}", f"{row['p95_ms']:.0f}"] for row in result["rows"]]
     return table(["screen", "runs", "median, ms", "95 % under, ms"], rows)
 

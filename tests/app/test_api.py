@@ -19,7 +19,7 @@ from openapi_spec_validator import validate
 
 from app import api, openapi, refusal, state
 from app.upload import title
-from tests.app.server import ROOT, running
+from benchmarks.server import ROOT, running
 from tests.app.test_analyse import movie
 
 SAMPLES = ROOT / "app" / "samples"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 
 import jsonschema
 import pytest
@@ -16,7 +15,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alignmamba.result import schema
 from app.translate import LANGUAGES, _, spoken_in
-from tests.app.server import ROOT, running
+from benchmarks.screen import find_browser
+from benchmarks.server import ROOT, running
 
 PATIENCE_MS = 120_000  # the first analysis loads every model, on whatever else the machine is doing
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -43,8 +43,7 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """A browser without a window."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
+    if (path := find_browser()) is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=path, args=list(QUIET))

@@ -12,26 +12,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from training.record import ROOT
+
 START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
 STOP_SECONDS = 30.0
 
 
 @contextmanager
 def running(said: Path) -> Iterator[int]:
-    """Start the app, give its port, stop it; what it prints goes to `said` and may hold no traceback."""
+    """Start the app, give its port, stop it; what it prints goes to `said`.
+
+    Raises:
+        RuntimeError: If it does not start, or prints a traceback.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
     with said.open("wb") as stream:
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
             [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags], cwd=ROOT, stdout=stream, stderr=stream
         )
         try:
             end = time.monotonic() + START_SECONDS
             while not answers(port):
-                assert server.poll() is None and time.monotonic() < end, said.read_text()
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"the server did not start:\n{said.read_text()}")
                 time.sleep(0.1)
             yield port
         finally:
@@ -41,13 +47,14 @@ def running(said: Path) -> Iterator[int]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-    assert "Traceback" not in said.read_text()
+    if "Traceback" in said.read_text():
+        raise RuntimeError(f"the server failed:\n{said.read_text()}")
 
 
 def answers(port: int) -> bool:
     """Whether a server says that it is well."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:  # loopback
             return answer.status == 200
     except OSError:
         return False
