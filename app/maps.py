@@ -38,13 +38,14 @@ def show(
             if place == 0:
                 row = st.columns(columns, gap="medium")
             with row[place]:
-                _map(table, f"map-{first + place}", analysis.number)
+                _map(analysis, prediction, table, place=f"map-{first + place}")
 
 
 def _legend(prediction: Prediction, solvers: Collection[str]) -> str:
     return wording.map_legend(words=prediction.anchor == Modality.LANGUAGE, solvers=solvers)
 
 
-def _map(table: alignment.AlignmentTable, name: str, number: int) -> None:
-    stage.chart(charts.alignment_map(table), name, alt=wording.map_summary(table), number=number)
+def _map(analysis: state.Analysis, prediction: Prediction, table: alignment.AlignmentTable, *, place: str) -> None:
+    name = ("map", prediction.used, table.source, table.solver)
+    stage.chart(analysis, name, lambda: charts.alignment_map(table), alt=wording.map_summary(table), place=place)
     st.caption(wording.map_note(table))

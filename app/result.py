@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import altair
 import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
-from app import alignment, charts, export, maps, player, progress, stage, state, strips, timeline, wording
+from app import alignment, charts, drawn, export, maps, player, progress, stage, state, strips, timeline, wording
 from app.told import told
 from app.translate import _
 
@@ -34,7 +35,7 @@ def show() -> None:
         with read:
             used = _choose_modalities(analysis)
             if used:
-                _score(analysis.predictions[used])
+                _score(analysis, analysis.predictions[used])
             else:
                 st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
             export.buttons(analysis, used)
@@ -87,7 +88,7 @@ def _choose_modalities(analysis: state.Analysis) -> frozenset[Modality]:
     return frozenset(chosen)
 
 
-def _score(prediction: Prediction) -> None:
+def _score(analysis: state.Analysis, prediction: Prediction) -> None:
     likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
     share = wording.share(prediction.classes[likeliest])
     with st.container(border=True):
@@ -98,13 +99,17 @@ def _score(prediction: Prediction) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        st.altair_chart(
-            charts.gauge(prediction.score, prediction.interval),
+        drawn.show(
+            analysis,
+            ("gauge", prediction.used),
+            lambda: charts.gauge(prediction.score, prediction.interval),
             alt=_("Score {score} on a scale from -3 to +3").format(score=wording.signed(prediction.score)),
         )
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
-        st.altair_chart(
-            charts.class_bars(prediction.classes),
+        drawn.show(
+            analysis,
+            ("classes", prediction.used),
+            lambda: charts.class_bars(prediction.classes),
             alt=_("Class probabilities, {likeliest} {share}").format(likeliest=_(likeliest), share=share),
         )
         took = _("Predicted in {milliseconds:.0f} ms.").format(milliseconds=prediction.milliseconds)
@@ -146,12 +151,13 @@ def _trend(analysis: state.Analysis, used: frozenset[Modality]) -> None:
     st.subheader(_("How the score went"), anchor=False)
     table = alignment.windows(analysis.over_time(used))
     stage.chart(
-        strips.trend(table, alignment.seconds(analysis.features)),
-        "trend",
+        analysis,
+        ("trend", used),
+        lambda: strips.trend(table, alignment.seconds(analysis.features)),
         alt=_("Score of each window of the clip, from {low} to {high}").format(
             low=wording.signed(table["score"].min()), high=wording.signed(table["score"].max())
         ),
-        number=analysis.number,
+        place="trend",
     )
     about = _("Each bar is a window of {seconds:.0f} s, judged by itself; a gap is a window with nothing to judge by.")
     st.caption(about.format(seconds=table["end"].iloc[0] - table["start"].iloc[0]))
@@ -164,10 +170,11 @@ def _timeline(analysis: state.Analysis) -> None:
     names = [row.name for row in curves]
     st.subheader(_("What was heard and seen"), anchor=False)
     stage.chart(
-        strips.timeline(timeline.tabulate(curves), names, alignment.seconds(analysis.features)),
+        analysis,
         "timeline",
+        lambda: strips.timeline(timeline.tabulate(curves), names, alignment.seconds(analysis.features)),
         alt=_("Measured over the clip: {names}").format(names=wording.join(names)),
-        number=analysis.number,
+        place="timeline",
     )
 
 
@@ -179,7 +186,6 @@ def _maps(analysis: state.Analysis, prediction: Prediction) -> None:
 
 
 def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
-    table = alignment.contributions(prediction, analysis.features)
     st.subheader(_("What moved the score, and when"), anchor=False)
     st.caption(
         _(
@@ -188,9 +194,13 @@ def _contributions(analysis: state.Analysis, prediction: Prediction) -> None:
             "full colour."
         )
     )
-    chart = charts.contribution_strip(table, alignment.seconds(analysis.features))
+
+    def strip() -> altair.TopLevelMixin:
+        table = alignment.contributions(prediction, analysis.features)
+        return charts.contribution_strip(table, alignment.seconds(analysis.features))
+
     alt = _("Contribution of each moment to the score, one row per modality")
-    stage.chart(chart, "contributions", alt=alt, number=analysis.number)
+    stage.chart(analysis, ("contributions", prediction.used), strip, alt=alt, place="contributions")
 
 
 def _subsets(analysis: state.Analysis) -> None:

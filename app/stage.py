@@ -6,13 +6,15 @@ while a clip plays. Words arrive as data and become text nodes: what a visitor t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import altair
 import numpy as np
 import streamlit as st
 
+from app import drawn
+from app.state import Analysis
 from app.translate import _
 from extractors.schema import Word
 
@@ -39,17 +41,20 @@ def player_key(number: int) -> str:
     return f"{PLAYER}-{number}"
 
 
-def chart(drawn: altair.TopLevelMixin, name: str, *, alt: str, number: int) -> None:
+def chart(
+    analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelMixin], *, alt: str, place: str
+) -> None:
     """Show a chart over the clip's time, which gets the playhead and takes clicks.
 
     Args:
-        drawn: Made for it: `app.charts.on_time`.
-        name: Tells the charts of an analysis apart.
+        analysis: As in `app.drawn.show`.
+        name: As in `app.drawn.show`.
+        make: Makes the chart, for it: `app.charts.on_time`.
         alt: What it shows, for who cannot see it.
-        number: Of the analysis.
+        place: Tells the charts on a page apart.
     """
-    with st.container(key=f"{CHARTS}-{name}-{number}"):
-        st.altair_chart(drawn, alt=alt)
+    with st.container(key=f"{CHARTS}-{place}-{analysis.number}"):
+        drawn.show(analysis, name, make, alt=alt)
 
 
 def stage(

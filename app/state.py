@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -89,6 +89,7 @@ class Analysis:
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
         again: Whether the features were there before: from earlier in the visit, or made beforehand for a sample.
         number: Tells the analyses of this process apart.
+        drawn: Charts that were shown, as `app.drawn` keeps them.
     """
 
     clip: Clip
@@ -98,6 +99,7 @@ class Analysis:
     seconds: float
     again: bool
     number: int = field(default_factory=itertools.count().__next__)
+    drawn: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)

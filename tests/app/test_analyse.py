@@ -107,11 +107,17 @@ def test_a_toggle_answers_from_the_same_features(page):
     assert chosen.session_state["session"].analysis is before, "a toggle must not extract again"
     row = before.predictions[frozenset({"language", "video"})]
     assert score(chosen) == pytest.approx(row.score, abs=0.006)
+    specs = [chart.proto.spec for chart in chosen.get("vega_lite_chart")]
+    assert len(specs) > 3
     nothing = page.get("pills")[0].set_value([]).run()
     assert not nothing.exception
     assert "at least one" in sentences(nothing.info)
+    drawn = dict(before.drawn)
     restored = page.get("pills")[0].set_value(["language", "audio", "video"]).run()
     assert score(restored) == full
+    assert before.drawn.keys() == drawn.keys(), "what was shown before is not drawn anew"
+    assert all(before.drawn[key] is spec for key, spec in drawn.items())
+    assert [chart.proto.spec for chart in restored.get("vega_lite_chart")] != specs
 
 
 def test_going_back_to_a_clip_answers_without_extracting_again(monkeypatch):
