@@ -73,12 +73,12 @@ def parse(text: str, *, duration: float | None = None) -> Transcript:
     for cue in within:
         for start, end, said in _chunks(cue):
             texts = clean_words(html.unescape(_TAG.sub("", said)))
-            if texts:
-                words += spread(texts, [(min(start, limit), min(end, limit))])
-            if len(words) > MAX_WORDS:
+            if len(words) + len(texts) > MAX_WORDS:  # before they are given times
                 raise TranscriptError(
                     f"The subtitles have more than {MAX_WORDS:,} words within the clip. Give only what is said in it."
                 )
+            if texts:
+                words += spread(texts, [(min(start, limit), min(end, limit))])
     if not words:
         raise TranscriptError("The subtitles hold no word. Give others, or leave them out to have speech recognised.")
     notes = ["The words' times come from the subtitles; the words of a cue share its time by their length."]

@@ -124,12 +124,12 @@ def test_what_cannot_be_used_ends_in_a_sentence(text, message):
 @pytest.mark.parametrize("filling", ["<", "<00:00:01.000>", "00:01 --> 00:02\n", "{\\", "&", "1\n", "0:", "<v ", "-->"])
 def test_hostile_subtitles_take_no_time(filling):
     text = "WEBVTT\n\n00:01.000 --> 00:02.000\nword " + filling * ((MAX_CHARACTERS - 100) // len(filling))
-    began = time.thread_time()  # other threads of the process have their own work
+    began = time.process_time()
     try:
         assert len(parse(text, duration=60.0).words) <= MAX_WORDS
     except TranscriptError as error:
         assert str(error).endswith(".")
-    assert time.thread_time() - began < 20, "what is not linear takes minutes"
+    assert time.process_time() - began < 5
 
 
 @given(st.text(alphabet="0123:.,->< \nWEBVTab&;/{}\\\u202e\x00é", max_size=200), st.floats(0.1, 100))

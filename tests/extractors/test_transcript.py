@@ -213,10 +213,10 @@ def test_untouched_words_keep_their_times(told):
 
 def test_a_hostile_edit_takes_no_time():
     words = [Word(text="ab"[index % 2], start=float(index), end=index + 1.0) for index in range(MAX_WORDS)]
-    began = time.thread_time()
+    began = time.process_time()
     for text in ("a " * MAX_WORDS, "b a " * (MAX_WORDS // 2), "a a b " * (MAX_WORDS // 3)):
         edit(words, text, duration=1000.0)
-    assert time.thread_time() - began < 20
+    assert time.process_time() - began < 5
 
 
 def test_a_transcript_made_elsewhere_is_checked_and_clamped():
