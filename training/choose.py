@@ -2,9 +2,9 @@
 
 `python -m training.choose --settings FILE --candidates FILE --data PATH`: the candidates file names changes of the
 settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are dealt into folds;
-every candidate is trained on all but one of them, once per fold, and measured on that one as training spoils it, with
-nothing missing and with modalities missing at random. Results go to `training/results/<settings>/choice.json`, in the
-order of the error over all missing rates.
+every candidate is trained on all but one of them, once per fold, and measured on that one, spoilt as the settings (not
+the candidate) say, with nothing missing and with modalities missing at random. Results go to
+`training/results/<settings>/choice.json`, in the order of the error over all missing rates.
 """
 
 from __future__ import annotations
@@ -56,15 +56,17 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
     """
     if unknown := sorted(set(change) - set(PARTS)):
         raise ValueError(f"change: {unknown}, expected some of {PARTS}")
-    changed = {part: {**settings.of(name, part), **change.get(part, {})} for part in PARTS}
+    base = {part: settings.of(name, part) for part in PARTS}
+    changed = {part: {**base[part], **change.get(part, {})} for part in PARTS}
     found = []
     for fold in range(FOLDS):
-        benchmark = Benchmark(refolded(dataset, fold, folds=FOLDS), Robustness(**changed["robustness"]))
+        dealt = refolded(dataset, fold, folds=FOLDS)
+        benchmark, alike = (Benchmark(dealt, Robustness(**each["robustness"])) for each in (changed, base))
         torch.manual_seed(SEED)
         model = zoo.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
         fit(model, benchmark, TrainConfig.from_dict({**changed["train"], "seed": SEED}))
-        complete = benchmark.measure(model, benchmark.spoilt("valid", draws=DRAWS))
-        found.append({OVER_RATES: benchmark.validate(model)["chosen_by"], **complete})
+        complete = alike.measure(model, alike.spoilt("valid", draws=DRAWS))
+        found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})
     return found
 
 

@@ -105,7 +105,7 @@ def choice_table(result: dict[str, Any]) -> str:
         ]
         for row in result["rows"]
     ]
-    legend = "\nMean ± standard deviation over folds of the training part, as training spoils them.\n"
+    legend = "\nMean ± standard deviation over folds of the training part, all spoilt as the settings say.\n"
     return table(["candidate", "Acc-2 Has0 %", "MAE", "MAE, 0 to 70 % missing"], rows) + legend
 
 

@@ -30,7 +30,7 @@ from training.datasets import length_buckets
 from training.metrics import sentiment_metrics
 from training.train import Labelled, TrainConfig, fit
 
-TIME_WEIGHT = 0.5  # cost of a second between two steps; without it figures fall (results/composed/variants.json)
+TIME_WEIGHT = 0.5  # cost of a second between two steps; what it earns: results/composed/variants.json
 
 
 @dataclass(frozen=True, kw_only=True)

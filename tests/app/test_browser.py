@@ -173,7 +173,7 @@ def read_the_exports(page: Page, code: str, folder) -> None:
     report.close()
 
 
-@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark", "viewport": PHONE}], ids=["desktop", "dark-phone"])
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=["desktop", "dark", "phone"])
 def test_no_page_has_what_shuts_people_out(address, browser, look, request):
     page = visit(browser, address, **look)
     found = {}

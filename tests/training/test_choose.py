@@ -52,6 +52,16 @@ def test_candidates_are_ordered_by_their_error_and_the_test_part_is_not_read(dat
     assert errors == sorted(errors)
 
 
+def test_a_candidate_is_measured_on_clips_that_the_settings_spoil_not_the_candidate(dataset, monkeypatch):
+    monkeypatch.setattr(choose, "FOLDS", 2)
+    monkeypatch.setattr(choose, "fit", lambda *_: None)  # weights stay as the seed made them
+    model = {"width": 8, "encoder_layers": 0, "fusion_layers": 1, "state_dim": 4, "classes": 0}
+    settings = choose.Settings(dataset="mmsa", model=model, robustness={"mix": {"language": 2.0}})
+    changed = {"robustness": {"mix": {"language": 0.1}, "missing_rate": 0.0}}
+    as_it_is, other = (choose.measure(dataset, "alignmamba", settings, change) for change in ({}, changed))
+    assert other == as_it_is
+
+
 def test_an_unknown_part_is_named(dataset):
     settings = choose.Settings(dataset="mmsa")
     with pytest.raises(ValueError, match=r"change: \['modell'\], expected some of"):
