@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Hashable
+from typing import Any
 
 import streamlit as st
 
@@ -28,20 +31,37 @@ def of_sample(sample: prerun.Sample) -> state.Clip:
     )
 
 
+@st.cache_resource(show_spinner=False)
+def _drawn(sample: str) -> dict[Hashable, dict[str, Any]]:
+    """Keep a sample's charts for all visitors: what is prepared is the same for each."""
+    return {}
+
+
+def prepared(sample: prerun.Sample) -> state.Analysis:
+    """Judge a sample by the features that were prepared for it.
+
+    Raises:
+        StaleError: If they do not fit.
+        PlainError: As `state.judge`.
+    """
+    began = time.perf_counter()
+    features = prerun.load(sample, schema=state.model().schema)
+    analysis = state.judge(of_sample(sample), features, began=began, again=True)
+    return dataclasses.replace(analysis, drawn=_drawn(sample.name))
+
+
 def judged(sample: prerun.Sample) -> state.Analysis:
     """Judge a sample by the features that were prepared for it.
 
     Raises:
         PlainError: If they do not fit; the page *Analyse* can extract them anew.
     """
-    began = time.perf_counter()
     try:
-        features = prerun.load(sample, schema=state.model().schema)
+        return prepared(sample)
     except prerun.StaleError as error:
         raise state.PlainError(
             _("What was prepared for this sample does not fit the model that is loaded. Analyse it first.")
         ) from error
-    return state.judge(of_sample(sample), features, began=began, again=True)
 
 
 def opened() -> state.Analysis | None:

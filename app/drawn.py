@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import altair
+import pandas as pd
 import streamlit as st
 
 from app.state import Analysis
@@ -32,7 +33,10 @@ def show(analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelM
 
 
 def _specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
-    """Tell a chart as Vega-Lite, without Altair's default size, which Streamlit fits to the page."""
+    """Tell a chart as Vega-Lite; rows as tables, which take a fraction of the memory.
+
+    Altair's default size is left out: Streamlit fits charts to the page.
+    """
     plain = chart.to_dict(validate=False)
     plain.get("config", {}).pop("view", None)
-    return plain
+    return plain | {"datasets": {name: pd.DataFrame(rows) for name, rows in plain.get("datasets", {}).items()}}

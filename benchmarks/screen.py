@@ -1,13 +1,15 @@
 """How long a visitor waits: for the first screen of a visit, and for new numbers after a toggle.
 
 `python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
-of a warm server: the times hold the server's work, the way over loopback and the browser's drawing. Needs
+of a warm server. "server" is the time from the browser's request to the first answer that holds the score, by the
+browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. Needs
 requirements-dev.txt.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import shutil
 import statistics
 import tempfile
@@ -22,6 +24,8 @@ from training.record import write
 
 VISITS, TOGGLES = 10, 40
 PATIENCE_MS = 120_000  # the first visit loads every model
+PAUSE_MS = 1500  # between two toggles, until the page is at rest
+# No word to anybody but the page's own server; sandboxing needs rights that a container seldom has.
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 SCORE = '[data-testid="stMetricValue"]'
 # Clicks a button, looks at the score in every frame, and tells the milliseconds until it has changed.
@@ -36,13 +40,55 @@ TOGGLE = """
 """
 
 
-def visit(browser: Browser, address: str) -> tuple[Page, float]:
+class Wire:
+    """What went over a page's connection to the server, and when."""
+
+    def __init__(self, page: Page) -> None:
+        self.sent: list[float] = []  # seconds of the browser's clock
+        self.received: list[tuple[float, bytes]] = []
+        session = page.context.new_cdp_session(page)
+        session.on("Network.webSocketFrameSent", lambda event: self.sent.append(event["timestamp"]))
+        session.on("Network.webSocketFrameReceived", self._take)
+        session.send("Network.enable")
+
+    def _take(self, event: dict[str, Any]) -> None:
+        frame = event["response"]
+        text = frame["payloadData"]
+        self.received.append((event["timestamp"], base64.b64decode(text) if frame["opcode"] == 2 else text.encode()))
+
+    def answer_ms(self, score: str) -> float:
+        """Milliseconds from the first request noted here to the first answer that holds a score.
+
+        Raises:
+            RuntimeError: If there was none.
+        """
+        told = (at for at, content in self.received if at >= self.sent[0] and score.encode() in content)
+        if (at := next(told, None)) is None:
+            raise RuntimeError(f"no answer of the server holds {score}")
+        return 1000 * (at - self.sent[0])
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.sent.clear()
+        self.received.clear()
+
+
+def visit(browser: Browser, address: str) -> tuple[Page, Wire, float]:
     """Open the app as a new visitor; returns the page and the milliseconds until a first result stood there."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE_MS)
+    wire = Wire(page)
     page.goto(address)
     page.locator(SCORE).first.wait_for()
-    return page, page.evaluate("performance.now()")
+    return page, wire, page.evaluate("performance.now()")
+
+
+def toggle(page: Page, wire: Wire) -> tuple[float, float]:
+    """Switch the face on or off; returns the milliseconds of the server and those until the new score stood there."""
+    page.wait_for_timeout(PAUSE_MS)
+    wire.forget()
+    seen = page.locator('[data-testid="stButtonGroup"] button', has_text="Face").first.evaluate(TOGGLE)
+    return wire.answer_ms(page.locator(SCORE).first.inner_text()), seen
 
 
 def row(what: str, milliseconds: list[float]) -> dict[str, Any]:
@@ -66,19 +112,20 @@ def run(path: str) -> list[dict[str, Any]]:
     ):
         browser = driver.chromium.launch(executable_path=path, args=list(QUIET))
         address = f"http://127.0.0.1:{port}"
-        page, _cold = visit(browser, address)
+        page, wire, _cold = visit(browser, address)
         page.wait_for_timeout(5000)  # the other models load in the background
         visits = []
         for _ in range(VISITS):
-            other, took = visit(browser, address)
-            visits.append(took)
+            other, its_wire, seen = visit(browser, address)
+            visits.append((its_wire.answer_ms(other.locator(SCORE).first.inner_text()), seen))
             other.context.close()
-        first = row("first screen, warm", visits)
-        face = page.locator('[data-testid="stButtonGroup"] button', has_text="Face").first
-        face.evaluate(TOGGLE)
-        toggled = row("toggle to new numbers", [face.evaluate(TOGGLE) for _ in range(TOGGLES)])
+        toggles = [toggle(page, wire) for _ in range(2 + TOGGLES)][2:]  # the first two show a subset for the first time
         browser.close()
-    return [first, toggled]
+    return [
+        row(f"{what}, {part}", [each[place] for each in measured])
+        for what, measured in (("first screen, warm", visits), ("toggle to new numbers", toggles))
+        for place, part in enumerate(("server", "seen"))
+    ]
 
 
 def find_browser() -> str | None:

@@ -103,17 +103,18 @@ def greeting() -> state.Clip | None:
 def made_before(clip: state.Clip) -> state.Analysis | None:
     """Judge a clip whose features are there already; None where they have to be extracted."""
     began = time.perf_counter()
-    features = visitor.kept.get(clip)
-    if features is None and clip.sample is not None:
-        sample = next(each for each in clips.samples() if each.name == clip.sample)
-        try:
-            features = prerun.load(sample, schema=state.model().schema)
-        except prerun.StaleError as error:
-            log.warning("%s", error)
-            visitor.remark = _(
-                "What was prepared for this sample does not fit the model that is loaded; the sample was analysed anew."
-            )
-    return None if features is None else state.judge(clip, features, began=began, again=True)
+    if (features := visitor.kept.get(clip)) is not None:
+        return state.judge(clip, features, began=began, again=True)
+    if clip.sample is None:
+        return None
+    try:
+        return clips.prepared(next(each for each in clips.samples() if each.name == clip.sample))
+    except prerun.StaleError as error:
+        log.warning("%s", error)
+        visitor.remark = _(
+            "What was prepared for this sample does not fit the model that is loaded; the sample was analysed anew."
+        )
+        return None
 
 
 def run(clip: state.Clip) -> state.Analysis:

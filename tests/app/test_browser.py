@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alignmamba.result import schema
 from app.translate import LANGUAGES, _, spoken_in
-from benchmarks.screen import find_browser
+from benchmarks.screen import QUIET, find_browser
 from benchmarks.server import ROOT, running
 
 PATIENCE_MS = 120_000  # the first analysis loads every model, on whatever else the machine is doing
@@ -23,14 +23,6 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 FILE = ROOT / "app" / "samples" / "positive.webm"
 PAGES = ("", "alignment", "robustness", "compare", "batch", "results", "about")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-# No word to anybody but the page's own server; sandboxing needs rights that a container seldom has.
-QUIET = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +38,9 @@ def browser():
     if (path := find_browser()) is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        opened = driver.chromium.launch(
+            executable_path=path, args=[*QUIET, "--autoplay-policy=no-user-gesture-required"]
+        )
         yield opened
         opened.close()
 
