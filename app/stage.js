@@ -18,6 +18,7 @@ export default function ({ data, parentElement, setStateValue }) {
 class Stage {
   constructor(root) {
     this.list = root.querySelector("#words")
+    this.unseen = root.querySelector("#unseen")
     this.lines = new Map() // chart element -> its line
     this.words = []
     this.spoken = -1
@@ -109,6 +110,9 @@ class Stage {
   draw() {
     const video = this.find()
     const now = video ? video.currentTime : 0
+    // The browser plays a clip's sound without a word where it cannot decode the pictures.
+    this.unseen.textContent = this.data.unseen
+    this.unseen.hidden = !video || (!video.error && (video.readyState < 1 || video.videoWidth > 0))
     this.light(now)
     const seen = new Set(document.querySelectorAll(`[class*="st-key-${this.data.charts}"]`))
     for (const [host, line] of this.lines) {

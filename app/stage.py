@@ -30,7 +30,7 @@ FAINTEST = 0.15  # of the strongest contribution; below, a word carries no sign
 _HERE = Path(__file__)
 _STAGE = st.components.v2.component(
     "stage",
-    html='<div id="words" role="group"></div>\n',
+    html='<p id="unseen" role="status" hidden></p><div id="words" role="group"></div>\n',
     css=_HERE.with_suffix(".css").read_text(encoding="utf-8"),
     js=_HERE.with_suffix(".js").read_text(encoding="utf-8"),
 )
@@ -98,6 +98,10 @@ def stage(
             "charts": CHARTS,
             "duration": duration,
             "colour": PLAYHEAD,
+            "unseen": _(
+                "No picture to show: the clip has none, or this browser cannot play its format. The analysis is not "
+                "affected."
+            ),
             "picks": picks,
             "chosen": chosen,
         },

@@ -17,10 +17,11 @@ from alignmamba.result import schema
 from app.translate import LANGUAGES, _, spoken_in
 from benchmarks.screen import QUIET, find_browser
 from benchmarks.server import ROOT, running
+from tests.app.test_analyse import movie
 
 PATIENCE_MS = 120_000  # the first analysis loads every model, on whatever else the machine is doing
 SCREENSHOTS = ROOT / "build" / "screenshots"
-FILE = ROOT / "app" / "samples" / "positive.webm"
+FILE, HOSTILE_NAME = ROOT / "app" / "samples" / "positive.webm", "my <b>clip.webm"
 PAGES = ("", "alignment", "robustness", "compare", "batch", "results", "about")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -82,7 +83,7 @@ def said_at(word) -> tuple[float, float]:
 def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
     with spoken_in(code):
         page = visit(browser, f"{address}/?lang={code}")
-        upload(page)
+        upload(page, content=FILE.read_bytes(), mime="video/webm")
         picture(page, f"result-{code}")
         follow_the_words(page)
         seek_by_the_map(page)
@@ -91,16 +92,18 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
         read_the_exports(page, code, tmp_path)
 
 
-def upload(page: Page) -> None:
-    """Agree to the notice, hand a file over, wait for its result."""
+def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, said: str = "") -> None:
+    """Agree to the notice, hand a file over (and what is said in it, where told), wait for its result."""
     page.get_by_role("tab", name=_("Your own clip")).click()
     page.get_by_role("button", name=_("I have read this and may use my clips")).click()
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(
-        {"name": "my <b>clip.webm", "mimeType": "video/webm", "buffer": FILE.read_bytes()}
+        {"name": name, "mimeType": mime, "buffer": content}
     )
-    page.get_by_text("my <b>clip.webm").first.wait_for()
+    page.get_by_text(name).first.wait_for()
+    if said:
+        page.get_by_role("textbox").first.fill(said)
     page.get_by_role("button", name=_("Analyse my clip")).click()
-    page.get_by_role("heading", name="my <b>clip.webm").wait_for()
+    page.get_by_role("heading", name=name).wait_for()
     settle(page)
     assert page.locator("b").count() == 0, "a file's name is text"
 
@@ -161,7 +164,7 @@ def read_the_exports(page: Page, code: str, folder) -> None:
     report.on("request", lambda request: asked.append(request.url))
     report.goto((folder / "report.html").as_uri())
     assert report.locator("html").get_attribute("lang") == code
-    assert "my <b>clip.webm" in report.locator("h1").inner_text()
+    assert HOSTILE_NAME in report.locator("h1").inner_text()
     assert all(url.startswith(("file:", "data:")) for url in asked), "it needs nothing else"
     picture(report, f"report-{code}")
     report.close()
@@ -183,3 +186,12 @@ def test_no_page_has_what_shuts_people_out(address, browser, look, request):
         }
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
     assert not found
+
+
+def test_a_clip_whose_pictures_the_browser_cannot_play_says_so(address, browser):
+    page = visit(browser, f"{address}/?lang=en")
+    told = page.locator("#unseen")
+    expect(told).to_be_hidden()
+    upload(page, name="grey.mp4", content=movie(seconds=2), mime="video/mp4", said="A grey day it was.")
+    expect(told).to_be_visible()
+    expect(told).to_contain_text("cannot play its format")
