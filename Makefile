@@ -12,10 +12,11 @@ fetch:  ## packages and model files, without starting anything
 	@.ci/setup app
 	$(PYTHON) -m extractors.assets
 
+# Workers of one thread each: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
 test:  ## all tests
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint:  ## style and formatting
 	@.ci/setup dev
