@@ -33,6 +33,7 @@ class Stage {
 
   update(data, setStateValue) {
     this.data = data
+    this.unseen.textContent = data.unseen
     this.choose = (index) => data.picks && setStateValue("word", index)
     const key = JSON.stringify([data.words, data.chosen])
     if (key !== this.key) {
@@ -111,7 +112,6 @@ class Stage {
     const video = this.find()
     const now = video ? video.currentTime : 0
     // The browser plays a clip's sound without a word where it cannot decode the pictures.
-    this.unseen.textContent = this.data.unseen
     this.unseen.hidden = !video || (!video.error && (video.readyState < 1 || video.videoWidth > 0))
     this.light(now)
     const seen = new Set(document.querySelectorAll(`[class*="st-key-${this.data.charts}"]`))
