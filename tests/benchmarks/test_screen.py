@@ -13,5 +13,6 @@ def test_a_visit_and_a_toggle_are_timed(monkeypatch):
     rows = {row["what"]: row for row in screen.run(path)}
     for what in ("first screen, warm", "toggle to new numbers"):
         server, seen = rows.pop(f"{what}, server"), rows.pop(f"{what}, seen")
-        assert 0 < server["p50_ms"] < seen["p50_ms"] <= seen["p95_ms"]
+        assert 0 < server["p50_ms"] <= server["p95_ms"]
+        assert server["p50_ms"] < seen["p50_ms"] <= seen["p95_ms"]
     assert not rows
