@@ -25,13 +25,13 @@ lint:  ## style and formatting
 
 tables:  ## tables of the READMEs from the committed result files
 	@.ci/setup dev
-	$(PYTHON) -m training.tables
+	$(PYTHON) -m training.reporting.tables
 
-strings:  ## new strings of the screen into app/locale/, where they wait for a translation
+strings:  ## new strings of the screen into app/i18n/locale/, where they wait for a translation
 	@.ci/setup app
 	@mkdir -p build
 	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app
-	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/locale/zh.po -l zh
+	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/i18n/locale/zh.po -l zh
 
 clean:  ## remove .venv and caches; model files stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,6 +1,6 @@
 """How sure a trained model may be: temperatures of its classes and intervals around its score, per subset of senses.
 
-They are fitted on held-out clips by `training.calibrate` and travel as `calibration.json` beside the weights.
+They are fitted on held-out clips by `training.release.calibrate` and travel as `calibration.json` beside the weights.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
     """Read a calibration file.
 
     Args:
-        path: As `training.calibrate` writes it.
+        path: As `training.release.calibrate` writes it.
         weights_sha256: Of the weights that lie beside it.
 
     Returns:
@@ -78,7 +78,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
     if fitted_to != weights_sha256:
         raise ValueError(
             f"{path.name}: fitted to weights {str(fitted_to)[:12]}, the weights here are {weights_sha256[:12]}; "
-            "fit it again (python -m training.calibrate) or remove it"
+            "fit it again (python -m training.release.calibrate) or remove it"
         )
     return found
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from alignmamba import calibration
 from alignmamba.calibration import CALIBRATION, Calibration
 from alignmamba.config import ModelConfig
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for whoever makes the features

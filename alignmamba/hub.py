@@ -18,7 +18,7 @@ from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION
 from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
 from alignmamba.config import ModelConfig
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
 
 CARD = "README.md"
 FILES = (CONFIG, WEIGHTS, CALIBRATION, CARD, f"{ENCODER_FOLDER}/*.json", f"{ENCODER_FOLDER}/*.safetensors")

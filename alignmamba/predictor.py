@@ -17,9 +17,9 @@ from alignmamba import checkpoint
 from alignmamba.batch import Steps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, parse_modalities
-from alignmamba.model import Output, Stream
-from alignmamba.scan import backend_name
-from alignmamba.transport import Plan, cosine_cost, sinkhorn_plan
+from alignmamba.modeling.model import Output, Stream
+from alignmamba.modeling.transport import Plan, cosine_cost, sinkhorn_plan
+from alignmamba.ops.selective_scan import backend_name
 
 SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
 CLASSES = ("negative", "neutral", "positive")
@@ -138,7 +138,7 @@ class Predictor:
 
     @property
     def encoder(self) -> str:
-        """The text encoder that the words need, to be given to `extractors.clip.extract`."""
+        """The text encoder that the words need, to be given to `extractors.pipeline.extract`."""
         return self._trained.encoder
 
     @property

@@ -19,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import state, translate
-from app.translate import _
+from app.i18n import translate
+from app.i18n.translate import _
+from app.services import errors, model
 
 
 def screen() -> None:
     """Show the page that the visitor has chosen."""
     st.set_page_config(page_title="AlignMamba", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
-    state.warm_up()
+    model.warm_up()
 
     with st.container(horizontal=True, horizontal_alignment="right"):
         translate.choose_language()
@@ -34,62 +35,57 @@ def screen() -> None:
     # Every page joins here, in the order of the menu.
     pages = [
         st.Page(
-            "pages/analyse.py",
+            "app_pages/analyse.py",
             title=_("Analyse"),
             icon=":material/movie:",
             help=_("Sentiment of one clip from words, voice and face, and which moments the model paired."),
             default=True,
         ),
         st.Page(
-            "pages/alignment.py",
+            "app_pages/alignment.py",
             title=_("Alignment"),
             icon=":material/link:",
             help=_("Which moments of voice and face were matched to which word, and at what cost."),
         ),
         st.Page(
-            "pages/robustness.py",
+            "app_pages/robustness.py",
             title=_("Robustness"),
             icon=":material/visibility_off:",
             help=_("What remains of the score when senses, moments or words are missing, or the sound is noisy."),
         ),
         st.Page(
-            "pages/compare.py",
+            "app_pages/compare.py",
             title=_("Compare"),
             icon=":material/compare:",
             help=_("Results put aside, side by side: other clips, other senses, other checkpoints."),
         ),
         st.Page(
-            "pages/batch.py",
+            "app_pages/batch.py",
             title=_("Batch"),
             icon=":material/video_library:",
             help=_("Many clips, one after the other, in one table."),
         ),
         st.Page(
-            "pages/results.py",
+            "app_pages/results.py",
             title=_("Results"),
             icon=":material/query_stats:",
             help=_("What was measured with this project, from its own files, and what the paper reports."),
         ),
         st.Page(
-            "pages/about.py",
+            "app_pages/about.py",
             title=_("About"),
             icon=":material/info:",
             help=_("How it works, the model card, limits, licences and privacy."),
         ),
     ]
     page = st.navigation(pages, position="top")
-    with state.plain_sentences():
+    with errors.plain_sentences():
         page.run()
 
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    from streamlit.runtime.pages_manager import PagesManager
+    from app.api import endpoints
 
-    from app import api
-
-    # Streamlit would take the folder pages/ for its older kind of multipage app until `st.navigation` has run once, and
-    # lose what the first visitor clicks first.
-    PagesManager.uses_pages_directory = False
-    app = st.App(Path(__file__).resolve(), routes=api.routes(), lifespan=api.lifespan)
+    app = st.App(Path(__file__).resolve(), routes=endpoints.routes(), lifespan=endpoints.lifespan)
 else:
     screen()

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.clip` writes results/clip-cpu.json. Every extraction is measured in a process of its own: a cold
 one counts Python's start, imports and model loading, a warm one only the extraction. The path is "plain"
-(`extractors.clip`) or "isolated" (`extractors.isolate`, as the app does it, in a warm process).
+(`extractors.pipeline`) or "isolated" (`extractors.workers.client`, as the app does it, in a warm process).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import av
 import numpy as np
 
 from alignmamba.modality import SUBSETS
-from training.record import ROOT, write
+from training.reporting.result_files import ROOT, write
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Predictor
@@ -89,10 +89,10 @@ def peak_mb(process: int | str = "self") -> float:
 
 def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = "plain") -> dict[str, Any]:
     """Extract and return total_s (warm only), steps_s and peak_mb of all processes; warm is the median of some runs."""
-    from extractors import clip as clips
-    from extractors import isolate
+    from extractors import pipeline as clips
+    from extractors.workers import client
 
-    way = clips if path == "plain" else isolate
+    way = clips if path == "plain" else client
     runs = 1
     if start == "warm":
         way.warm(encoder=ENCODER)
@@ -105,7 +105,7 @@ def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = 
     total, steps = sorted(measured, key=lambda run: run[0])[len(measured) // 2]
     if features.transcript_source != ("recognised" if transcript is None else "given"):
         raise ValueError(f"transcript: {features.transcript_source}, expected it given or recognised as asked")
-    return {"total_s": total, "steps_s": steps, "peak_mb": peak_mb() + sum(map(peak_mb, isolate.processes()))}
+    return {"total_s": total, "steps_s": steps, "peak_mb": peak_mb() + sum(map(peak_mb, client.processes()))}
 
 
 def extract_apart(clip: Path, *, transcript: str | None, start: str, path: str = "plain") -> dict[str, Any]:
@@ -123,7 +123,7 @@ def extract_apart(clip: Path, *, transcript: str | None, start: str, path: str =
 
 def toggle_times(predictor: Predictor, clip: Path, *, transcript: str) -> list[float]:
     """Milliseconds of every prediction, over all subsets, many times, for one clip that is set once."""
-    from extractors.clip import extract
+    from extractors.pipeline import extract
 
     predictor.set_clip(extract(clip, transcript, encoder=predictor.encoder))
     times = []

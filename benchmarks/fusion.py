@@ -26,14 +26,14 @@ from unittest.mock import patch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from alignmamba import mamba
-from alignmamba.baselines import BASELINES
 from alignmamba.batch import Steps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.model import AlignMamba
-from alignmamba.scan import FORCE_VARIABLE
-from training.record import ROOT, write
+from alignmamba.modeling import mamba
+from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.selective_scan import FORCE_VARIABLE
+from training.baselines.streams import BASELINES
+from training.reporting.result_files import ROOT, write
 
 WIDTH, ENCODER_LAYERS, FUSION_LAYERS = 128, 1, 3
 FEATURE_DIM = 64  # columns of every modality

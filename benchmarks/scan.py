@@ -23,8 +23,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignmamba.scan import BACKENDS, FORCE_VARIABLE, BackendError, backend_name, choose_backend, selective_scan
-from training import record
+from alignmamba.ops.selective_scan import (
+    BACKENDS,
+    FORCE_VARIABLE,
+    BackendError,
+    backend_name,
+    choose_backend,
+    selective_scan,
+)
+from training.reporting import result_files
 
 BATCHES = (1, 16)
 LENGTHS = (512, 1500, 6000)
@@ -42,7 +49,7 @@ def main() -> None:
     """Measure all shapes, print a table, write `results/scan-<device>.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--folder", type=Path, default=record.RESULTS)
+    parser.add_argument("--folder", type=Path, default=result_files.RESULTS)
     parser.add_argument("--peak", nargs=4, metavar=("IMPLEMENTATION", "BATCH", "LENGTH", "DIRECTION"))
     arguments = parser.parse_args()
     if arguments.peak:
@@ -54,7 +61,7 @@ def main() -> None:
         if batch * length <= LARGEST:
             rows += measure(batch, length, arguments.device)
     command = f"python -m benchmarks.scan --device {arguments.device}"
-    print(record.write("scan", command, rows, device=arguments.device, seeds=[0], folder=arguments.folder))
+    print(result_files.write("scan", command, rows, device=arguments.device, seeds=[0], folder=arguments.folder))
 
 
 def measure(batch: int, length: int, device: str, *, peaks: bool = True) -> list[dict[str, Any]]:
@@ -172,7 +179,7 @@ def peak_of_a_process(name: str, batch: int, length: int, direction: str, device
     """`peak_mb` in a process of its own, whose heap no other implementation has stretched."""
     command = [sys.executable, "-m", "benchmarks.scan", "--device", device]
     command += ["--peak", name, str(batch), str(length), direction]
-    done = subprocess.run(command, cwd=record.ROOT, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, cwd=result_files.ROOT, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         print(f"{name}, {direction}: no peak: {(done.stderr.strip().splitlines() or [f'exit {done.returncode}'])[-1]}")
         return None
@@ -209,7 +216,10 @@ def high_water_mb() -> float:
 def show(rows: list[dict[str, Any]], device: str) -> None:
     """Print a shape's rows, with times relative to mambapy's where it ran."""
     first = rows[0]
-    print(f"\nbatch {first['batch']}, length {first['length']}, {record.device_name(device)}, {backend_name(device)}")
+    print(
+        f"\nbatch {first['batch']}, length {first['length']}, "
+        f"{result_files.device_name(device)}, {backend_name(device)}"
+    )
     peer = next((row for row in rows if row["implementation"] == "mambapy" and row["status"] == "ok"), None)
     for row in rows:
         if row["status"] != "ok":

@@ -3,7 +3,7 @@
 `python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
 of a warm server. "server" is the time from the browser's request to the first answer that holds the score, by the
 browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. Needs
-requirements-dev.txt.
+tests/requirements.txt.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.server import running
-from training.record import write
+from training.reporting.result_files import write
 
 VISITS, TOGGLES = 10, 40
 PATIENCE_MS = 120_000  # the first visit loads every model

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.record import ROOT
+from training.reporting.result_files import ROOT
 
 START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
 STOP_SECONDS = 30.0

@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float32
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from extractors import acoustic, media, text
-from extractors.media import LIMITS, Limits
+from extractors.audio import acoustic
+from extractors.language import word_features
+from extractors.language.text_encoder import ENCODER
+from extractors.media import probe
+from extractors.media.probe import LIMITS, Limits
 from extractors.schema import ModalityFeatures, Word
-from extractors.text_encoder import ENCODER
 
 ARRAYS = ("values", "start", "end", "valid")
 
@@ -54,7 +56,7 @@ def noisy_voices(
     Raises:
         MediaError: If the sound cannot be decoded.
     """
-    sound = media.decode_audio(path, limits)
+    sound = probe.decode_audio(path, limits)
     for seed in seeds:
         if sound is None:
             yield ModalityFeatures.missing("no audio stream", acoustic.SCHEMA.dim)
@@ -80,7 +82,9 @@ def reread(
         AssetError: If the model files cannot be had.
     """
     for mask in kept:
-        yield text.from_words([word for word, there in zip(words, mask, strict=True) if there], encoder=encoder)
+        yield word_features.from_words(
+            [word for word, there in zip(words, mask, strict=True) if there], encoder=encoder
+        )
 
 
 def save(readings: Sequence[ModalityFeatures], path: Path) -> None:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from extractors import media
-from training.portrait import Expression, Portrait
-from training.samples import FRAME_RATE, OPUS_RATE, SAMPLES, VOICE_RATE, entry, jaw_opening, landscape, write_clip
+from extractors.media import probe
+from tests import paths
+from training.demo_clips.make import (
+    FRAME_RATE,
+    OPUS_RATE,
+    SAMPLES,
+    VOICE_RATE,
+    entry,
+    jaw_opening,
+    landscape,
+    write_clip,
+)
+from training.demo_clips.portrait import Expression, Portrait
 
-FOLDER = Path(__file__).parent.parent / "app" / "samples"
+FOLDER = paths.SAMPLES
 LISTING = json.loads((FOLDER / "samples.json").read_text(encoding="utf-8"))
 NAMES = ("positive", "negative", "neutral", "no-sound", "no-face")
 MAX_BYTES = 1_000_000
@@ -42,7 +51,7 @@ def test_clip_is_short_small_and_has_its_streams(name):
         assert video.codec_context.name in ("vp9", "libvpx-vp9")
         assert video.average_rate == FRAME_RATE
         assert [stream.codec_context.name for stream in container.streams.audio] in ([], ["opus"], ["libopus"])
-    info = media.probe(path)
+    info = probe.probe(path)
     assert info.has_video
     assert info.has_audio == (name != "no-sound")
     assert 4 <= info.seconds <= 8.1
@@ -51,11 +60,11 @@ def test_clip_is_short_small_and_has_its_streams(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_clip_decodes_to_moving_pictures_and_sound(name):
     path = FOLDER / f"{name}.webm"
-    pictures = [picture for _, picture in media.decode_frames(path, 10.0)]
-    assert len(pictures) == pytest.approx(10 * media.probe(path).seconds, abs=2)
+    pictures = [picture for _, picture in probe.decode_frames(path, 10.0)]
+    assert len(pictures) == pytest.approx(10 * probe.probe(path).seconds, abs=2)
     middle, later = (pictures[i].astype(float) for i in (len(pictures) // 2, len(pictures) // 2 + 8))
     assert np.abs(middle - later).max() > 10
-    sound = media.decode_audio(path)
+    sound = probe.decode_audio(path)
     if name == "no-sound":
         assert sound is None
     else:
@@ -79,8 +88,8 @@ def test_same_input_gives_the_same_bytes(tmp_path):
     for name in ("a.webm", "b.webm"):
         write_clip(tmp_path / name, landscape(12), tone)
     assert (tmp_path / "a.webm").read_bytes() == (tmp_path / "b.webm").read_bytes()
-    sound = media.decode_audio(tmp_path / "a.webm")
-    assert len(sound.samples) / media.SAMPLE_RATE == pytest.approx(0.5, abs=2 * 960 / OPUS_RATE)
+    sound = probe.decode_audio(tmp_path / "a.webm")
+    assert len(sound.samples) / probe.SAMPLE_RATE == pytest.approx(0.5, abs=2 * 960 / OPUS_RATE)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +97,9 @@ def portrait():
     """A head with real landmarks: the first frame of a shipped clip."""
     import mediapipe
 
-    from extractors.facial import landmarker
+    from extractors.vision.facial import landmarker
 
-    picture = next(picture for _, picture in media.decode_frames(FOLDER / "neutral.webm", 1.0))
+    picture = next(picture for _, picture in probe.decode_frames(FOLDER / "neutral.webm", 1.0))
     height, width = picture.shape[:2]
     with landmarker() as model:
         image = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(picture))

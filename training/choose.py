@@ -21,11 +21,13 @@ import torch
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
-from training import datasets, record, zoo
-from training.benchmark import Benchmark, Robustness
-from training.datasets import Dataset
+from training.baselines import registry
+from training.data import datasets
+from training.data.benchmark import Benchmark, Robustness
+from training.data.datasets import Dataset
 from training.experiments import RESULTS, Settings, summary
-from training.train import TrainConfig, fit, read_yaml
+from training.reporting import result_files
+from training.trainer import TrainConfig, fit, read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
         dealt = refolded(dataset, fold, folds=FOLDS)
         benchmark, alike = (Benchmark(dealt, Robustness(**each["robustness"])) for each in (changed, base))
         torch.manual_seed(SEED)
-        model = zoo.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
+        model = registry.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
         fit(model, benchmark, TrainConfig.from_dict({**changed["train"], "seed": SEED}))
         complete = alike.measure(model, alike.spoilt("valid", draws=DRAWS))
         found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})
@@ -76,7 +78,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--candidates", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default=zoo.OURS)
+    parser.add_argument("--model", default=registry.OURS)
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -88,7 +90,7 @@ def main() -> None:
         metric = summary([{key: each[key] for key in METRICS} for each in folds])
         rows.append({"model": given.model, "setting": candidate, "change": change or {}, "metric": metric})
         log.info("%s: %s", candidate, {key: round(value["mean"], 4) for key, value in metric.items()})
-    written = record.write(
+    written = result_files.write(
         "choice",
         f"python -m training.choose --settings training/settings/{given.settings.name} "
         f"--candidates training/settings/{given.candidates.name} --data DATA",

@@ -23,23 +23,25 @@ from torch import nn
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
+from alignmamba.evaluation.distance import proxy_a_distance
+from alignmamba.evaluation.metrics import sentiment_metrics
 from alignmamba.modality import SUBSETS, Modality
-from training import datasets, missing, record, zoo
-from training.benchmark import Benchmark, Robustness, reachable, without
-from training.datasets import Dataset, Example
-from training.distance import proxy_a_distance
-from training.metrics import sentiment_metrics
-from training.ridge import Ridge
-from training.train import TrainConfig, fit, processes, read_yaml
+from training.baselines import registry
+from training.baselines.ridge import Ridge
+from training.data import datasets, masking
+from training.data.benchmark import Benchmark, Robustness, reachable, without
+from training.data.datasets import Dataset, Example
+from training.reporting import result_files
+from training.trainer import TrainConfig, fit, processes, read_yaml
 
 log = logging.getLogger(__name__)
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
 WITHIN_RATES = (0.1, 0.3, 0.5, 0.7, 0.9)
-RESULTS = record.ROOT / "training" / "results"
+RESULTS = result_files.ROOT / "training" / "results"
 MAX_VECTORS = 2000  # of each modality, for the proxy A-distance
 
-Protocol = Callable[[Sequence[Example], int], missing.Masked]
+Protocol = Callable[[Sequence[Example], int], masking.Masked]
 """Test clips and a seed to the same clips with something missing."""
 
 
@@ -48,7 +50,7 @@ class Settings:
     """What a settings file holds.
 
     Attributes:
-        dataset: Name for `training.datasets.read`.
+        dataset: Name for `training.data.datasets.read`.
         options: Of its reader.
         folds: Cross-validation: the reader's option `fold` runs from 0 to folds - 1; 1 for the official split.
         model: Of `ModelConfig`.
@@ -82,8 +84,8 @@ class Settings:
     def of(self, name: str, part: str) -> dict[str, Any]:
         """Settings of a model."""
         ours = {**getattr(self, part)}
-        if name in zoo.ABLATION:  # rows of the ablation differ from ours in what they leave out, in nothing else
-            ours |= self.per_model.get(zoo.OURS, {}).get(part, {})
+        if name in registry.ABLATION:  # rows of the ablation differ from ours in what they leave out, in nothing else
+            ours |= self.per_model.get(registry.OURS, {}).get(part, {})
         return ours | self.per_model.get(name, {}).get(part, {})
 
 
@@ -107,11 +109,11 @@ class Experiment:
     @property
     def models(self) -> tuple[str, ...]:
         """Models of the complete and missing tables."""
-        return self.settings.models or zoo.MISSING
+        return self.settings.models or registry.MISSING
 
     def benchmark(self, name: str, fold: int) -> Benchmark:
         """The data that a model sees."""
-        left_out = zoo.WITHOUT.get(name)
+        left_out = registry.WITHOUT.get(name)
         if (fold, left_out) not in self._benchmarks:
             dataset = self.folds[fold] if left_out is None else without(self.folds[fold], left_out)
             self._benchmarks[fold, left_out] = Benchmark(dataset, Robustness(**self.settings.robustness))
@@ -124,7 +126,7 @@ class Experiment:
             config = ModelConfig(**benchmark.model_dims, level=self.dataset.level, **self.settings.of(name, "model"))
             training = TrainConfig.from_dict({**self.settings.of(name, "train"), "seed": seed})
             torch.manual_seed(seed)
-            model = zoo.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
+            model = registry.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
             told = json.dumps(
                 [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
             )
@@ -192,9 +194,9 @@ def _rows(
     return rows
 
 
-def nothing_missing(examples: Sequence[Example], seed: int) -> missing.Masked:
+def nothing_missing(examples: Sequence[Example], seed: int) -> masking.Masked:
     """Clips as they are."""
-    return missing.Masked("complete", 0.0, tuple(examples))
+    return masking.Masked("complete", 0.0, tuple(examples))
 
 
 def complete(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -204,34 +206,34 @@ def complete(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
 
 def random_missing(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """All models with modalities missing at random, per sample."""
-    rates = reachable(missing.RATES, experiment.dataset)
-    at = [lambda examples, seed, rate=rate: missing.random(examples, rate=rate, seed=seed) for rate in rates]
+    rates = reachable(masking.RATES, experiment.dataset)
+    at = [lambda examples, seed, rate=rate: masking.random(examples, rate=rate, seed=seed) for rate in rates]
     return _rows(experiment, experiment.models, seeds, [nothing_missing, *at])
 
 
 def fixed_missing(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """All models with every set of the modalities that the data has."""
     sets = [subset for subset in SUBSETS if subset <= set(experiment.dataset.dims)]
-    having = [lambda examples, seed, subset=subset: missing.fixed(examples, subset) for subset in sets]
+    having = [lambda examples, seed, subset=subset: masking.fixed(examples, subset) for subset in sets]
     return _rows(experiment, experiment.models, seeds, having)
 
 
 def within(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """All models with time steps dropped within each modality: another task than missing modalities."""
-    at = [lambda examples, seed, rate=rate: missing.within(examples, rate=rate, seed=seed) for rate in WITHIN_RATES]
+    at = [lambda examples, seed, rate=rate: masking.within(examples, rate=rate, seed=seed) for rate in WITHIN_RATES]
     return _rows(experiment, experiment.models, seeds, [nothing_missing, *at])
 
 
 def ablation(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The paper's ablation."""
-    return _rows(experiment, zoo.ABLATION, seeds, [nothing_missing])
+    return _rows(experiment, registry.ABLATION, seeds, [nothing_missing])
 
 
 @torch.inference_mode()
 def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Proxy A-distance of aligned voice and face to the words, with and without the alignments (paper, Table 4)."""
     rows = []
-    for name in (zoo.OURS, *zoo.ABLATIONS):
+    for name in (registry.OURS, *registry.ABLATIONS):
         found: dict[str, list[float]] = {}
         for seed in seeds:
             model, benchmark = experiment.model(name, seed), experiment.benchmark(name, 0)
@@ -245,9 +247,10 @@ def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
                 moved = plan.carry(streams[modality].x, scaling=model.config.scaling)[words.mask].numpy()
                 rng = np.random.default_rng(seed)
                 chosen = rng.permutation(len(moved))[:MAX_VECTORS]
-                found.setdefault(str(modality), []).append(
-                    proxy_a_distance(moved[chosen], words.x[words.mask].numpy()[chosen], seed=seed)
-                )
+                value = proxy_a_distance(moved[chosen], words.x[words.mask].numpy()[chosen], seed=seed)
+                if value is None:
+                    raise ValueError(f"distance: {len(moved)} steps of {modality}, too few to compare")
+                found.setdefault(str(modality), []).append(value)
         metric = {key: {"mean": float(np.mean(v)), "std": float(np.std(v)), "per_seed": v} for key, v in found.items()}
         rows.append({"model": name, "setting": "proxy A-distance to language", "metric": metric})
     return rows
@@ -287,7 +290,7 @@ def _table(given: argparse.Namespace, *, writes: bool) -> None:
         raise SystemExit(str(error)) from error
     if not writes:
         return
-    written = record.write(
+    written = result_files.write(
         given.table,
         f"python -m training.experiments {given.table} --settings training/settings/{given.settings.name} --data DATA",
         rows,

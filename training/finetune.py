@@ -1,8 +1,8 @@
 """Fine-tune a checkpoint on one's own labelled clips.
 
 `python -m training.finetune --data FOLDER --checkpoint checkpoints/alignmamba-open --out checkpoints/mine`: FOLDER
-holds clips and `labels.csv` (see `training.labelled`). The checkpoint's own text encoder reads the words and stays as
-it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among them,
+holds clips and `labels.csv` (see `training.data.labelled`). The checkpoint's own text encoder reads the words and stays
+as it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among them,
 so that a checkpoint never leaves worse by validation than it came. `metrics.json` beside it tells the test clips,
 before and after. A killed command goes on where it was.
 """
@@ -21,10 +21,11 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from extractors.recipe import Recipe
-from training import labelled, record
-from training.benchmark import Benchmark, Robustness
-from training.train import TrainConfig, fit
+from extractors.config import Recipe
+from training.data import labelled
+from training.data.benchmark import Benchmark, Robustness
+from training.reporting import result_files
+from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def finetune(
     checkpoint.save(out, model, schema=trained.schema, training=told)
     if (start / ENCODER_FOLDER).is_dir():
         shutil.copytree(start / ENCODER_FOLDER, out / ENCODER_FOLDER, dirs_exist_ok=True)
-    record.write(
+    result_files.write(
         "metrics",
         f"python -m training.finetune --data FOLDER --checkpoint {start.name} --out {out.name}",
         [{**about, **_told(row)} for row in rows],

@@ -1,6 +1,6 @@
 """Does local alignment do what it is for? `python -m training.planted` measures it where the answer is known.
 
-On the made-up set of `training.synthetic` a frame and a word that belong together decide the label. Told per variant,
+On the made-up set of `training.data.synthetic` a frame and a word that belong together decide the label. Per variant,
 over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word. Lambda, the
 weight of the global alignment, is shown at every value: the best by validation is the first row.
 """
@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
-from alignmamba.model import AlignMamba
-from training import record, zoo
-from training.benchmark import Benchmark, Robustness
+from alignmamba.modeling.model import AlignMamba
+from training.baselines import registry
+from training.data.benchmark import Benchmark, Robustness
+from training.data.synthetic import Planted, make_planted
 from training.experiments import RESULTS, SEEDS, summary
-from training.synthetic import Planted, make_planted
-from training.train import TrainConfig, fit
+from training.reporting import result_files
+from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ LAMBDAS = (0.0, 0.01, 0.1, 1.0, 3.0)
 TRAIN = TrainConfig(epochs=12, batch_size=64, learning_rate=3e-3, patience=12, plateau=3)
 SHAPE = {"width": 32, "encoder_layers": 0, "dropout": 0.0, "scaling": "mean", "classes": 0}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"alignmamba, lambda {weight:g}": (zoo.OURS, {"align_weight": weight}) for weight in LAMBDAS},
+    **{f"alignmamba, lambda {weight:g}": (registry.OURS, {"align_weight": weight}) for weight in LAMBDAS},
     **{
         f"without local alignment, lambda {weight:g}": ("without local alignment", {"align_weight": weight})
         for weight in (0.0, LAMBDAS[-1])
@@ -58,7 +59,7 @@ def measure(variant: str, seed: int) -> dict[str, float]:
     planted = make_planted(seed=seed, count=CLIPS)
     benchmark = Benchmark(planted, Robustness(missing_rate=0.0))
     torch.manual_seed(seed)
-    model = zoo.build(name, ModelConfig(**benchmark.model_dims, **SHAPE, **change))
+    model = registry.build(name, ModelConfig(**benchmark.model_dims, **SHAPE, **change))
     fit(model, benchmark, replace(TRAIN, seed=seed))
     found = {
         "validation_acc2_non0": benchmark.measure(model, benchmark.dataset.splits["valid"])["acc2_non0"],
@@ -82,7 +83,7 @@ def main() -> None:
         rows.append({"model": VARIANTS[variant][0], "setting": variant, "metric": metric})
         log.info("%s: %s", variant, {key: round(value["mean"], 3) for key, value in metric.items()})
     order = np.argsort([-row["metric"]["validation_acc2_non0"]["mean"] for row in rows], kind="stable")
-    written = record.write(
+    written = result_files.write(
         "planted",
         "python -m training.planted",
         [rows[place] for place in order],

@@ -8,7 +8,7 @@ from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION, Uncertainty
 from alignmamba.checkpoint import CheckpointError
 from alignmamba.modality import SUBSETS
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, config, write_calibration
 from tests.alignmamba.test_predictor import SCHEMA, Clip

@@ -10,7 +10,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from alignmamba import checkpoint
 from alignmamba.checkpoint import CONFIG, WEIGHTS, CheckpointError
 from alignmamba.hub import HubAlignMamba
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.clips import config, write_calibration
 
 SCHEMA = {"version": 1, "audio": {"dim": 5, "columns": ["a"] * 5}}

@@ -9,12 +9,12 @@ import torch
 
 import alignmamba.predictor
 from alignmamba import checkpoint
+from alignmamba.evaluation.missing import keep_modalities, score
 from alignmamba.modality import SUBSETS
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.selective_scan import backend_name
 from alignmamba.predictor import CLASSES, Predictor
-from alignmamba.robustness import keep_modalities, score
-from alignmamba.scan import backend_name
-from extractors import text_encoder
+from extractors.language import text_encoder
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
 
 SCHEMA = {"version": 1, "audio": {"dim": 5}}

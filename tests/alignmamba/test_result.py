@@ -10,7 +10,7 @@ import pytest
 
 from alignmamba import checkpoint, result
 from alignmamba.modality import MODALITIES, SUBSETS
-from alignmamba.model import AlignMamba
+from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from tests.alignmamba.clips import config
 from tests.alignmamba.test_predictor import SCHEMA as FEATURES

@@ -14,10 +14,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alignmamba.result import schema
-from app.translate import LANGUAGES, _, spoken_in
+from app.i18n.translate import LANGUAGES, _, spoken_in
 from benchmarks.screen import QUIET, find_browser
 from benchmarks.server import ROOT, running
-from tests.app.test_analyse import movie
+from tests.app.app_pages.test_analyse import movie
 
 PATIENCE_MS = 120_000  # the first analysis loads every model, on whatever else the machine is doing
 SCREENSHOTS = ROOT / "build" / "screenshots"

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from alignmamba.scan import BACKENDS
+from alignmamba.ops.selective_scan import BACKENDS
 from benchmarks import scan
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from extractors import acoustic, isolate, media, perturb, text
-from extractors.isolate import CancelledError, MediaError
+from extractors import perturb
+from extractors.audio import acoustic
+from extractors.language import word_features
+from extractors.media import probe
 from extractors.schema import ModalityFeatures, Word
-from tests.extractors.clips import every, grey, make_clip
+from extractors.workers import client
+from extractors.workers.client import CancelledError, MediaError
+from tests.extractors.support.clips import every, grey, make_clip
+from tests.paths import SAMPLES
 
-SAMPLE = Path(__file__).resolve().parents[2] / "app" / "samples" / "positive.webm"
+SAMPLE = SAMPLES / "positive.webm"
 SAID = ("not", "a", "good", "film")
 WORDS = tuple(Word(text=text, start=float(place), end=place + 0.5) for place, text in enumerate(SAID))
 
@@ -43,7 +47,7 @@ def test_a_seed_is_a_noise():
 
 
 def test_a_noisy_voice_is_measured_anew():
-    sound = media.decode_audio(SAMPLE)
+    sound = probe.decode_audio(SAMPLE)
     quiet, loud = (next(perturb.noisy_voices(SAMPLE, snr_db=snr_db, seeds=[1])) for snr_db in (200.0, 0.0))
     clean = acoustic.from_waveform(sound.samples, start=sound.start)
     assert equal(quiet, clean), "noise below the last bit changes nothing"
@@ -60,7 +64,7 @@ def test_a_clip_without_sound_has_no_voice_to_disturb(tmp_path):
 
 def test_words_that_are_left_no_longer_know_of_the_others():
     all_of_them, without = perturb.reread(WORDS, [np.ones(4, bool), np.array([False, True, True, True])])
-    assert equal(all_of_them, text.from_words(WORDS))
+    assert equal(all_of_them, word_features.from_words(WORDS))
     assert len(without.values) == 3
     assert without.start.tolist() == [1, 2, 3]
     assert np.abs(without.values - all_of_them.values[1:]).max() > 0.05, '"good" reads differently without "not"'
@@ -69,7 +73,11 @@ def test_words_that_are_left_no_longer_know_of_the_others():
 
 
 def test_readings_survive_their_file(tmp_path):
-    readings = [text.from_words(WORDS), ModalityFeatures.missing("no speech", 384), text.from_words(WORDS[:1])]
+    readings = [
+        word_features.from_words(WORDS),
+        ModalityFeatures.missing("no speech", 384),
+        word_features.from_words(WORDS[:1]),
+    ]
     perturb.save(readings, tmp_path / "readings.safetensors")
     back = perturb.load(tmp_path / "readings.safetensors")
     assert len(back) == 3
@@ -79,10 +87,10 @@ def test_readings_survive_their_file(tmp_path):
 def test_a_process_of_its_own_gives_the_same_and_tells_of_progress(tmp_path):
     told = []
     kept = [np.ones(4, bool), np.array([True, False, True, False])]
-    apart = isolate.reread(WORDS, kept, hook=lambda *event: told.append(event))
+    apart = client.reread(WORDS, kept, hook=lambda *event: told.append(event))
     assert all(equal(one, other) for one, other in zip(apart, perturb.reread(WORDS, kept), strict=True))
     assert told == [("reread", 0, 2), ("reread", 1, 2), ("reread", 2, 2)]
-    voices = isolate.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2])
+    voices = client.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2])
     assert all(
         equal(one, other)
         for one, other in zip(voices, perturb.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2]), strict=True)
@@ -91,7 +99,7 @@ def test_a_process_of_its_own_gives_the_same_and_tells_of_progress(tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video")
     with pytest.raises(MediaError):
-        isolate.noisy_voices(bad, snr_db=10.0, seeds=[1])
+        client.noisy_voices(bad, snr_db=10.0, seeds=[1])
 
 
 def test_progress_can_end_the_work():
@@ -99,9 +107,9 @@ def test_progress_can_end_the_work():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        isolate.noisy_voices(SAMPLE, snr_db=10.0, seeds=list(range(50)), hook=stop)
+        client.noisy_voices(SAMPLE, snr_db=10.0, seeds=list(range(50)), hook=stop)
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(CancelledError):
-        isolate.noisy_voices(SAMPLE, snr_db=10.0, seeds=list(range(50)), cancel=cancel)
-    assert len(isolate.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1])) == 1, "and the next one works"
+        client.noisy_voices(SAMPLE, snr_db=10.0, seeds=list(range(50)), cancel=cancel)
+    assert len(client.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1])) == 1, "and the next one works"

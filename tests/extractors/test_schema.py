@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from extractors.clip import SCHEMA
+from extractors.pipeline import SCHEMA
 from extractors.schema import (
     MODALITY_NAMES,
     ClipFeatures,

@@ -5,8 +5,8 @@ import torch
 
 from alignmamba.checkpoint import Checkpoint
 from alignmamba.config import ModelConfig
-from alignmamba.model import AlignMamba
-from extractors.clip import SCHEMA
+from alignmamba.modeling.model import AlignMamba
+from extractors.pipeline import SCHEMA
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 
 DIMS = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}

@@ -6,8 +6,8 @@ import torch
 from alignmamba.batch import collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES
-from training import missing
-from training.datasets import Example, as_steps
+from training.data import masking
+from training.data.datasets import Example, as_steps
 
 DIMS = dict(zip(MODALITIES, (3, 4, 5), strict=True))
 
@@ -38,13 +38,13 @@ def examples(level, *, count=8, seed=0):
 
 def dropped(clips, *, seed=0):
     """The same with modalities missing at half of the highest rate."""
-    masks = missing.random_masks(sum(len(each.score) for each in clips), 0.4, seed)
+    masks = masking.random_masks(sum(len(each.score) for each in clips), 0.4, seed)
     bounds = np.cumsum([len(each.score) for each in clips])[:-1]
-    return [missing.apply(each, mask) for each, mask in zip(clips, np.split(masks, bounds), strict=True)]
+    return [masking.apply(each, mask) for each, mask in zip(clips, np.split(masks, bounds), strict=True)]
 
 
 def batch(level, clips):
-    return collate([(missing.fill(each) if level == "step" else each).clip for each in clips])
+    return collate([(masking.fill(each) if level == "step" else each).clip for each in clips])
 
 
 def truth(level, clips):

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from tests.training import mmsa_files
+from tests.training.data import mmsa_files
 from tests.training.test_experiments import SETTINGS
-from training import choose, datasets
-from training.benchmark import Benchmark
+from training import choose
+from training.data import datasets
+from training.data.benchmark import Benchmark
 
 
 @pytest.fixture

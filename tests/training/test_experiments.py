@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from tests.training import mmsa_files
-from training import experiments, record, zoo
+from tests.training.data import mmsa_files
+from training import experiments
+from training.baselines import registry
+from training.reporting import result_files
 
 SETTINGS = """
 dataset: mmsa
@@ -41,8 +43,8 @@ def test_table(world, monkeypatch, name):
     assert result["seeds"] == [1, 2] and result["data_sha256"]
     models = {row["model"] for row in result["rows"]}
     expected = {
-        "ablation": set(zoo.ABLATION),
-        "distance": {"alignmamba", *zoo.ABLATIONS},
+        "ablation": set(registry.ABLATION),
+        "distance": {"alignmamba", *registry.ABLATIONS},
     }
     assert models == expected.get(name, {"alignmamba", "bc-lstm", "language-only"})
     settings = {row["setting"] for row in result["rows"]}
@@ -58,7 +60,7 @@ def test_runs_are_not_trained_twice(world, monkeypatch):
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("training.train._epoch", never)
+    monkeypatch.setattr("training.trainer._epoch", never)
     assert table(world, monkeypatch, "complete")["rows"] == first["rows"]
 
 
@@ -84,7 +86,7 @@ def test_torchrun_makes_the_table_that_one_process_makes(world, monkeypatch):
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d",
          "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1",
          "-m", "training.experiments", *table, "--runs", "runs/two", "--results", "two"],
-        env={**os.environ, "PYTHONPATH": str(record.ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(result_files.ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
         check=True, timeout=300,
     )  # fmt: skip
     one, two = (json.loads((world / name / "alone" / "complete.json").read_text())["rows"] for name in ("one", "two"))

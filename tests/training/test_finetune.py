@@ -7,11 +7,11 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.config import ModelConfig
-from alignmamba.model import AlignMamba
-from extractors.clip import SCHEMA
-from tests.extractors.clips import every, grey, make_clip, tone
+from alignmamba.modeling.model import AlignMamba
+from extractors.pipeline import SCHEMA
+from tests.extractors.support.clips import every, grey, make_clip, tone
 from training import finetune
-from training.train import TrainConfig
+from training.trainer import TrainConfig
 
 TRANSCRIPTS = ("it was good", "it was bad", "so good indeed", "so very bad", "good", "bad")
 LABELS = (2, -2, 2, -2, 2, -2)
@@ -56,7 +56,7 @@ def test_clips_are_learnt(folder, start, tmp_path, cache):
 
 
 def test_training_that_does_not_help_changes_nothing(folder, start, tmp_path, cache, monkeypatch):
-    monkeypatch.setattr("training.benchmark.Benchmark.validate", lambda *_: {"chosen_by": 1.0})
+    monkeypatch.setattr("training.data.benchmark.Benchmark.validate", lambda *_: {"chosen_by": 1.0})
     config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-2, seed=2)
     before, after = finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=cache / "other")
     assert before["mae"] == after["mae"]

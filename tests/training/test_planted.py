@@ -4,7 +4,7 @@ import json
 import sys
 
 from training import planted
-from training.train import TrainConfig
+from training.trainer import TrainConfig
 
 
 def test_every_variant_is_measured(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Measures shared by training and the app: metrics, missing-modality protocols, proxy A-distance."""

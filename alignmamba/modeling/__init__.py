@@ -1,0 +1,1 @@
+"""The model as pure modules: local alignment, global alignment, Mamba fusion."""

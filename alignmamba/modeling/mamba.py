@@ -1,0 +1,193 @@
+"""Mamba-1 block (Gu & Dao 2023) with the parameter names of `mamba_ssm`, masks and carried state."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alignmamba.ops import cpu, cpu_fused
+from alignmamba.ops.selective_scan import choose_backend, selective_scan
+
+# Step sizes at initialisation, as published with Mamba.
+DT_MIN, DT_MAX = 1e-3, 1e-1
+STATE_PER_DT_RANK = 16  # dt_rank = ceil(width / 16)
+BLOCK_STEPS = 1024  # steps whose inner activations are held at once without gradients
+
+
+class MambaState(NamedTuple):
+    """What a causal block remembers between two pieces of one sequence."""
+
+    conv: Float[Tensor, "batch taps inner"]
+    scan: Float[Tensor, "batch inner state"]
+
+
+class Mamba(nn.Module):
+    """Selective state space block: in_proj, causal convolution, scan, gate, out_proj.
+
+    A masked step takes part in nothing: its input is zeroed before the convolution and its step size is zero, so
+    that the state passes it unchanged.
+    """
+
+    def __init__(self, width: int, *, state_dim: int = 16, conv_width: int = 4, expand: int = 2) -> None:
+        super().__init__()
+        inner = expand * width
+        dt_rank = math.ceil(width / STATE_PER_DT_RANK)
+        self.inner, self.state_dim, self.dt_rank, self.conv_width = inner, state_dim, dt_rank, conv_width
+        self.in_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.conv1d = nn.Conv1d(inner, inner, conv_width, groups=inner, padding=conv_width - 1)
+        self.x_proj = nn.Linear(inner, dt_rank + 2 * state_dim, bias=False)
+        self.dt_proj = nn.Linear(dt_rank, inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, state_dim + 1).log().repeat(inner, 1))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.out_proj = nn.Linear(inner, width, bias=False)
+        self._init_step_sizes()
+
+    def _init_step_sizes(self) -> None:
+        """Draw softplus(dt_proj.bias) log-uniformly from [DT_MIN, DT_MAX]."""
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
+        step = torch.exp(torch.empty(self.inner).uniform_(math.log(DT_MIN), math.log(DT_MAX)))
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+    def initial_state(self, batch: int) -> MambaState:
+        """State before the first step: zeros."""
+        conv = self.D.new_zeros(batch, self.conv_width - 1, self.inner)
+        return MambaState(conv, self.D.new_zeros(batch, self.inner, self.state_dim))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Float[Tensor, "batch time width"]:
+        """Run over a whole sequence; with `reverse`, from its end to its start."""
+        return self.run(x, mask, self.initial_state(len(x)), reverse=reverse)[0]
+
+    def run(
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch time"] | None,
+        state: MambaState,
+        *,
+        reverse: bool = False,
+    ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
+        """Run over a piece of a sequence and return the state after it.
+
+        Pieces run one after the other give the same numbers as the whole.
+        """
+        if self._fuses(x, *state):
+            return self._run_fused(x, mask, state, reverse=reverse)
+        u, gate = self.in_proj(x).chunk(2, dim=-1)
+        if mask is not None:
+            u = u * mask[:, :, None]
+        u, tail = self._convolve(u, state.conv, reverse=reverse)
+        u = F.silu(u)
+        low_rank, B, C = self.x_proj(u).split([self.dt_rank, self.state_dim, self.state_dim], dim=-1)
+        dt = F.softplus(self.dt_proj(low_rank))
+        if mask is not None:
+            dt = dt * mask[:, :, None]
+        y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=state.scan)
+        return self.out_proj(y * F.silu(gate)), MambaState(tail, last)
+
+    def _fuses(self, *inputs: Tensor) -> bool:
+        """Whether no gradient is wanted and the C++ kernels are the backend."""
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *self.parameters())):
+            return False
+        if inputs[0].numel() == 0:
+            return False
+        return cpu_fused.applies(*inputs, self.D) and choose_backend(inputs[0].device, self.D.dtype) == "cpp"
+
+    def _run_fused(
+        self, x: Tensor, mask: Tensor | None, state: MambaState, *, reverse: bool
+    ) -> tuple[Tensor, MambaState]:
+        """`run` where no gradient is wanted and the C++ kernels are at hand: two of them and three products."""
+        kernel = cpu.kernel()
+        # The products without their modules, whose calls cost as much as a product of a short clip.
+        u, gate = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)
+        u, tail = cpu_fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self.conv1d.bias, reverse=reverse)
+        sizes = cpu_fused.StepSizes(self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D)
+        projected = F.linear(u, self.x_proj.weight)
+        last = cpu_fused.gated_scan_(kernel, u, gate, projected, mask, state.scan, sizes, reverse=reverse)
+        return F.linear(u, self.out_proj.weight), MambaState(tail, last)
+
+    def _convolve(self, u: Tensor, before: Tensor, *, reverse: bool) -> tuple[Tensor, Tensor]:
+        """Depthwise convolution over (batch, time, inner) as a sum of shifted products: no transposed copy."""
+        taps = rearrange(self.conv1d.weight, "inner 1 taps -> taps inner")
+        length, reach = u.shape[1], self.conv_width - 1
+        if reverse:
+            padded, taps = torch.cat([u, before], 1), taps.flip(0)
+        else:
+            padded = torch.cat([before, u], 1)
+        out = self.conv1d.bias + padded[:, :length] * taps[0]
+        for tap in range(1, self.conv_width):
+            out = torch.addcmul(out, padded[:, tap : tap + length], taps[tap])
+        return out, padded[:, :reach] if reverse else padded[:, length:]
+
+
+class MambaLayer(nn.Module):
+    """Pre-norm residual layer: x + dropout(mamba(norm(x))), causal or in both directions."""
+
+    def __init__(
+        self, width: int, *, state_dim: int, conv_width: int, expand: int, dropout: float, bidirectional: bool
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.forwards = Mamba(width, state_dim=state_dim, conv_width=conv_width, expand=expand)
+        self.backwards = (
+            Mamba(width, state_dim=state_dim, conv_width=conv_width, expand=expand) if bidirectional else None
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        """Apply the layer; masked steps influence no other step."""
+        normed = self.norm(x)
+        y = self.forwards(normed, mask)
+        if self.backwards is not None:
+            y = y + self.backwards(normed, mask, reverse=True)
+        return x + self.dropout(y)
+
+    def run(
+        self, x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"] | None, state: MambaState
+    ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
+        """Apply a causal layer to a piece of a sequence and return the state after it; see `Mamba.run`."""
+        y, state = self.forwards.run(self.norm(x), mask, state)
+        return x + self.dropout(y), state
+
+
+def run_layers(
+    layers: nn.ModuleList,
+    x: Float[Tensor, "batch time width"],
+    mask: Bool[Tensor, "batch time"],
+    *,
+    norm: nn.Module,
+    overwrite: bool = False,
+) -> Float[Tensor, "batch time width"]:
+    """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
+
+    A causal layer carries its convolution tail and scan state from piece to piece, so the inner activations, several
+    times the size of the sequence, are held for one piece only. With gradients, or looking both ways, a layer needs
+    the whole sequence at once. With `overwrite`, x may be used for the result, which saves one more sequence.
+    """
+    whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in layers)
+    if whole or not layers:
+        for layer in layers:
+            x = layer(x, mask)
+        return norm(x)
+    out = x if overwrite else torch.empty_like(x)
+    states = [layer.forwards.initial_state(len(x)) for layer in layers]
+    for first in range(0, x.shape[1], BLOCK_STEPS):
+        piece = slice(first, first + BLOCK_STEPS)
+        y, y_mask = x[:, piece], mask[:, piece]
+        for number, layer in enumerate(layers):
+            y, states[number] = layer.run(y, y_mask, states[number])
+        out[:, piece] = norm(y)
+    return out

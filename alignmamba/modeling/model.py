@@ -1,0 +1,315 @@
+"""AlignMamba: encoders, local and global alignment, interleaved Mamba fusion, heads (Li et al., CVPR 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from alignmamba.batch import Batch, compact
+from alignmamba.config import ModelConfig
+from alignmamba.modality import ANCHOR_ORDER, Modality
+from alignmamba.modeling.mamba import MambaLayer, run_layers
+from alignmamba.modeling.mmd import mmd2
+from alignmamba.modeling.transport import Plan, cosine_cost, relaxed_plan, sinkhorn_plan, uniform_plan
+
+
+class Stream(NamedTuple):
+    """One modality after its encoder; masks are prefixes."""
+
+    x: Float[Tensor, "batch time width"]
+    mask: Bool[Tensor, "batch time"]
+    seconds: Float[Tensor, "batch time"]
+
+
+class Fused(NamedTuple):
+    """Tokens after the fusion layers, interleaved by time; masks are prefixes."""
+
+    tokens: Float[Tensor, "batch tokens width"]
+    mask: Bool[Tensor, "batch tokens"]
+
+
+class Output(NamedTuple):
+    """What the model says of a batch.
+
+    Attributes:
+        score: Regression head, unbounded; one per clip or, at level "step", per step of the shared grid.
+        logits: Classification head; None without one.
+        mmd: Squared MMD of each aligned modality to the anchor; zero for clips where it is absent or the anchor.
+        plans: Plan of each aligned modality to the anchor; meaningless for clips where it is the anchor.
+        anchor: Index into `ANCHOR_ORDER` of each clip's anchor.
+        fused: What was pooled; None for models that fuse in another way.
+        auxiliary: A model's own loss beside the task's, weighted; None without one.
+    """
+
+    score: Float[Tensor, "batch *steps"]
+    logits: Float[Tensor, "batch *steps classes"] | None
+    mmd: dict[Modality, Float[Tensor, " batch"]]
+    plans: dict[Modality, Plan]
+    anchor: Int[Tensor, " batch"]
+    fused: Fused | None = None
+    auxiliary: Float[Tensor, ""] | None = None
+
+
+def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
+    """A stack of residual Mamba layers of the configured shape."""
+    return nn.ModuleList(
+        MambaLayer(
+            config.width,
+            state_dim=config.state_dim,
+            conv_width=config.conv_width,
+            expand=config.expand,
+            dropout=config.dropout,
+            bidirectional=config.bidirectional,
+        )
+        for _ in range(count)
+    )
+
+
+class Encoder(nn.Module):
+    """Features of one modality to a stream of the common width: standardise, project, Mamba layers, norm."""
+
+    def __init__(self, config: ModelConfig, modality: Modality, *, layers: int) -> None:
+        super().__init__()
+        dim = config.feature_dim(modality)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+        self.project = nn.Linear(dim, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = mamba_layers(config, layers)
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(
+        self, values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time width"]:
+        """Encode; masked steps influence no other step."""
+        x = self.dropout(self.project((values - self.mean) / self.std))
+        return run_layers(self.layers, x, mask, norm=self.norm, overwrite=True)
+
+
+class Encoders(nn.ModuleDict):
+    """An `Encoder` per modality."""
+
+    def __init__(self, config: ModelConfig, *, layers: int) -> None:
+        super().__init__({str(modality): Encoder(config, modality, layers=layers) for modality in config.order})
+        self.config = config
+
+    def encode(self, modality: Modality, batch: Batch) -> Stream:
+        """Encode one modality of a batch; invalid steps are left out, so that the mask is a prefix."""
+        steps, dim = batch[modality], self.config.feature_dim(modality)
+        if steps.values.shape[-1] != dim:
+            raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {dim}")
+        mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)
+        return Stream(self[modality](values, mask), mask, seconds)
+
+    def forward(self, batch: Batch) -> dict[Modality, Stream]:
+        """Encode every modality that some clip of the batch has."""
+        if unknown := sorted(set(batch) - set(self)):
+            raise ValueError(f"batch: unknown modality {unknown}, expected some of {list(self)}")
+        present = [modality for modality in map(Modality, batch) if batch[modality].mask.any()]
+        return {modality: self.encode(modality, batch) for modality in present}
+
+
+def pool(
+    x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"], *, level: str
+) -> Float[Tensor, "batch *steps width"]:
+    """What the heads read: the mean over valid steps at level "clip", every step at level "step"."""
+    return masked_mean(x, mask) if level == "clip" else x
+
+
+def masked_mean(x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch width"]:
+    """Mean over valid steps; zero where there is none."""
+    weight = mask[:, None].to(x.dtype)
+    return (weight @ x)[:, 0] / weight.sum(-1).clamp(min=1)
+
+
+class Heads(nn.Module):
+    """Score and class logits from a pooled clip, or from every step."""
+
+    def __init__(self, config: ModelConfig, *, width: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.score = nn.Linear(width, 1)
+        self.classes = nn.Linear(width, config.classes) if config.classes else None
+
+    def forward(self, pooled: Float[Tensor, "batch *steps width"]) -> tuple[Tensor, Tensor | None]:
+        """Return scores (batch, *steps) and logits (batch, *steps, classes), or None without a classification head."""
+        pooled = self.dropout(pooled)
+        return self.score(pooled).squeeze(-1), self.classes(pooled) if self.classes is not None else None
+
+
+class AlignMamba(nn.Module):
+    """The published model. `forward` is `encode` of each modality, then `fuse`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoders = Encoders(config, layers=config.encoder_layers)
+        self.fusion = mamba_layers(config, config.fusion_layers)
+        self.norm = nn.LayerNorm(config.width)
+        self.heads = Heads(config, width=config.width)
+        if config.absent == "embed":
+            self.absent = nn.ParameterDict(
+                {str(modality): nn.Parameter(torch.randn(config.width)) for modality in config.order}
+            )
+
+    def forward(self, batch: Batch, *, with_mmd: bool = True) -> Output:
+        """Predict a batch of clips, each with whatever modalities it has.
+
+        Args:
+            batch: Steps per modality.
+            with_mmd: Whether to measure the MMD, which only the loss and the curious need: time grows with T^2.
+
+        Raises:
+            ValueError: If the batch is empty, a modality has wrong columns, or a clip has no valid step at all.
+        """
+        return self.fuse(self.encoders(batch), with_mmd=with_mmd)
+
+    def fuse(self, streams: Mapping[Modality, Stream], *, with_mmd: bool = True) -> Output:
+        """Align the streams to each clip's anchor, interleave, scan, pool, predict."""
+        anchor, target = self._anchor(streams)
+        mixed = all(stream is not target for stream in streams.values())  # clips have different anchors
+        aligned, mmd, plans = {}, {}, {}
+        for modality, stream in streams.items():
+            if stream is target:  # of every clip
+                aligned[modality] = (target.x, target.mask)
+                continue
+            rank, here = ANCHOR_ORDER.index(modality), stream.mask.any(1)
+            plan = self._plan(stream, target)
+            moved = plan.carry(stream.x, scaling=self.config.scaling)
+            if with_mmd:
+                distance = mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
+                mmd[modality] = distance.where(here & (anchor != rank), 0.0)
+            if mixed:
+                moved = torch.where((anchor == rank)[:, None, None], target.x, moved)
+            aligned[modality] = (moved, target.mask & here[:, None])
+            plans[modality] = plan
+        tokens, mask = self._interleave(aligned, target)
+        tokens = run_layers(self.fusion, tokens, mask, norm=self.norm, overwrite=True)
+        score, logits = self.heads(self._pool(tokens, mask, target))
+        return Output(score, logits, mmd, plans, anchor, Fused(tokens, mask))
+
+    def _pool(self, tokens: Tensor, mask: Tensor, target: Stream) -> Tensor:
+        """The mean of a clip's tokens, or of each step's."""
+        if self.config.level == "clip":
+            return masked_mean(tokens, mask)
+        steps = target.mask.shape[1]
+        streams = tokens.shape[1] // steps
+        if not torch.equal(mask, target.mask.repeat_interleave(streams, 1)):
+            raise ValueError('level: "step", expected every clip to have each modality of the batch at every step')
+        return rearrange(tokens, "batch (steps streams) width -> batch steps streams width", steps=steps).mean(2)
+
+    def running_scores(self, fused: Fused, *, streams: int) -> Float[Tensor, "batch steps"]:
+        """Score after each step of the anchor: what the fusion has read until then.
+
+        The fusion is causal, the alignment is not: a step's voice and face may lie later in the clip.
+
+        Args:
+            fused: Of clips that all have the same number of streams.
+            streams: How many modalities were interleaved.
+
+        Raises:
+            ValueError: If the model looks both ways.
+        """
+        if self.config.bidirectional:
+            raise ValueError("bidirectional: True, expected a causal model for running scores")
+        weight = fused.mask[:, :, None].to(fused.tokens.dtype)
+        mean = (fused.tokens * weight).cumsum(1) / weight.cumsum(1).clamp(min=1)
+        return self.heads.score(mean[:, streams - 1 :: streams]).squeeze(-1)
+
+    def _anchor(self, streams: Mapping[Modality, Stream]) -> tuple[Tensor, Stream]:
+        """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream."""
+        if not streams:
+            raise ValueError("batch: no modality, expected at least one")
+        ranks = [rank for rank, modality in enumerate(ANCHOR_ORDER) if modality in streams]
+        first = streams[ANCHOR_ORDER[ranks[0]]]
+        here = first.mask.any(1)
+        anchor = torch.full_like(here, ranks[0], dtype=torch.long)
+        if bool(here.all()):
+            return anchor, first
+        anchor = anchor.where(here, len(ANCHOR_ORDER))
+        for rank in reversed(ranks[1:]):
+            later = streams[ANCHOR_ORDER[rank]].mask.any(1)
+            anchor = anchor.where(here | ~later, rank)
+        if bool((anchor == len(ANCHOR_ORDER)).any()):
+            lost = (anchor == len(ANCHOR_ORDER)).nonzero().flatten().tolist()
+            raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
+        chosen = [(rank, streams[ANCHOR_ORDER[rank]]) for rank in anchor.unique().tolist()]
+        if len(chosen) == 1:
+            return anchor, chosen[0][1]
+        steps = max(stream.mask.shape[1] for _, stream in chosen)
+        parts = []
+        for rank, stream in chosen:
+            grow = steps - stream.mask.shape[1]
+            mine = anchor == rank
+            x = F.pad(stream.x, (0, 0, 0, grow)) * mine[:, None, None]
+            parts.append(
+                (x, F.pad(stream.mask, (0, grow)) & mine[:, None], F.pad(stream.seconds, (0, grow)) * mine[:, None])
+            )
+        xs, masks, seconds = zip(*parts, strict=True)
+        mask = torch.stack(masks).any(0)
+        kept = int(mask.sum(1).max())
+        return anchor, Stream(torch.stack(xs).sum(0)[:, :kept], mask[:, :kept], torch.stack(seconds).sum(0)[:, :kept])
+
+    def _plan(self, stream: Stream, target: Stream) -> Plan:
+        """How the steps of a stream go to the target's."""
+        if self.config.local == "uniform":
+            return uniform_plan(stream.mask, target.mask)
+        times = {
+            "time_weight": self.config.time_weight,
+            "source_seconds": stream.seconds,
+            "target_seconds": target.seconds,
+        }
+        if self.config.local == "sinkhorn":
+            cost = cosine_cost(stream.x, target.x, **times)
+            return sinkhorn_plan(cost, stream.mask, target.mask, blur=self.config.blur)
+        return relaxed_plan(stream.x, target.x, stream.mask, target.mask, **times)
+
+    def _interleave(self, aligned: Mapping[Modality, tuple[Tensor, Tensor]], target: Stream) -> tuple[Tensor, Tensor]:
+        """[a1, v1, l1, a2, v2, l2, ...] in the configured order, absent modalities left out or embedded."""
+        xs, masks = [], []
+        for modality in self.config.order:
+            x, mask = aligned.get(modality, (None, None))
+            if self.config.absent == "embed":
+                learned = self.absent[modality].expand_as(target.x)
+                x = learned if x is None else torch.where(mask.any(1)[:, None, None], x, learned)
+                mask = target.mask
+            if x is not None:
+                xs.append(x)
+                masks.append(mask)
+        # Stacked along the step, not ahead of it: what follows is a view, and there is one copy.
+        mask, (tokens,) = compact(torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2))
+        return tokens, mask
+
+
+def loss(
+    output: Output,
+    score: Float[Tensor, "batch *steps"],
+    classes: Int[Tensor, "batch *steps"] | None,
+    config: ModelConfig,
+    *,
+    labelled: Bool[Tensor, "batch *steps"] | None = None,
+) -> Float[Tensor, ""]:
+    """L = L_task + lambda * L_align, the mean over clips (paper, "optimization").
+
+    L_task is the mean squared error of the score, plus the cross entropy of the classes where both are given.
+
+    Args:
+        output: Of a model here or of a peer.
+        score: True scores.
+        classes: True classes; None leaves the classification head untrained.
+        config: Has lambda.
+        labelled: Which steps have a label; None for all.
+    """
+    labelled = torch.ones_like(score, dtype=torch.bool) if labelled is None else labelled
+    task = F.mse_loss(output.score[labelled], score[labelled])
+    if output.logits is not None and classes is not None:
+        task = task + F.cross_entropy(output.logits[labelled], classes[labelled])
+    align = sum((distance.mean() for distance in output.mmd.values()), score.new_zeros(()))
+    total = task + config.align_weight * align
+    return total if output.auxiliary is None else total + output.auxiliary

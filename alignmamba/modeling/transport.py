@@ -1,0 +1,210 @@
+"""Local alignment: optimal transport of one stream's steps onto another's (paper, "token-level alignment").
+
+The relaxed problem keeps only the row constraint of the plan, so that its optimum is known: each source step sends
+all its mass 1/T_source to the target of least cost. Such plans are stored as one target index per source step; the
+full problem's, with both constraints, as a matrix.
+
+Two scalings of what is carried: "paper" is M^T X, whose rows shrink with the number of targets; "mean" divides each
+row by its column's mass, which makes it a mean of the steps sent there. A target that gets nothing is a zero row in
+both.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from alignmamba.ops import cpu, cpu_fused
+from alignmamba.ops.selective_scan import choose_backend
+
+# Costs closer than this count as equal, and the earliest target wins: rounding must not decide.
+TIE_TOLERANCE = 1e-6
+# Similarities held at once while searching for the best (8 MB in float32), and the fewest rows of them: a matrix
+# product of a few rows reads all targets for little work.
+BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 64
+# Sinkhorn stops when the marginals are met to this share of mass, or after so many rounds.
+SINKHORN_TOLERANCE, SINKHORN_ROUNDS = 1e-6, 1000
+
+
+class IndexPlan(NamedTuple):
+    """A plan whose rows have one entry: 1/T_source at `index`."""
+
+    index: Int[Tensor, "batch source"]
+    source_mask: Bool[Tensor, "batch source"]
+    target_steps: int
+
+    def carry(self, source: Float[Tensor, "batch source dim"], *, scaling: str) -> Float[Tensor, "batch target dim"]:
+        """Carry source steps to their targets, M^T X of the paper, without building M; see the module on scaling."""
+        weight = self.source_mask.to(source.dtype)
+        if scaling == "paper":
+            weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
+        else:
+            chosen = source.new_zeros(len(source), self.target_steps).scatter_add(1, self.index, weight)
+            weight = weight / chosen.gather(1, self.index).clamp(min=1)
+        moved = source.new_zeros(len(source), self.target_steps, source.shape[-1])
+        return moved.scatter_add(1, self.index[:, :, None].expand_as(source), source * weight[:, :, None])
+
+    def dense(self) -> Float[Tensor, "batch source target"]:
+        """The plan M as a matrix, for drawing; rows of invalid steps are zero."""
+        weight = self.source_mask.to(torch.get_default_dtype())
+        weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
+        plan = weight.new_zeros(*self.index.shape, self.target_steps)
+        return plan.scatter(2, self.index[:, :, None], weight[:, :, None])
+
+
+class MatrixPlan(NamedTuple):
+    """A plan that sends a step's mass to several targets."""
+
+    matrix: Float[Tensor, "batch source target"]
+
+    def carry(self, source: Float[Tensor, "batch source dim"], *, scaling: str) -> Float[Tensor, "batch target dim"]:
+        """Carry source steps to their targets, M^T X of the paper; see the module on scaling."""
+        moved = self.matrix.mT @ source
+        if scaling == "paper":
+            return moved
+        mass = self.matrix.sum(1)[:, :, None]
+        return moved / mass.where(mass > 0, 1.0)
+
+    def dense(self) -> Float[Tensor, "batch source target"]:
+        """The plan M as a matrix."""
+        return self.matrix
+
+
+Plan = IndexPlan | MatrixPlan
+
+
+def cosine_cost(
+    source: Float[Tensor, "batch source dim"],
+    target: Float[Tensor, "batch target dim"],
+    *,
+    time_weight: float = 0.0,
+    source_seconds: Float[Tensor, "batch source"] | None = None,
+    target_seconds: Float[Tensor, "batch target"] | None = None,
+) -> Float[Tensor, "batch source target"]:
+    """Cost of every pair: 1 - cos(source_i, target_j) + time_weight * |t_i - t_j|.
+
+    A zero vector has cosine 0 with everything. With `time_weight` 0 this is the paper's C.
+
+    Raises:
+        ValueError: If a time term is asked for and the times are missing.
+    """
+    cost = 1 - F.normalize(source, dim=-1) @ F.normalize(target, dim=-1).mT
+    if time_weight == 0:
+        return cost
+    if source_seconds is None or target_seconds is None:
+        raise ValueError(f"time_weight: {time_weight} needs source_seconds and target_seconds, got None")
+    return cost + time_weight * (source_seconds[:, :, None] - target_seconds[:, None, :]).abs()
+
+
+@torch.no_grad()
+def relaxed_plan(
+    source: Float[Tensor, "batch source dim"],
+    target: Float[Tensor, "batch target dim"],
+    source_mask: Bool[Tensor, "batch source"],
+    target_mask: Bool[Tensor, "batch target"],
+    *,
+    time_weight: float = 0.0,
+    source_seconds: Float[Tensor, "batch source"] | None = None,
+    target_seconds: Float[Tensor, "batch target"] | None = None,
+) -> IndexPlan:
+    """Each source step to its target of least cost: the optimum of the relaxed problem (paper, M_v2l and M_a2l).
+
+    Walks over blocks of source steps, so that the whole cost matrix is never held.
+
+    Raises:
+        ValueError: If a clip has no valid target.
+    """
+    valid = None if target_mask.numel() and bool(target_mask.all()) else target_mask
+    if valid is not None and not valid.any(1).all():
+        raise ValueError("target_mask: a clip has no valid target step, expected at least one")
+    if time_weight and (source_seconds is None or target_seconds is None):
+        raise ValueError(f"time_weight: {time_weight} needs source_seconds and target_seconds, got None")
+    native = cpu_fused.applies(source, target) and choose_backend(source.device, source.dtype) == "cpp"
+    search = partial(cpu_fused.search, cpu.kernel()) if native else _search
+    (batch, steps, _), targets = source.shape, target.shape[1]
+    directions = F.normalize(target, dim=-1).mT
+    index = torch.empty(batch, steps, dtype=torch.long, device=source.device)
+    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * targets))
+    memory = source.new_empty(batch * min(block, steps) * targets)
+    for first in range(0, steps, block):
+        rows = slice(first, first + block)
+        found = index[:, rows]
+        similarity = memory[: found.numel() * targets].view(*found.shape, targets)
+        torch.bmm(F.normalize(source[:, rows], dim=-1), directions, out=similarity)
+        seconds = (source_seconds[:, rows], target_seconds) if time_weight else None
+        search(similarity, valid, found, tolerance=TIE_TOLERANCE, time_weight=time_weight, seconds=seconds)
+    return IndexPlan(index, source_mask, targets)
+
+
+def _search(
+    similarity: Tensor,
+    mask: Tensor | None,
+    index: Tensor,
+    *,
+    tolerance: float,
+    time_weight: float,
+    seconds: tuple[Tensor, Tensor] | None,
+) -> None:
+    """`fused.search` in plain operations, for every device."""
+    if seconds is not None:
+        similarity -= time_weight * (seconds[0][:, :, None] - seconds[1][:, None, :]).abs()
+    if mask is not None:
+        similarity.masked_fill_(~mask[:, None, :], -torch.inf)
+    best = similarity.amax(-1, keepdim=True)
+    index.copy_((similarity >= best - tolerance).to(torch.uint8).argmax(-1))
+
+
+def uniform_plan(source_mask: Bool[Tensor, "batch source"], target_mask: Bool[Tensor, "batch target"]) -> IndexPlan:
+    """Each source step to the target at the same relative position: "without local alignment", no content is read.
+
+    Both masks must be prefixes.
+    """
+    source_length = source_mask.sum(1, keepdim=True).clamp(min=1)
+    target_length = target_mask.sum(1, keepdim=True)
+    position = torch.arange(source_mask.shape[1], device=source_mask.device)
+    index = torch.minimum(position * target_length // source_length, target_length - 1)
+    return IndexPlan(index, source_mask, target_mask.shape[1])
+
+
+def sinkhorn_plan(
+    cost: Float[Tensor, "batch source target"],
+    source_mask: Bool[Tensor, "batch source"],
+    target_mask: Bool[Tensor, "batch target"],
+    *,
+    blur: float,
+) -> MatrixPlan:
+    """Plan of the full problem, both marginals kept (paper, before the relaxation), smoothed by entropy.
+
+    Solved by POT's `ot.solve_batch` in the log domain; padding has mass zero. The plan itself takes no gradient, as
+    in the relaxed case: encoders learn through the steps that it carries.
+
+    Args:
+        cost: Of every pair.
+        source_mask: True where a source step counts.
+        target_mask: True where a target step counts.
+        blur: Weight of the entropy in units of the cost; the plan tends to the exact optimum as it falls.
+
+    Returns:
+        Row sums 1/T_source, column sums 1/T_target; zeros for a clip without a source.
+    """
+    import ot
+
+    here = source_mask.any(1)
+    # A clip without a source has no marginal to keep: solve it as if it had every step, then blank it.
+    rows = (source_mask | ~here[:, None]).to(cost.dtype)
+    columns = target_mask.to(cost.dtype)
+    solved = ot.solve_batch(
+        cost.detach(),
+        reg=blur,
+        a=rows / rows.sum(1, keepdim=True),
+        b=columns / columns.sum(1, keepdim=True),
+        max_iter=SINKHORN_ROUNDS,
+        tol=SINKHORN_TOLERANCE,
+        grad="detach",
+    )
+    return MatrixPlan(solved.plan * here[:, None, None])

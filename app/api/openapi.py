@@ -1,0 +1,151 @@
+"""The interface's OpenAPI document, and a page made of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from alignmamba.modality import MODALITIES
+from app.export.templating import render
+from app.services import upload
+from extractors.media.probe import LIMITS
+
+CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1/analyse"
+# Status of an answer -> (codes of its errors, when it is given).
+ERRORS = {
+    400: (("no_file", "unreadable_form"), "The form cannot be read, or holds no file."),
+    403: (("other_site",), "A browser sends the request for a page of another site."),
+    404: (("not_found",), "There is nothing at this address."),
+    405: (("method_not_allowed",), "Another method than POST."),
+    408: (("too_slow",), "The upload takes too long."),
+    413: (("too_large",), "The file or a field is too large."),
+    415: (("not_a_form", "unknown_kind"), "The body is no form, or the file of a kind that is not taken."),
+    422: (
+        ("unusable_clip", "unusable_transcript", "unknown_modalities", "modality_absent"),
+        "Clip, transcript or modalities cannot be used.",
+    ),
+    500: (("unforeseen",), "An error that nobody foresaw; the server's log has it."),
+    503: (("busy", "not_ready"), "No place is free (see Retry-After), or the model cannot be loaded."),
+}
+CODES = tuple(code for codes, _when in ERRORS.values() for code in codes)
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a result."""
+    from alignmamba.result import schema
+
+    return schema()
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    answers = {
+        "200": {
+            "description": "What was found. A clip without a face, without sound or without speech is a result too.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Result"}}},
+        }
+    }
+    for status, (_codes, when) in ERRORS.items():
+        if status != 404:
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            answers[str(status)] = {"description": when, "content": content}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "AlignMamba",
+            "version": "1",
+            "summary": "Sentiment of a short clip from words, voice and face.",
+            "description": (
+                "An estimate of how a clip comes across, often wrong, and no statement about what a person feels. Not "
+                "for judging people at work or in education. A clip lies in a private folder while it is analysed and "
+                "is deleted then; nothing is stored or sent elsewhere."
+            ),
+            "license": {
+                "name": "MIT (code); the trained model is for research only",
+                "url": "https://spdx.org/licenses/MIT",
+            },
+        },
+        "paths": {
+            "/api/v1/analyse": {
+                "post": {
+                    "operationId": "analyse",
+                    "summary": "Analyse a clip",
+                    "description": (
+                        f"One speaker, at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB. The answer "
+                        "comes when the analysis has ended; going away ends it."
+                    ),
+                    "requestBody": {
+                        "required": True,
+                        "content": {"multipart/form-data": {"schema": {"$ref": "#/components/schemas/Form"}}},
+                    },
+                    "responses": answers,
+                }
+            }
+        },
+        "components": {"schemas": {"Form": _form(), "Error": _error(), **_result()}},
+    }
+
+
+def page() -> str:
+    """Return the document as a page of HTML that needs nothing else."""
+    return render("docs.html", document=document(), errors=ERRORS, curl=CURL)
+
+
+def _result() -> dict[str, Any]:
+    """Return the schema of a result and its parts, where tools for OpenAPI look for them."""
+    schema = json.loads(json.dumps(result_schema()).replace("#/$defs/", "#/components/schemas/"))
+    parts = schema.pop("$defs")
+    return {"Result": {key: value for key, value in schema.items() if not key.startswith("$")}, **parts}
+
+
+def _form() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {
+            "file": {
+                "type": "string",
+                "contentMediaType": "application/octet-stream",
+                "description": f"The clip; its name must end in one of: {', '.join(upload.MIME_TYPES)}.",
+            },
+            "transcript": {
+                "type": "string",
+                "description": "What is said, as plain text, SRT or WebVTT; left out, speech is recognised.",
+            },
+            "modalities": {
+                "type": "string",
+                "description": (
+                    f"Which of {', '.join(MODALITIES)} to judge by, with commas between them; left out, all that the "
+                    "clip has."
+                ),
+                "examples": ["audio,video"],
+            },
+        },
+    }
+
+
+def _error() -> dict[str, Any]:
+    texts = {
+        "what": "What happened.",
+        "why": "Why, as the app's screen says it.",
+        "what_to_do": "What to do about it.",
+    }
+    return {
+        "type": "object",
+        "required": ["error"],
+        "additionalProperties": False,
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", *texts],
+                "additionalProperties": False,
+                "properties": {
+                    "code": {"enum": list(CODES)},
+                    **{name: {"type": "string", "minLength": 1, "description": said} for name, said in texts.items()},
+                },
+            }
+        },
+    }

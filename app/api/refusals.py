@@ -1,0 +1,182 @@
+"""Refusals: every answer of the HTTP interface that is no result, and says what happened, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.responses import JSONResponse
+
+from alignmamba.modality import MODALITIES
+from app.i18n.translate import SOURCE, spoken_in
+from app.services import errors, upload
+from app.services.errors import PlainError
+from extractors.media.probe import LIMITS
+
+NOT_TAKEN, NOT_ANALYSED = "The clip was not taken.", "The clip was not analysed."
+DOCS = "/api/v1/docs"
+QUOTED_CHARACTERS = 200  # of what a request said
+
+
+class RefusedError(Exception):
+    """A request that is not answered with a result.
+
+    Attributes:
+        status: Of HTTP.
+        code: For programs: one of `openapi.CODES`.
+        what: Happened.
+        why: Where the screen would say the same, its sentence.
+        remedy: What to do.
+        headers: More for the answer.
+    """
+
+    def __init__(
+        self, status: int, code: str, *, what: str, why: str, remedy: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(why)
+        self.status, self.code, self.what, self.why, self.remedy = status, code, what, why, remedy
+        self.headers = headers or {}
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        told = {"code": self.code, "what": self.what, "why": self.why, "what_to_do": self.remedy}
+        return JSONResponse({"error": told}, self.status, headers={**self.headers, "cache-control": "no-store"})
+
+
+def not_found() -> RefusedError:
+    """Of an address that is none."""
+    why = "There is nothing at this address."
+    return RefusedError(404, "not_found", what="Nothing was done.", why=why, remedy=f"See {DOCS} for what there is.")
+
+
+def method_not_allowed(method: str, allowed: Sequence[str]) -> RefusedError:
+    """Of a method that an address does not take."""
+    return RefusedError(
+        405,
+        "method_not_allowed",
+        what="Nothing was done.",
+        why=f"This address does not take {method[:QUOTED_CHARACTERS]}.",
+        remedy=f"Use {' or '.join(allowed)}; {DOCS} shows how.",
+        headers={"allow": ", ".join(allowed)},
+    )
+
+
+def other_site() -> RefusedError:
+    """Of what another site's page sends through a visitor's browser."""
+    return RefusedError(
+        403,
+        "other_site",
+        what=NOT_TAKEN,
+        why="A page of another site has sent this request through a browser.",
+        remedy="Send it from a program, or from this server's own address.",
+    )
+
+
+def not_a_form() -> RefusedError:
+    """Of a body that is no form."""
+    return RefusedError(
+        415,
+        "not_a_form",
+        what="The request was not read.",
+        why="Its content type is not multipart/form-data.",
+        remedy="Send the clip as the field `file` of a form, as curl -F does.",
+    )
+
+
+def unreadable_form(why: str, fields: Sequence[str]) -> RefusedError:
+    """Of a form that cannot be read or holds something else than its fields."""
+    remedy = f"Send each of these fields once at most: {', '.join(fields)}; `file` alone as a file."
+    return RefusedError(400, "unreadable_form", what="The form could not be used.", why=why, remedy=remedy)
+
+
+def no_file() -> RefusedError:
+    """Of a form without a clip."""
+    return RefusedError(
+        400,
+        "no_file",
+        what="There is nothing to analyse.",
+        why="The form holds no file in the field `file`.",
+        remedy="Send one: curl -F file=@clip.mp4",
+    )
+
+
+def busy(places: int, *, retry_seconds: int) -> RefusedError:
+    """Of one request more than there is room for."""
+    return RefusedError(
+        503,
+        "busy",
+        what=NOT_TAKEN,
+        why=f"{places} clips are being taken in or analysed, as many as there is room for.",
+        remedy=f"Send it again in {retry_seconds} seconds or later.",
+        headers={"retry-after": str(retry_seconds)},
+    )
+
+
+def too_slow(seconds: float) -> RefusedError:
+    """Of an upload that does not come to an end."""
+    why = f"The upload took longer than {seconds:.0f} seconds."
+    remedy = "Send a smaller clip, or use a faster connection."
+    return RefusedError(408, "too_slow", what=NOT_TAKEN, why=why, remedy=remedy, headers={"connection": "close"})
+
+
+def too_large(why: str) -> RefusedError:
+    """Of more bytes than are taken."""
+    return RefusedError(
+        413,
+        "too_large",
+        what=NOT_TAKEN,
+        why=why,
+        remedy=(
+            f"Send a file of at most {upload.MAX_MEGABYTES} MB, and as transcript only what is said in the clip: cut "
+            "the clip, or compress it more."
+        ),
+        headers={"connection": "close"},
+    )
+
+
+def unknown_kind(error: upload.KindError) -> RefusedError:
+    """Of a file of a kind that is not taken."""
+    remedy = "Convert it to MP4 and send it under a name that ends in .mp4."
+    return RefusedError(415, "unknown_kind", what=NOT_TAKEN, why=str(error), remedy=remedy)
+
+
+def unknown_modalities(error: ValueError) -> RefusedError:
+    """Of names of modalities that are none."""
+    return RefusedError(
+        422,
+        "unknown_modalities",
+        what=NOT_ANALYSED,
+        why=f"{error}.",
+        remedy=f"Name some of {', '.join(MODALITIES)}, with commas between them, or leave the field out.",
+    )
+
+
+def modality_absent(modality: str, reason: str) -> RefusedError:
+    """Of a clip that lacks what it should be judged by."""
+    return RefusedError(
+        422,
+        "modality_absent",
+        what="The clip cannot be judged by what was asked for.",
+        why=f"It has no {modality}: {reason}.",
+        remedy="Name other modalities, or leave the field out: then all that are there are used.",
+    )
+
+
+def not_analysed(error: PlainError) -> RefusedError:
+    """Of a clip, transcript or server that an analysis cannot be made with, in the screen's words."""
+    from extractors.workers.client import MediaError, TranscriptError  # bring decoders, and are there by now
+
+    if isinstance(error.__cause__, TranscriptError):
+        remedy = "Correct the field `transcript`, or leave it out to have speech recognised."
+        return RefusedError(422, "unusable_transcript", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+    if isinstance(error.__cause__, MediaError):
+        remedy = f"Send a video or sound of at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB."
+        return RefusedError(422, "unusable_clip", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+    remedy = "Tell whoever runs this server."
+    return RefusedError(503, "not_ready", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+
+
+def unforeseen(error: Exception) -> RefusedError:
+    """Of an error that nobody foresaw; it goes to the log under an id."""
+    with spoken_in(SOURCE):
+        why = errors.sentence(error)
+    return RefusedError(500, "unforeseen", what=NOT_ANALYSED, why=why, remedy="Try again later.")

@@ -1,0 +1,166 @@
+"""Analyse a clip: choose one, watch the steps, read the result."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import streamlit as st
+
+from app.components import notice, progress, recorder, result_view
+from app.i18n import wording
+from app.i18n.translate import N_, _
+from app.services import errors, samples, session, upload
+from app.services.analysis import Analysis, Clip, predict_all
+from app.services.errors import PlainError
+from app.services.jobs import Job
+from extractors.media.probe import LIMITS
+
+# What samples.json says.
+SAMPLE_TEXTS = (
+    N_("Delighted"),
+    N_("Glad words, a lively voice and a smile."),
+    N_("Disappointed"),
+    N_("Bitter words, a flat voice and a frown."),
+    N_("Matter of fact"),
+    N_("Plain facts, said plainly."),
+    N_("Without sound"),
+    N_("A smile only: the clip has no sound, so voice and words are absent."),
+    N_("Without a face"),
+    N_("Glad words over a landscape: no face is there, so only voice and words count."),
+)
+
+SAMPLE_KEY = "sample"  # of the URL
+
+log = logging.getLogger(__name__)
+
+
+def choose_sample() -> Clip | None:
+    """Show the samples as cards; return the one whose button was pressed."""
+    chosen = None
+    with st.grid(5, min_column_width=150, gap="xsmall"):
+        for sample in samples.shipped():
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                st.video(sample.path, format=upload.media_type(sample.file), muted=True, alt=_(sample.description))
+                st.markdown(f"**{_(sample.title)}**", help=f"{_(sample.description)} {sample.credit}")
+                st.space("stretch")
+                if sample.synthetic:
+                    st.badge(_("synthetic"), icon=":material/smart_toy:", color="gray")
+                if st.button(_("Analyse"), key=f"sample-{sample.name}", icon=":material/play_arrow:", width="stretch"):
+                    chosen = samples.of_sample(sample)
+    return chosen
+
+
+def choose_upload() -> Clip | None:
+    """Show the upload form, after the notice; return the clip once it is submitted.
+
+    Raises:
+        PlainError: If there is no file, or one that is not taken.
+    """
+    if not notice.agreed():
+        return None
+    with st.form("upload", border=False):
+        uploaded = st.file_uploader(
+            _("A video of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
+                seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES
+            ),
+            type=list(upload.MIME_TYPES),
+            max_upload_size=upload.MAX_MEGABYTES,
+            key="clip",
+        )
+        typed = st.text_area(
+            _("Transcript (optional, replaces speech recognition)"),
+            key="typed",
+            placeholder=_("Type what is said in the clip, or leave this empty."),
+            height=80,
+        )
+        if not st.form_submit_button(_("Analyse my clip"), icon=":material/play_arrow:"):
+            return None
+    if uploaded is None:
+        raise PlainError(_("Choose a video file first."))
+    # The browser checks kind and size as well, but a request need not come from a browser.
+    upload.mime_type(uploaded.name)
+    upload.check_size(uploaded.size)
+    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed)
+
+
+def choose_recording() -> Clip | None:
+    """Show the recorder, after the notice; return the recording once it is handed over.
+
+    Raises:
+        PlainError: If what the browser sent is not taken.
+    """
+    if not st.session_state.get(notice.KEY, False):
+        st.info(_("Read the notice under “Your own clip” first, then you can record here."), icon=":material/info:")
+        return None
+    return recorder.record()
+
+
+def greeting() -> Clip | None:
+    """Return what a visit begins with: the sample that the link names, else the first one."""
+    if visitor.greeted or visitor.analysis is not None:
+        return None
+    visitor.greeted = True
+    asked = st.query_params.get(SAMPLE_KEY)
+    return samples.of_sample(next((each for each in samples.shipped() if each.name == asked), samples.shipped()[0]))
+
+
+def made_before(clip: Clip) -> Analysis | None:
+    """Judge a clip whose features are there already; None where they have to be extracted."""
+    began = time.perf_counter()
+    if (features := visitor.kept.get(clip)) is not None:
+        return predict_all(clip, features, began=began, again=True)
+    if clip.sample is None:
+        return None
+    try:
+        return samples.prepared(next(each for each in samples.shipped() if each.name == clip.sample))
+    except samples.StaleError as error:
+        log.warning("%s", error)
+        visitor.remark = _(
+            "What was prepared for this sample does not fit the model that is loaded; the sample was analysed anew."
+        )
+        return None
+
+
+def run(clip: Clip) -> Analysis:
+    """Analyse a clip in a worker thread and draw its progress meanwhile; at once where its features are there."""
+    if (analysis := made_before(clip)) is not None:
+        return analysis
+    analysis = progress.watch(Job(clip))
+    visitor.kept.keep(clip, analysis.features)
+    return analysis
+
+
+st.title("AlignMamba")
+st.markdown(
+    _(
+        "How positive or negative does a short clip come across? Voice and face are aligned with the words, then "
+        "judged together."
+    )
+)
+from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
+visitor = session.current()
+clip = None
+with from_samples, errors.plain_sentences():
+    clip = choose_sample()
+try:
+    with from_upload:
+        clip = choose_upload() or clip
+    with from_camera:
+        clip = choose_recording() or clip or greeting()
+    if clip is not None:
+        visitor.problem = visitor.remark = None
+        visitor.analysis = run(clip)
+        if clip.sample is not None:
+            st.query_params[SAMPLE_KEY] = clip.sample
+        elif SAMPLE_KEY in st.query_params:
+            del st.query_params[SAMPLE_KEY]
+except Exception as error:
+    visitor.problem = errors.sentence(error)
+
+if visitor.problem is not None:
+    st.error(wording.plain(visitor.problem), icon=":material/error:")
+if visitor.remark is not None:
+    st.info(visitor.remark, icon=":material/update:")
+if visitor.analysis is not None:
+    result_view.show()

@@ -1,0 +1,188 @@
+"""Many clips at once: give files or a folder, watch them being analysed, filter the table, take it along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from app.components import notice
+from app.i18n import wording
+from app.i18n.messages import told
+from app.i18n.translate import N_, _
+from app.services import batch, errors, upload
+from app.services.batch import Batch, Row, Status
+from app.services.errors import PlainError
+from extractors.media.probe import LIMITS
+
+POLL_SECONDS = 0.5
+# What `batch.Status` says.
+STATUSES = {
+    Status.DONE: N_("done"),
+    Status.FAILED: N_("failed"),
+    Status.RUNNING: N_("under way"),
+    Status.WAITING: N_("waiting"),
+}
+
+
+def mine() -> Batch:
+    """Return the visitor's batch."""
+    return st.session_state.setdefault("batch", Batch())
+
+
+def choose() -> None:
+    """Show the upload field; take what is handed over into the batch and start it."""
+    folder = st.toggle(_("A whole folder"), key="batch-folder", help=_("With all clips in it and in its folders."))
+    with st.form("batch-upload", border=False, clear_on_submit=True):
+        files = st.file_uploader(
+            _(
+                "Videos of one speaker each: at most {seconds:.0f} seconds and {megabytes} MB, {clips} clips in all"
+            ).format(seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES, clips=batch.MAX_CLIPS),
+            type=list(upload.MIME_TYPES),
+            accept_multiple_files="directory" if folder else True,
+            max_upload_size=upload.MAX_MEGABYTES,
+            key=f"batch-files-{folder}",
+        )
+        if not st.form_submit_button(_("Analyse these clips"), icon=":material/play_arrow:"):
+            return
+    if not files:
+        raise PlainError(_("Choose some video files first."))
+    mine().add(files)
+    mine().start()
+
+
+def follow() -> None:
+    """Show how far the batch is and its table; while it goes on, this part alone runs again and again."""
+    with errors.plain_sentences():
+        current = mine()
+        was_working = working(current)
+        current.advance()
+        _steps(current)
+        if working(current) != was_working:
+            st.rerun()  # the whole page: it decides whether this part runs again
+        _controls(current)
+        _table(list(current.rows.values()))
+
+
+def working(current: Batch) -> bool:
+    """Whether there is something to look at again in a moment."""
+    return current.going or bool(current.of(Status.RUNNING))
+
+
+def _steps(current: Batch) -> None:
+    done, failed = len(current.of(Status.DONE)), len(current.of(Status.FAILED))
+    text = _("{done} of {count} clips done, {failed} failed").format(done=done, count=len(current.rows), failed=failed)
+    st.progress((done + failed) / len(current.rows), text=text)
+    if current.twice:
+        st.caption(_("{count} of the files were there already and are not analysed again.").format(count=current.twice))
+    for row in current.of(Status.RUNNING):
+        st.caption(_("Under way: {name}").format(name=wording.plain(row.name)))
+        for step, completed, total in current.steps.values():
+            st.progress(min(completed / total, 1.0) if total else 1.0, text=wording.step(step))
+
+
+def _controls(current: Batch) -> None:
+    with st.container(horizontal=True):
+        if working(current):
+            st.button(_("Stop"), key="batch-stop", icon=":material/stop_circle:", on_click=current.stop)
+        elif current.of(Status.WAITING):
+            st.button(_("Go on"), key="batch-go", icon=":material/play_arrow:", on_click=current.start)
+        if any(row.clip is not None for row in current.of(Status.FAILED)):
+            again = partial(current.start, failed_too=True)
+            st.button(_("Try failed ones again"), key="batch-again", icon=":material/refresh:", on_click=again)
+        st.button(_("Forget all"), key="batch-forget", icon=":material/delete:", on_click=_forget)
+
+
+def _forget() -> None:
+    mine().stop()
+    del st.session_state["batch"]
+
+
+def _table(rows: Sequence[Row]) -> None:
+    chosen = _filtered(rows)
+    if not chosen:
+        st.info(_("No clip passes these filters."), icon=":material/filter_alt_off:")
+        return
+    st.dataframe(
+        pd.DataFrame([_cells(row) for row in chosen]),
+        hide_index=True,
+        alt=_("One line per clip: state, score, class, what it was judged by, words, error"),
+        column_config={
+            "file": st.column_config.TextColumn(_("File"), pinned=True),
+            "status": _("State"),
+            "score": st.column_config.NumberColumn(_("Score"), format="%+.2f", width="small"),
+            "class": _("Class"),
+            "used": _("Judged by"),
+            "duration_s": st.column_config.NumberColumn(_("Seconds"), format="%.1f", width="small"),
+            "transcript": st.column_config.TextColumn(_("Words"), width="large"),
+            "error": st.column_config.TextColumn(_("Why not"), width="large"),
+        },
+        placeholder="",
+    )
+    with st.container(horizontal=True):
+        for name, make, mime in (
+            ("batch.csv", batch.to_csv, "text/csv"),
+            ("batch.json", batch.to_json, "application/json"),
+        ):
+            st.download_button(
+                _("These lines as {kind}").format(kind=name.rpartition(".")[2].upper()),
+                partial(make, chosen),
+                file_name=name,
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+                key=name,
+            )
+
+
+def _filtered(rows: Sequence[Row]) -> list[Row]:
+    """Show the filters; return the rows that pass them."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        statuses = st.pills(
+            _("State"), list(STATUSES), selection_mode="multi", key="batch-status", format_func=lambda s: _(STATUSES[s])
+        )
+        classes = st.pills(
+            _("Class"), list(wording.CLASS_SIGNS), selection_mode="multi", key="batch-class", format_func=_
+        )
+        wanted = st.text_input(
+            _("Search in names and words"), key="batch-search", icon=":material/search:", width=260
+        ).casefold()
+    chosen = []
+    for row in rows:
+        cells = row.cells()
+        text = f"{cells['file']} {cells['transcript'] or ''}".casefold()
+        if wanted in text and (not statuses or row.status in statuses) and (not classes or cells["class"] in classes):
+            chosen.append(row)
+    return chosen
+
+
+def _cells(row: Row) -> dict[str, object]:
+    """Return what the table shows of a row, in the visitor's language."""
+    cells = row.cells()
+    used = [modality for modality in wording.DISPLAY_ORDER if modality in (cells["used"] or "").split()]
+    chance = cells[f"p_{cells['class']}"] if cells["class"] else None
+    return {
+        "file": cells["file"],
+        "status": _(STATUSES[row.status]),
+        "score": cells["score"],
+        "class": "" if chance is None else f"{_(cells['class'])} {wording.share(chance)}",
+        "used": _("nothing to judge") if row.status == Status.DONE and not used else wording.subset(used),
+        "duration_s": cells["duration_s"],
+        "transcript": cells["transcript"],
+        "error": told(row.error),
+    }
+
+
+st.title(_("Many clips"))
+st.markdown(_("One clip after the other; an error stops none of the others, and what is done stays done."))
+try:
+    if notice.agreed():
+        choose()
+except Exception as error:
+    st.error(wording.plain(errors.sentence(error)), icon=":material/error:")
+if mine().rows:
+    st.fragment(follow, run_every=POLL_SECONDS if working(mine()) else None)()
+else:
+    st.caption(_("Nothing has been analysed yet."))

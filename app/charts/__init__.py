@@ -1,0 +1,1 @@
+"""Altair charts and the tables they draw."""

@@ -1,0 +1,92 @@
+"""Altair charts over the time of a clip: what was measured, and how the score went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from app.charts.scores import NEGATIVE, NEUTRAL, POSITIVE, SCORE_RANGE, on_time
+from app.i18n.translate import _
+
+TRACK_PX, TRACK_FRAME_PX = 34, 60
+TREND_PX = 190
+CURVE, SPAN = "#1b9e8f", "rgba(128,128,128,0.55)"
+
+
+def timeline(table: pd.DataFrame, names: Sequence[str], duration: float) -> alt.LayerChart:
+    """Stack the curves that were measured over the clip.
+
+    Args:
+        table: Made by `app.charts.timeline_table.tabulate`.
+        names: Of the rows, from top to bottom.
+        duration: Seconds that the axis shows.
+    """
+    axis = alt.Axis(
+        values=[place + 0.5 for place in range(len(names))],
+        labelExpr=f"{json.dumps(list(names))}[datum.value - 0.5]",
+        labelLimit=140,
+        labelOverlap=False,
+        ticks=False,
+        domain=False,
+        grid=False,
+    )
+    scale = alt.Scale(domain=[len(names), 0], nice=False)
+    y, top = (alt.Y(field, title=None, scale=scale, axis=axis) for field in ("foot:Q", "top:Q"))
+    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration))
+    tooltip = [
+        alt.Tooltip("row:N", title=_("Measured")),
+        alt.Tooltip("start:Q", title=_("From (s)"), format=".2f"),
+        alt.Tooltip("text:N", title=_("Value")),
+    ]
+    base = alt.Chart(table)
+    curve, span = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("curve", "span"))
+    place = {"x": x, "y": y, "y2": "top:Q", "detail": "row:N"}
+    layers = [
+        curve.mark_area(color=CURVE, opacity=0.3).encode(**place),
+        curve.mark_line(color=CURVE, strokeWidth=1.2).encode(x=x, y=top, detail="row:N"),
+        span.mark_rect(color=SPAN).encode(x2="end:Q", **place),
+        # What the pointer meets: a row's whole height, so that nobody has to aim at a line.
+        base.transform_calculate(head="datum.foot - 1")
+        .mark_rect(opacity=0)
+        .encode(x=x, x2="end:Q", y=y, y2="head:Q", tooltip=tooltip),
+    ]
+    return on_time(alt.layer(*layers).properties(height=TRACK_FRAME_PX + TRACK_PX * len(names)))
+
+
+def trend(table: pd.DataFrame, duration: float) -> alt.LayerChart:
+    """Draw the score window by window.
+
+    Args:
+        table: Columns `start`, `end` (seconds), `score` in [-3, 3] (missing where nothing could be judged) and `used`.
+        duration: Seconds that the axis shows.
+    """
+    low, high = SCORE_RANGE
+    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration))
+    y = alt.Y("score:Q", title=_("Score"), scale=alt.Scale(domain=[low, high]), axis=alt.Axis(values=[-3, 0, 3]))
+    tooltip = [
+        alt.Tooltip("start:Q", title=_("From (s)"), format=".1f"),
+        alt.Tooltip("end:Q", title=_("To (s)"), format=".1f"),
+        alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
+        alt.Tooltip("used:N", title=_("Judged by")),
+    ]
+    sign = alt.condition("datum.score < 0", alt.value(NEGATIVE), alt.value(POSITIVE))
+    base = alt.Chart(table)
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=NEUTRAL, strokeDash=[3, 3]).encode(y="zero:Q")
+    middle = base.transform_calculate(middle="(datum.start + datum.end) / 2")
+    return on_time(
+        alt.layer(
+            zero,
+            middle.mark_line(color=NEUTRAL, strokeWidth=1.5).encode(x=alt.X("middle:Q", **_seconds(duration)), y=y),
+            base.mark_bar(height=5, cornerRadius=2).encode(x=x, x2="end:Q", y=y, color=sign, tooltip=tooltip),
+        ).properties(height=TREND_PX)
+    )
+
+
+def _seconds(duration: float) -> dict[str, object]:
+    return {
+        "scale": alt.Scale(domain=[0, duration], nice=False),
+        "axis": alt.Axis(title=_("Time in the clip (seconds)"), grid=False, tickCount=12),
+    }

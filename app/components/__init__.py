@@ -1,0 +1,1 @@
+"""Parts of pages: widgets, players and views that draw on the screen."""

@@ -1,0 +1,55 @@
+"""What people must know before they upload a clip: what is inferred, where that is forbidden, what is stored."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.i18n import wording
+from app.i18n.translate import _
+
+KEY = "notice-read"  # in the visitor's state
+BUTTON = "notice-agree"
+
+
+def points() -> list[str]:
+    """Say what is inferred, what the law asks for and what is stored, as Markdown sentences."""
+    return [
+        _(
+            "**Emotion inference.** This app estimates from words, voice and face how positive or negative a person "
+            "comes across. {caution}"
+        ).format(caution=wording.caution()),
+        _(
+            "**People must be told.** Who uses such a system on others must tell them (EU AI Act, Article 50(3)). "
+            "Upload only clips that you may use, of people who know."
+        ),
+        _(
+            "**Not at work, not in education.** Inferring emotions there is forbidden in the EU, except for medical or "
+            "safety reasons (Article 5(1)(f)). No decision about a person may rest on a score."
+        ),
+        _(
+            "**Stored: nothing.** Your clip lies in a private folder while it is analysed, then it is deleted. What "
+            "was measured stays in memory for this visit only; nothing is sent elsewhere."
+        ),
+    ]
+
+
+def show() -> None:
+    """Show the notice."""
+    st.markdown("\n".join(f"- {point}" for point in points()))
+
+
+def agreed() -> bool:
+    """Show the notice until the visitor has agreed, then what may be uploaded; once per visit.
+
+    Returns:
+        Whether they have agreed: nothing is to be uploaded before.
+    """
+    if st.session_state.get(KEY, False):
+        return True
+    with st.container(border=True):
+        st.header(_("Before you upload"), anchor=False)
+        show()
+        if not st.button(_("I have read this and may use my clips"), key=BUTTON):
+            return False
+    st.session_state[KEY] = True
+    st.rerun()

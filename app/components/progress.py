@@ -1,0 +1,77 @@
+"""A running job on screen: a bar and a clock for every step, and a button that stops it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import streamlit as st
+
+from app.i18n import wording
+from app.i18n.translate import _
+from app.services import session
+from app.services.analysis import Analysis
+from app.services.jobs import Job, Progress
+
+POLL_SECONDS = 0.15
+
+
+class ProgressBars:
+    """One bar per extraction step, each with its own clock."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, tuple[Any, float]] = {}
+        self._shares: dict[str, float] = {}
+
+    def draw(self, reports: Iterable[Progress]) -> None:
+        """Take new reports and redraw the bars of steps that are under way."""
+        running = {step for step, share in self._shares.items() if share < 1}
+        for step, completed, total in reports:
+            self._bars.setdefault(step, (st.empty(), time.perf_counter()))
+            self._shares[step] = min(max(completed / total, 0.0), 1.0) if total else 1.0
+            running.add(step)
+        for step in running:
+            slot, began = self._bars[step]
+            slot.progress(self._shares[step], text=f"{wording.step(step)} · {time.perf_counter() - began:.1f} s")
+
+
+def watch(job: Job) -> Analysis:
+    """Draw a job's progress until it has ended.
+
+    Returns:
+        What it found.
+
+    Raises:
+        Exception: What the job raised.
+    """
+    began = time.perf_counter()
+    bars = ProgressBars()
+    stop = st.empty()
+    # A click runs the page again, which ends this run below and the job with it.
+    stop.button(_("Cancel"), key="cancel", icon=":material/stop_circle:", on_click=_tell_of_the_end)
+    try:
+        with st.status(_("Waiting for a free place"), expanded=True) as status:
+            while not job.future.done():
+                bars.draw(job.reports())
+                if job.future.running():
+                    seconds = time.perf_counter() - began
+                    status.update(label=_("Analysing · {seconds:.0f} s").format(seconds=seconds), expanded=True)
+                time.sleep(POLL_SECONDS)
+            bars.draw(job.reports())
+            try:
+                analysis = job.future.result()
+            except Exception:
+                status.update(label=_("Stopped"), state="error", expanded=False)
+                raise
+            label = _("Analysed in {seconds:.1f} s").format(seconds=analysis.seconds)
+            status.update(label=label, state="complete", expanded=False)
+            return analysis
+    finally:
+        # Reached early, by Streamlit's own control flow, when the visitor has left or asked for something else.
+        job.abandon()
+        stop.empty()
+
+
+def _tell_of_the_end() -> None:
+    session.current().remark = _("Stopped. Nothing of this clip was kept.")

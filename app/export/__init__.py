@@ -1,0 +1,1 @@
+"""Downloads of a result: report, images, data."""

@@ -1,0 +1,134 @@
+"""Downloads of a result; each file is made when its button is pressed, so that buttons cost a rerun nothing."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
+
+import streamlit as st
+
+from alignmamba.modality import Modality
+from app.i18n import wording
+from app.i18n.translate import _, language, spoken_in
+from app.services.analysis import Analysis
+
+
+class Download(NamedTuple):
+    """A file to be made.
+
+    Attributes:
+        file: Its name.
+        label: Of its button.
+        mime: Its media type.
+        icon: Of its button.
+        make: Makes its content, in the language of the visitor.
+    """
+
+    file: str
+    label: str
+    mime: str
+    icon: str
+    make: Callable[[], bytes]
+
+
+def buttons(analysis: Analysis, used: Collection[Modality]) -> None:
+    """Show one menu with a download button for each file of a result.
+
+    Args:
+        analysis: Of a clip.
+        used: The subset on screen, which files tell in full; an empty one stands for the largest.
+    """
+    spoken = language()
+    with st.popover(_("Export"), icon=":material/download:"):
+        for download in downloads(analysis, frozenset(used) or analysis.available):
+            st.download_button(
+                download.label,
+                _in_language(spoken, download.make),
+                file_name=download.file,
+                mime=download.mime,
+                icon=download.icon,
+                on_click="ignore",
+                width="stretch",
+                key=f"export-{download.file}-{analysis.number}",
+            )
+
+
+def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Download]:
+    """List the files of a result."""
+    features = analysis.features
+    yield Download(
+        "report.html", _("Report (HTML)"), "text/html", ":material/article:", lambda: _report(analysis, used)
+    )
+    yield Download(
+        "result.json", _("Result (JSON)"), "application/json", ":material/data_object:", lambda: _result(analysis, used)
+    )
+    if features.words:
+        yield Download(
+            "words.vtt", _("Words (WebVTT)"), "text/vtt", ":material/subtitles:", lambda: _subtitles(analysis)
+        )
+    if used:
+        svg, png = _("Charts (SVG, zipped)"), _("Charts (PNG, zipped)")
+        zipped = "application/zip"
+        yield Download("charts-svg.zip", svg, zipped, ":material/image:", lambda: _charts(analysis, used, "svg"))
+        yield Download("charts-png.zip", png, zipped, ":material/image:", lambda: _charts(analysis, used, "png"))
+    for modality in wording.DISPLAY_ORDER:
+        if len(features.modality(modality).values):
+            yield Download(
+                f"features-{modality}.csv",
+                _("Features: {name} (CSV)").format(name=wording.name(modality).lower()),
+                "text/csv",
+                ":material/table:",
+                lambda modality=modality: _features(analysis, modality),
+            )
+
+
+def _in_language(spoken: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Carry the visitor's language into the request that fetches the file."""
+
+    def made() -> bytes:
+        with spoken_in(spoken):
+            return make()
+
+    return made
+
+
+def _report(analysis: Analysis, used: frozenset[Modality]) -> bytes:
+    from app.export import report  # brings the drawing library, which no page needs
+
+    return report.html(analysis, used).encode()
+
+
+def _result(analysis: Analysis, used: frozenset[Modality]) -> bytes:
+    from alignmamba.result import to_json
+
+    return to_json(analysis.document(used or None)).encode()
+
+
+def _subtitles(analysis: Analysis) -> bytes:
+    from extractors.language.subtitles import to_webvtt
+
+    return to_webvtt(analysis.features.words).encode()
+
+
+def _charts(analysis: Analysis, used: frozenset[Modality], kind: str) -> bytes:
+    from app.export import images
+
+    packed = io.BytesIO()
+    drawn = images.drawn_language() if kind == "png" else language()
+    note = _("The labels are in English: the server has no font for this language.") if drawn != language() else ""
+    with spoken_in(drawn), zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        if note:
+            archive.writestr("note.txt", note)
+        for picture in images.draw(analysis, used):
+            archive.writestr(f"{picture.name}.{kind}", picture.svg() if kind == "svg" else picture.png())
+    return packed.getvalue()
+
+
+def _features(analysis: Analysis, modality: Modality) -> bytes:
+    from extractors.storage.csv_table import write_table
+
+    text = io.StringIO(newline="")
+    write_table(analysis.features, str(modality), text)
+    return text.getvalue().encode()

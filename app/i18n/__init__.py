@@ -1,0 +1,1 @@
+"""The languages of the screen: catalogue, wording, translated messages."""

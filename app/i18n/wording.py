@@ -1,0 +1,155 @@
+"""Every sentence and name that the screen says, built from results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from alignmamba.modality import Modality
+from app.i18n.messages import told
+from app.i18n.translate import N_, _
+
+# How the three senses are called on screen: `name` translates.
+NAMES = {Modality.AUDIO: N_("Voice"), Modality.VIDEO: N_("Face"), Modality.LANGUAGE: N_("Words")}
+ICONS = {
+    Modality.AUDIO: ":material/graphic_eq:",
+    Modality.VIDEO: ":material/face:",
+    Modality.LANGUAGE: ":material/chat_bubble:",
+}
+# Words first: they are the anchor, and most readers look for them first.
+DISPLAY_ORDER = (Modality.LANGUAGE, Modality.AUDIO, Modality.VIDEO)
+
+# The seven degrees of the [-3, 3] scale, as CMU-MOSI's annotators were given them, and the class of each.
+DEGREES = {
+    -3: N_("very negative"),
+    -2: N_("negative"),
+    -1: N_("slightly negative"),
+    0: N_("neutral"),
+    1: N_("slightly positive"),
+    2: N_("positive"),
+    3: N_("very positive"),
+}
+CLASS_SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
+
+# What `extractors.pipeline.STEPS` do.
+STEPS = {
+    "sound": N_("Decoding the sound"),
+    "voice": N_("Measuring the voice (openSMILE)"),
+    "face": N_("Following the face (MediaPipe)"),
+    "words": N_("Finding the words (Whisper)"),
+    "language": N_("Reading the words (MiniLM)"),
+    "reread": N_("Reading the corrected words (MiniLM)"),
+}
+
+# The two ways to solve the transport problem.
+RELAXED, SINKHORN = N_("relaxed"), N_("Sinkhorn")
+
+
+def caution() -> str:
+    """Say what a score is and is not."""
+    return _("An estimate of how a clip comes across, often wrong, and no statement about what a person feels.")
+
+
+def name(modality: Modality) -> str:
+    """Name a modality, as at the start of a sentence."""
+    return _(NAMES[modality])
+
+
+def signed(number: float) -> str:
+    """Write a number with its sign and two decimals; what rounds to zero is +0.00."""
+    return f"{round(number, 2) + 0.0:+.2f}"
+
+
+def share(probability: float) -> str:
+    """Write a probability in per cent, never as certain."""
+    if probability > 0.99:
+        return _("over 99%")
+    return _("under 1%") if probability < 0.01 else f"{probability:.0%}"
+
+
+def degree(score: float) -> str:
+    """Name a score in [-3, 3] on the seven-degree scale."""
+    return _(DEGREES[_step(score)])
+
+
+def _step(score: float) -> int:
+    return round(max(-3.0, min(3.0, score)))
+
+
+def join(names: Collection[str], *, by: str | None = None) -> str:
+    """Join names as in a sentence: "a", "a and b", "a, b and c"."""
+    *head, last = names
+    separator, final = _(", "), _(" {conjunction} ").format(conjunction=by or _("and"))
+    return f"{separator.join(head)}{final}{last}" if head else last
+
+
+def subset(modalities: Collection[Modality]) -> str:
+    """Name a set of modalities in display order, as in "Words + Voice"."""
+    return " + ".join(name(modality) for modality in DISPLAY_ORDER if modality in modalities)
+
+
+def verdict(score: float, classes: dict[str, float], used: Collection[Modality]) -> str:
+    """Say a prediction in plain words.
+
+    Args:
+        score: Sentiment in [-3, 3].
+        classes: Probability of each class.
+        used: Modalities that were looked at.
+
+    Returns:
+        One or two sentences; the second when score and class disagree.
+    """
+    senses = join([name(modality).lower() for modality in DISPLAY_ORDER if modality in used])
+    likeliest = max(classes, key=classes.__getitem__)
+    sentence = _("Judged by {senses}, this clip comes across as **{degree}**.").format(
+        senses=senses, degree=degree(score)
+    )
+    step = _step(score)
+    if CLASS_SIGNS[likeliest] != (step > 0) - (step < 0):
+        sentence += " " + _("The classifier leans to **{likeliest}** ({share}): take this as undecided.").format(
+            likeliest=_(likeliest), share=share(classes[likeliest])
+        )
+    return sentence
+
+
+def absence(modality: Modality, reason: str) -> str:
+    """Say that a modality is not there and why."""
+    return _("{name} could not be judged: {reason}.").format(name=name(modality), reason=plain(told(reason)))
+
+
+def step(name: str) -> str:
+    """Return the label of an extraction step."""
+    return _(STEPS.get(name, name))
+
+
+def plain(text: str) -> str:
+    """Escape what Markdown would read as markup, for texts that may quote a clip or a file."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", text)
+
+
+def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:
+    """Say which modalities of a subset are absent; empty when none is."""
+    absent = [name(modality).lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
+    return _("no {absent} in this clip").format(absent=join(absent, by=_("or"))) if absent else ""
+
+
+def distance(modality: Modality, anchor: Modality, *, mmd: float, a_distance: float | None) -> str:
+    """Say how alike an aligned modality and its anchor are.
+
+    Args:
+        modality: The aligned one.
+        anchor: What it was aligned to.
+        mmd: Squared MMD, in [0, 2].
+        a_distance: Proxy A-distance in [0, 2]; None where there are too few steps.
+    """
+    pair = {"name": name(modality), "anchor": name(anchor).lower()}
+    spread = _("{name} and {anchor}: MMD² is {mmd:.3f}.").format(mmd=mmd, **pair)
+    if a_distance is None:
+        return spread + " " + _("There are too few words for an A-distance.")
+    right = 0.5 + a_distance / 4  # 2 (1 - 2 error), turned around
+    if a_distance < 0.5:
+        judged = _("they can hardly be told apart")
+    else:
+        judged = _("they can partly be told apart") if a_distance < 1.5 else _("they are easily told apart")
+    told_apart = _("A linear classifier is right in {share} of the cases (A-distance {distance:.2f}): {judged}.")
+    return f"{spread} {told_apart.format(share=share(right), distance=a_distance, judged=judged)}"

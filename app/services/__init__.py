@@ -1,0 +1,1 @@
+"""What pages and the HTTP interface share: sessions, jobs, models, samples, links."""

@@ -1,0 +1,225 @@
+"""Analyses: a clip, its features, and what the model predicts from each subset of its modalities."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import tempfile
+import time
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from alignmamba.modality import SUBSETS, Modality
+from app.i18n.translate import _
+from app.services import model
+from app.services.errors import PlainError
+
+if TYPE_CHECKING:
+    from alignmamba.predictor import Alignment, Prediction, Predictor
+    from alignmamba.windows import Window
+    from extractors.schema import ClipFeatures
+    from extractors.vision.stills import Moment
+
+SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
+# One name for every clip on disk: nothing that a visitor chose reaches the file system.
+CLIP_FILE = "clip.bin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What is to be analysed.
+
+    Attributes:
+        title: Shown on screen, untranslated.
+        data: The file's bytes.
+        mime: For the browser's player, as in "video/mp4".
+        transcript: Typed by the visitor; None lets speech be recognised.
+        synthetic: Whether the clip is computer-made.
+        sample: Name of the shipped sample that it is; None for a visitor's own.
+    """
+
+    title: str
+    data: bytes
+    mime: str
+    transcript: str | None = None
+    synthetic: bool = False
+    sample: str | None = None
+
+    @property
+    def content(self) -> tuple[str, str | None]:
+        """Equal for clips whose features are equal: the same bytes with the same transcript."""
+        return hashlib.sha256(self.data).hexdigest(), self.transcript
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Everything the page shows of a clip; toggling modalities only picks another prediction.
+
+    Attributes:
+        clip: What was analysed.
+        features: What was extracted.
+        predictions: One per subset of the modalities that the clip has; empty when it has none.
+        predictor: Holds the clip, for what is asked later.
+        seconds: Wall-clock seconds from the start of the extraction to the last prediction.
+        again: Whether the features were there before: from earlier in the visit, or made beforehand for a sample.
+        number: Tells the analyses of this process apart.
+        drawn: Charts that were shown, as `app.components.chart_cache` keeps them.
+    """
+
+    clip: Clip
+    features: ClipFeatures
+    predictions: dict[frozenset[Modality], Prediction]
+    predictor: Predictor
+    seconds: float
+    again: bool
+    number: int = field(default_factory=itertools.count().__next__)
+    drawn: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
+    _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
+    _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
+
+    @property
+    def available(self) -> frozenset[Modality]:
+        """Modalities that the clip has."""
+        return max(self.predictions, key=len, default=frozenset())
+
+    def document(self, used: Iterable[Modality] | None = None) -> dict[str, Any]:
+        """Return the result as plain JSON types, one subset (by default the largest) in full."""
+        from alignmamba.result import document
+
+        digest, _transcript = self.clip.content
+        described = {"title": self.clip.title, "sha256": digest, "bytes": len(self.clip.data)}
+        return document(
+            self.features,
+            self.predictions,
+            used=used,
+            clip={**described, "synthetic": self.clip.synthetic},
+            checkpoint=model.CHECKPOINT.name,
+        )
+
+    def over_time(self, used: frozenset[Modality]) -> list[Window]:
+        """Scores of the clip's windows by a subset, found when first asked for."""
+        from alignmamba.windows import scores_over_time
+
+        if used not in self._windows:
+            self._windows[used] = scores_over_time(self.predictor, self.features, used)
+        return self._windows[used]
+
+    def stills(self, moments: Sequence[Moment]) -> list[bytes]:
+        """Pictures of the clip at some moments, as JPEGs; made when first asked for.
+
+        Raises:
+            PlainError: If the clip cannot be decoded.
+        """
+        from extractors.workers.client import MediaError, stills
+
+        if (asked := tuple(moments)) not in self._stills:
+            with on_disk(self.clip) as path:
+                try:
+                    self._stills[asked] = stills(path, asked)
+                except MediaError as error:
+                    raise PlainError(error.sentence) from error
+        return self._stills[asked]
+
+    def distances(self) -> dict[str, float | None]:
+        """Proxy A-distance of each carried modality to its anchor, in [0, 2]; None where there are too few steps."""
+        from alignmamba.evaluation.distance import proxy_a_distance
+
+        return {modality: proxy_a_distance(*pair) for modality, pair in self.predictor.carried().items()}
+
+    def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
+        """Plans of the full transport problem for a subset, solved when first asked for.
+
+        Raises:
+            PlainError: If the clip is too long for it.
+        """
+        if used not in self._sinkhorn:
+            try:
+                self._sinkhorn[used] = self.predictor.sinkhorn(used, blur=SINKHORN_BLUR)
+            except ValueError as error:
+                raise PlainError(
+                    _("This clip is too long for the full transport problem. {error}.").format(error=error)
+                ) from error
+        return self._sinkhorn[used]
+
+
+@contextmanager
+def on_disk(clip: Clip) -> Iterator[Path]:
+    """Write a clip into a folder that only this user may read, and that goes away however the work with it ends."""
+    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+        path = Path(folder) / CLIP_FILE
+        path.write_bytes(clip.data)
+        yield path
+
+
+def predict_all(clip: Clip, features: ClipFeatures, *, began: float, again: bool) -> Analysis:
+    """Predict from every subset of the modalities that a clip's features have.
+
+    Args:
+        clip: What they were extracted from.
+        features: Of the clip.
+        began: When the visitor's waiting began, by `time.perf_counter`.
+        again: Whether the features were there before.
+
+    Raises:
+        PlainError: If the model cannot be loaded, or was trained on other features.
+    """
+    predictor = model.default().fork()
+    try:
+        predictor.set_clip(features)
+    except ValueError as error:
+        raise PlainError(_("The trained model does not fit these features. {error}").format(error=error)) from error
+    subsets = [subset for subset in SUBSETS if subset <= predictor.available]
+    predictions = {subset: predictor.predict(subset) for subset in subsets}
+    return Analysis(
+        clip=clip,
+        features=features,
+        predictions=predictions,
+        predictor=predictor,
+        seconds=time.perf_counter() - began,
+        again=again,
+    )
+
+
+def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> Prediction:
+    """Judge an analysed clip by another checkpoint.
+
+    Args:
+        name: One of `names`.
+        analysis: Of the clip.
+        used: Modalities to judge by.
+
+    Raises:
+        PlainError: If the checkpoint cannot be used, or needs a voice or a face that was measured in another way.
+    """
+    if name == model.CHECKPOINT.name:
+        return analysis.predictions[frozenset(used)]
+    predictor = model.load(name).fork()
+    try:
+        predictor.set_clip(_fitting(predictor, analysis.features))
+        return predictor.predict(used)
+    except ValueError as error:
+        raise PlainError(
+            _("The checkpoint {name} does not fit these features. {error}").format(name=name, error=error)
+        ) from error
+
+
+def _fitting(predictor: Predictor, features: ClipFeatures) -> ClipFeatures:
+    """Read the words again where a checkpoint has an encoder of its own for them; voice and face stay."""
+    from extractors.schema import ModalitySchema
+    from extractors.workers.client import AssetError, reread
+
+    wanted = predictor.schema["language"]
+    if wanted == features.schema.to_dict()["language"]:
+        return features
+    try:
+        (language,) = reread(features.words, [np.ones(len(features.words), bool)], encoder=predictor.encoder)
+    except AssetError as error:
+        raise PlainError(str(error)) from error
+    schema = ModalitySchema(**{**wanted, "columns": tuple(wanted["columns"])})
+    return replace(features, language=language, schema=replace(features.schema, language=schema))

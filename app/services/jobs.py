@@ -1,0 +1,119 @@
+"""Jobs: extractions in worker processes, whose progress a page draws."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from app.i18n.translate import N_
+from app.services import model
+from app.services.analysis import Analysis, Clip, on_disk, predict_all
+from app.services.errors import AbandonedError, PlainError
+
+if TYPE_CHECKING:
+    from extractors.schema import ClipFeatures
+
+JOBS_AT_ONCE = 2  # more would only slow each other down and add up their memory
+CORRECTED = N_("The words were corrected by hand; words that stayed kept their times, others share those they replace.")
+
+
+class Progress(NamedTuple):
+    """A report of one extraction step."""
+
+    step: str
+    completed: float
+    total: float
+
+
+class Job:
+    """An extraction in a process of its own; its reports wait in a queue until the script thread draws them."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._progress: SimpleQueue[Progress] = SimpleQueue()
+        self._abandoned = threading.Event()
+        self.future: Future[Analysis] = workers().submit(self._run)
+
+    def reports(self) -> Iterator[Progress]:
+        """Take the reports that have come in since the last call."""
+        while not self._progress.empty():
+            yield self._progress.get()
+
+    def abandon(self) -> None:
+        """Stop the extraction; without effect on a job that has ended."""
+        self._abandoned.set()
+        self.future.cancel()
+
+    def _run(self) -> Analysis:
+        began = time.perf_counter()
+        return predict_all(self.clip, self._extract(), began=began, again=False)
+
+    def _extract(self) -> ClipFeatures:
+        # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
+        from extractors.workers.client import AssetError, CancelledError, MediaError, TranscriptError, extract
+
+        with on_disk(self.clip) as path:
+            try:
+                return extract(
+                    path,
+                    transcript=self.clip.transcript,
+                    hook=self._report,
+                    encoder=model.default().encoder,
+                    cancel=self._abandoned,
+                )
+            except CancelledError as error:
+                raise AbandonedError from error
+            except MediaError as error:
+                raise PlainError(error.sentence) from error
+            except (TranscriptError, AssetError) as error:
+                raise PlainError(str(error)) from error
+
+    def _report(self, step: str, completed: float, total: float) -> None:
+        self._progress.put(Progress(step, completed, total))
+
+
+class Correction(Job):
+    """Reads a corrected transcript; voice and face stay as they were measured."""
+
+    def __init__(self, analysis: Analysis, text: str) -> None:
+        self._before, self._text = analysis.features, text
+        super().__init__(analysis.clip)
+
+    def _extract(self) -> ClipFeatures:
+        from extractors.language.transcript import edit
+        from extractors.workers.client import AssetError, CancelledError, TranscriptError, reread
+
+        before, began = self._before, time.perf_counter()
+        try:
+            words = edit(before.words, self._text, duration=before.duration)
+            every = [np.ones(len(words), bool)]
+            (language,) = reread(
+                words, every, encoder=model.default().encoder, hook=self._report, cancel=self._abandoned
+            )
+        except CancelledError as error:
+            raise AbandonedError from error
+        except (TranscriptError, AssetError) as error:
+            raise PlainError(str(error)) from error
+        took = {"language": time.perf_counter() - began}
+        return replace(
+            before,
+            language=language,
+            words=words,
+            transcript_source="given",
+            notes=tuple(dict.fromkeys((*before.notes, CORRECTED))),
+            step_seconds={**before.step_seconds, **took},
+        )
+
+
+@st.cache_resource(show_spinner=False)
+def workers() -> ThreadPoolExecutor:
+    """Return the threads that every visitor's jobs share; a job beyond `JOBS_AT_ONCE` waits for its turn."""
+    return ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="analysis")

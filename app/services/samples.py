@@ -1,0 +1,162 @@
+"""Features of the shipped samples, made beforehand, so that a sample shows its result at once.
+
+`python -m app.services.samples` makes them (some seconds a sample). Scores are no part of them: those come from the
+checkpoint that is loaded. What was made from other bytes, or for a checkpoint of another schema, is stale and not used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.i18n.translate import _
+from app.services import model, upload
+from app.services.analysis import Analysis, Clip, predict_all
+from app.services.errors import PlainError
+from extractors.schema import ClipFeatures
+from extractors.storage import feature_files
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+COMMAND = "python -m app.services.samples"
+
+
+class StaleError(ValueError):
+    """What was made beforehand does not fit any more; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A shipped clip, as samples.json tells of it."""
+
+    file: str
+    title: str
+    description: str
+    transcript: str | None
+    synthetic: bool
+    credit: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return Path(self.file).stem
+
+    @property
+    def path(self) -> Path:
+        """Where the clip lies."""
+        return SAMPLES / self.file
+
+    @property
+    def features_path(self) -> Path:
+        """Where its features lie."""
+        return SAMPLES / f"{self.name}{feature_files.SUFFIX}"
+
+
+def listed() -> list[Sample]:
+    """Return the shipped samples in their order."""
+    listing = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    return [Sample(**entry) for entry in listing]
+
+
+def load(sample: Sample, *, schema: Mapping[str, Any]) -> ClipFeatures:
+    """Return a sample's features.
+
+    Args:
+        sample: Any of `listed`.
+        schema: What the checkpoint was trained on.
+
+    Raises:
+        StaleError: If there are none, or none that fit the clip and the schema.
+    """
+    path = sample.features_path
+    try:
+        made_from = feature_files.read_origin(path).get("clip_sha256")
+        if made_from != _sha256(sample.path):
+            raise StaleError(f"{path.name} was made from another {sample.file}; run {COMMAND}")
+        features = feature_files.load(path)
+    except (FileNotFoundError, feature_files.StoreError) as error:
+        raise StaleError(f"{path.name} cannot be used ({error}); run {COMMAND}") from error
+    if features.schema.to_dict() != schema:
+        raise StaleError(f"{path.name} was made for another checkpoint; run {COMMAND}")
+    return features
+
+
+@st.cache_data(show_spinner=False)
+def shipped() -> list[Sample]:
+    """Return the shipped samples in their order, read once."""
+    return listed()
+
+
+def of_sample(sample: Sample) -> Clip:
+    """Make a clip of a sample."""
+    return Clip(
+        title=sample.title,
+        data=sample.path.read_bytes(),
+        mime=upload.media_type(sample.file),
+        synthetic=sample.synthetic,
+        sample=sample.name,
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _drawn(sample: str) -> dict[Hashable, dict[str, Any]]:
+    """Keep a sample's charts for all visitors: what is prepared is the same for each."""
+    return {}
+
+
+def prepared(sample: Sample) -> Analysis:
+    """Judge a sample by the features that were prepared for it.
+
+    Raises:
+        StaleError: If they do not fit.
+        PlainError: As `predict_all`.
+    """
+    began = time.perf_counter()
+    features = load(sample, schema=model.default().schema)
+    analysis = predict_all(of_sample(sample), features, began=began, again=True)
+    return dataclasses.replace(analysis, drawn=_drawn(sample.name))
+
+
+def analysed(sample: Sample) -> Analysis:
+    """Judge a sample by the features that were prepared for it.
+
+    Raises:
+        PlainError: If they do not fit; the page *Analyse* can extract them anew.
+    """
+    try:
+        return prepared(sample)
+    except StaleError as error:
+        raise PlainError(
+            _("What was prepared for this sample does not fit the model that is loaded. Analyse it first.")
+        ) from error
+
+
+def make() -> None:
+    """Extract every sample anew, for the checkpoint that the app loads."""
+    from alignmamba.predictor import Predictor
+    from extractors.workers.client import extract
+
+    predictor = Predictor.from_pretrained(model.CHECKPOINT)
+    for sample in listed():
+        features = extract(sample.path, encoder=predictor.encoder)
+        feature_files.save(
+            features, sample.features_path, origin={"clip_sha256": _sha256(sample.path), "command": COMMAND}
+        )
+        load(sample, schema=predictor.schema)
+        print(f"{sample.features_path.name}: {sum(features.step_seconds.values()):.1f} s of work")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(make())

@@ -1,0 +1,1 @@
+"""Audio features (openSMILE) and voice activity (Silero)."""

@@ -1,0 +1,1 @@
+"""Features of many clips, resumable, on one machine or a cluster."""

@@ -1,0 +1,1 @@
+"""Text features: speech recognition, transcripts, subtitles, and a BERT-like encoder."""

@@ -1,0 +1,211 @@
+"""Speech recognition: Whisper, by way of faster-whisper."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32
+
+from extractors.assets.hashes import Stamp, files_sha256, stamps
+from extractors.assets.registry import ASSETS, AssetError, asset
+from extractors.audio import voice_activity
+from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
+from extractors.schema import Word
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+SAMPLE_RATE = 16_000  # Hz
+RECOGNISER = "whisper_base"
+NEEDED = ("model.bin", "config.json", "tokenizer.json")
+FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")  # what a model's folder may hold
+BEAM_SIZE = 5
+SURE_LANGUAGE = 0.5  # probability from which a detected language other than English is believed
+
+Progress = Callable[[int, int], None]  # completed, total
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recogniser:
+    """A loaded Whisper model.
+
+    Attributes:
+        whisper: The model.
+        name: Of the asset or the folder it comes from.
+        device: "cpu" or "cuda".
+        compute_type: How its numbers are kept: "int8" on a CPU, "float16" on most GPUs.
+    """
+
+    whisper: WhisperModel
+    name: str
+    device: str
+    compute_type: str
+
+
+_lock = threading.Lock()
+
+
+def load(source: str = RECOGNISER) -> Recogniser:
+    """Return a recogniser, loaded once per process from local files only, on a GPU where one works.
+
+    Args:
+        source: A name in `extractors.assets.registry.ASSETS`, or a folder with a Whisper model in CTranslate2's format.
+
+    Raises:
+        AssetError: If the model files cannot be had or are none.
+    """
+    with _lock:
+        return _load(source, () if source in ASSETS else stamps(Path(source), FILES))
+
+
+def fingerprint(source: str = RECOGNISER) -> dict[str, str]:
+    """Return the SHA-256 of every file that decides what a recogniser hears.
+
+    Raises:
+        AssetError: If one cannot be read.
+    """
+    if source in ASSETS:
+        return {file.name: file.sha256 for file in ASSETS[source].files}
+    try:
+        return files_sha256(Path(source), FILES)
+    except OSError as error:
+        raise AssetError(f"The speech recogniser in {source} cannot be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=2)
+def _load(source: str, changed: tuple[Stamp | None, ...]) -> Recogniser:
+    """Load a recogniser; `changed` makes one whose files have changed another one."""
+    folder = asset(source) if source in ASSETS else Path(source)
+    # Without its tokenizer.json the library would ask the network for one.
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise AssetError(
+            f"The speech recogniser {source} has no {missing[0]}. Name one of {sorted(ASSETS)} that recognises speech, "
+            "or a folder with a Whisper model in CTranslate2's format."
+        )
+    for device, compute_type in devices():
+        try:
+            recogniser = _loaded_on(folder, source, device, compute_type)
+        except (RuntimeError, ValueError) as error:  # a GPU whose libraries are missing says so only when it computes
+            if device == "cpu":
+                raise AssetError(f"The speech recogniser {source} cannot be loaded: {error}") from error
+            log.warning("the speech recogniser runs on the CPU, because the GPU failed: %s", error)
+        else:
+            log.info("speech recogniser %s on %s, %s", source, device, compute_type)
+            return recogniser
+    raise AssertionError("unreachable: the CPU returns or raises")
+
+
+def devices() -> list[tuple[str, str]]:
+    """Return (device, compute type) in the order in which to try them."""
+    import ctranslate2
+
+    order = [("cpu", "int8")]
+    if ctranslate2.get_cuda_device_count():
+        supported = ctranslate2.get_supported_compute_types("cuda")
+        order.insert(0, ("cuda", "float16" if "float16" in supported else "float32"))
+    return order
+
+
+def _loaded_on(folder: Path, source: str, device: str, compute_type: str) -> Recogniser:
+    from faster_whisper import WhisperModel
+
+    whisper = WhisperModel(str(folder), device=device, compute_type=compute_type, local_files_only=True)
+    if device != "cpu":
+        segments, _ = whisper.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="en")
+        list(segments)
+    name = source if source in ASSETS else folder.name
+    return Recogniser(whisper=whisper, name=name, device=device, compute_type=compute_type)
+
+
+def recognise(
+    samples: Float32[np.ndarray, " samples"],
+    *,
+    start: float = 0.0,
+    progress: Progress = lambda completed, total: None,
+    recogniser: str = RECOGNISER,
+) -> Transcript:
+    """Recognise speech; another language than English is translated into English.
+
+    Args:
+        samples: Mono at 16 kHz, full scale 1.
+        start: Seconds from the start of the clip to the first sample.
+        progress: Told of recognised and of all whole seconds.
+        recogniser: As in `load`.
+
+    Returns:
+        The words, none where nothing was said.
+
+    Raises:
+        AssetError: If the model files cannot be had.
+    """
+    stretches = voice_activity.stretches(samples, start=start)
+    if not stretches:
+        return Transcript(words=(), source="none")
+    loaded = load(recogniser)
+    model = loaded.whisper
+    options = {
+        "beam_size": BEAM_SIZE,
+        "word_timestamps": True,
+        "vad_filter": True,  # else silence is heard as "You"
+        "condition_on_previous_text": False,  # else one mistake repeats itself
+    }
+    segments, info = model.transcribe(samples, **options)
+    notes = []
+    if recogniser != RECOGNISER or loaded.device != "cpu":
+        notes.append(f"Speech was recognised by {loaded.name} on {loaded.device} ({loaded.compute_type}).")
+    if info.language != "en":
+        foreign = info.language_probability >= SURE_LANGUAGE
+        task, language = ("translate", info.language) if foreign else ("transcribe", "en")
+        segments, info = model.transcribe(samples, task=task, language=language, **options)
+        if foreign:
+            notes.append(
+                f"The speech is not English (detected language: {language}); the transcript is a machine translation. "
+                "The times of its words are rough, and so are the alignment maps."
+            )
+    words = []
+    total = math.ceil(len(samples) / SAMPLE_RATE)
+    for segment in segments:
+        words += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
+        progress(min(int(segment.end), total), total)
+    progress(total, total)
+    words = _tidied(words, start, stretches)
+    if len(words) > MAX_WORDS:
+        notes.append(f"Only the first {MAX_WORDS} recognised words are used.")
+    if not words:
+        return Transcript(words=(), source="none")
+    return Transcript(words=words[:MAX_WORDS], source="recognised", notes=tuple(notes))
+
+
+def _tidied(words: Sequence[Word], start: float, stretches: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+    """Clean recognised words: printable, whole, with letters, plain floats, starts that never fall."""
+    tidy: list[Word] = []
+    last = start
+    for word in words:
+        text = "".join(printable(word.text).split())
+        begin, end = _voiced_part(start + float(word.start), start + float(word.end), stretches)
+        begin = max(begin, last)
+        end = max(begin, end)
+        if tidy and not word.text.startswith(" "):  # the rest of a word, as ".C." after "D"
+            tidy[-1] = replace(tidy[-1], text=tidy[-1].text + text, end=max(tidy[-1].end, end))
+        elif has_letters(text):
+            tidy.append(Word(text=text, start=begin, end=end))
+        last = begin
+    return tuple(tidy)
+
+
+def _voiced_part(begin: float, end: float, stretches: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Cut a word to the stretch of voice it overlaps most: Whisper lets words begin in the pause before them."""
+    parts = [(max(begin, first), min(end, final)) for first, final in stretches]
+    longest = max(parts, key=lambda part: part[1] - part[0])
+    return longest if longest[1] > longest[0] else (begin, end)

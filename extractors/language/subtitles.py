@@ -1,0 +1,195 @@
+"""Subtitles: SRT and WebVTT to words with times, and back.
+
+A file of subtitles is hostile until read: it is bounded, never executed, and ends in words or in a sentence.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from extractors.language.transcript import MAX_WORDS, Transcript, TranscriptError, clean_words, spread
+from extractors.schema import Word
+
+MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
+CUE_CHARACTERS = 42  # in one written cue, about what a line of subtitles holds
+CUE_PAUSE = 0.7  # seconds of silence that end a written cue
+
+_CLOCK = r"(?:([0-9]{1,4}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,3}))?"
+_TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
+_TIMING_LIKE = re.compile(r"\s*[0-9:.,]+\s*-->")
+_MOMENT = re.compile(rf"<{_CLOCK}>")  # a time within a WebVTT cue, from which the text after it is said
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <b>, <c.x>, <v Name>, and {\an8} as some SRT files have it
+_HEADER = re.compile(r"WEBVTT(?:\s|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cue:
+    start: float
+    end: float
+    text: str
+
+
+def is_subtitles(text: str) -> bool:
+    """Say whether a text is SRT or WebVTT, whole or garbled, and no plain transcript."""
+    head = text[:2_000].lstrip("\ufeff \t\r\n")
+    if _HEADER.match(head):
+        return True
+    first = [line for line in head.splitlines() if line.strip()][:2]  # SRT: a number, then a timing
+    return any(_TIMING_LIKE.match(line) for line in first)
+
+
+def parse(text: str, *, duration: float | None = None) -> Transcript:
+    """Read SRT or WebVTT.
+
+    Times within a cue are kept; the words between two times share them by their numbers of characters.
+
+    Args:
+        text: The file's text. Tags, notes, styles and settings are dropped.
+        duration: Seconds of the clip, to which all times are clamped; None where it is not known yet.
+
+    Returns:
+        Words in time order, with notes on where their times come from and on what was left out.
+
+    Raises:
+        TranscriptError: If the text is too long, a timing cannot be read, or no word is left.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise TranscriptError(
+            f"The subtitles have {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. "
+            "Give only those of the clip."
+        )
+    cues = sorted(_cues(text), key=lambda cue: cue.start)
+    if not cues:
+        raise TranscriptError("The subtitles hold no timing, expected lines such as 00:00:01.000 --> 00:00:02.000.")
+    limit = float("inf") if duration is None else duration
+    within = [cue for cue in cues if cue.start < limit]
+    if not within:
+        raise TranscriptError(f"All subtitles begin after the end of the clip ({limit:.1f} s). Do they belong to it?")
+    words: list[Word] = []
+    for cue in within:
+        for start, end, said in _chunks(cue):
+            texts = clean_words(html.unescape(_TAG.sub("", said)))
+            if len(words) + len(texts) > MAX_WORDS:  # before they are given times
+                raise TranscriptError(
+                    f"The subtitles have more than {MAX_WORDS:,} words within the clip. Give only what is said in it."
+                )
+            if texts:
+                words += spread(texts, [(min(start, limit), min(end, limit))])
+    if not words:
+        raise TranscriptError("The subtitles hold no word. Give others, or leave them out to have speech recognised.")
+    notes = ["The words' times come from the subtitles; the words of a cue share its time by their length."]
+    if len(within) < len(cues):
+        notes.append(f"{len(cues) - len(within)} subtitles begin after the end of the clip and are left out.")
+    return Transcript(words=_in_order(words), source="given", notes=tuple(notes))
+
+
+def to_webvtt(words: Sequence[Word]) -> str:
+    """Write WebVTT in which every word keeps its times, to the millisecond: `parse` gives them back.
+
+    Args:
+        words: In time order.
+    """
+    lines = ["WEBVTT", ""]
+    for cue in _grouped(words):
+        end = max(word.end for word in cue)
+        lines += [f"{_clock(cue[0].start)} --> {_clock(end)}", _with_moments(cue), ""]
+    return "\n".join(lines)
+
+
+def to_srt(words: Sequence[Word]) -> str:
+    """Write SRT, which has times for cues only: `parse` gives the words back, with times by their length.
+
+    Args:
+        words: In time order.
+    """
+    lines = []
+    for number, cue in enumerate(_grouped(words), start=1):
+        times = f"{_clock(cue[0].start)} --> {_clock(max(word.end for word in cue))}".replace(".", ",")
+        lines += [str(number), times, " ".join(html.escape(word.text, quote=False) for word in cue), ""]
+    return "\n".join(lines)
+
+
+def _cues(text: str) -> Iterator[_Cue]:
+    """Yield every timing with the lines below it, up to a blank one or the next timing."""
+    timing: tuple[float, float] | None = None
+    said: list[str] = []
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        if _TIMING_LIKE.match(line):
+            if timing is not None:
+                if said and said[-1].strip().isdecimal():  # the next cue's number, without a blank line before it
+                    said.pop()
+                yield _Cue(start=timing[0], end=timing[1], text="\n".join(said))
+            timing, said = _read_timing(line, number), []
+        elif timing is not None and line.strip():
+            said.append(line)
+        elif timing is not None:
+            yield _Cue(start=timing[0], end=timing[1], text="\n".join(said))
+            timing, said = None, []
+
+
+def _read_timing(line: str, number: int) -> tuple[float, float]:
+    found = _TIMING.match(line)
+    if found is None:
+        raise TranscriptError(
+            f"Line {number} of the subtitles is no timing that can be read, "
+            "expected one such as 00:00:01.000 --> 00:00:02.000."
+        )
+    start, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
+    if end < start:
+        raise TranscriptError(f"Line {number} of the subtitles ends before it begins ({start:g} s --> {end:g} s).")
+    return start, end
+
+
+def _seconds(parts: Sequence[str | None]) -> float:
+    hours, minutes, seconds, fraction = parts
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
+
+
+def _chunks(cue: _Cue) -> Iterator[tuple[float, float, str]]:
+    """Part a cue at the times within it: (start, end, text with tags)."""
+    pieces = _MOMENT.split(cue.text)  # text, then hours, minutes, seconds, fraction and text of each moment
+    moments = [cue.start]
+    for index in range(1, len(pieces), 5):
+        moments.append(min(max(_seconds(pieces[index : index + 4]), moments[-1]), cue.end))
+    yield from zip(moments, [*moments[1:], cue.end], pieces[::5], strict=True)
+
+
+def _in_order(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Let starts never fall where cues overlap."""
+    ordered: list[Word] = []
+    for word in words:
+        start = max(word.start, ordered[-1].start) if ordered else word.start
+        ordered.append(Word(text=word.text, start=start, end=max(word.end, start)))
+    return tuple(ordered)
+
+
+def _grouped(words: Sequence[Word]) -> Iterator[list[Word]]:
+    """Part words into cues: at pauses, and where a line is full."""
+    cue: list[Word] = []
+    for word in words:
+        length = sum(len(other.text) + 1 for other in cue) + len(word.text)
+        if cue and (word.start - cue[-1].end > CUE_PAUSE or length > CUE_CHARACTERS):
+            yield cue
+            cue = []
+        cue.append(word)
+    if cue:
+        yield cue
+
+
+def _with_moments(cue: Sequence[Word]) -> str:
+    """Write a cue's words, with a time before each but the first, and one after each that a pause follows."""
+    text = html.escape(cue[0].text, quote=False)
+    for before, word in itertools.pairwise(cue):
+        pause = f"<{_clock(before.end)}>" if before.end < word.start else ""
+        text += f"{pause} <{_clock(word.start)}>{html.escape(word.text, quote=False)}"
+    return text
+
+
+def _clock(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

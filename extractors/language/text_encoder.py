@@ -1,0 +1,190 @@
+"""BERT-like encoders for words: the default one, or a folder of one's own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extractors.assets.hashes import Stamp, files_sha256, stamps
+from extractors.assets.registry import ASSETS, AssetError, asset, asset_sha256
+from extractors.schema import ModalitySchema
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch.nn import Module
+
+ENCODER = "minilm"
+HIDDEN = 384  # columns of the default encoder's states
+FAMILY = ("bert", "distilbert", "electra", "roberta")  # `model_type` of the encoders that are understood
+FILES = ("config.json", "tokenizer.json", "model.safetensors")  # what an encoder's folder holds
+
+SCHEMA = ModalitySchema(
+    dim=HIDDEN,
+    rate=None,
+    extractor=f"all-MiniLM-L6-v2 last hidden state, transformers {version('transformers').split('.')[0]}",
+    sha256=asset_sha256("minilm"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel:
+    """A tokenizer and its encoder.
+
+    Attributes:
+        tokenizer: Without truncation and padding.
+        encoder: Gives `last_hidden_state`; on `device`.
+        schema: Of the features it makes.
+        device: "cuda" where torch has a GPU, else "cpu".
+        around: Token ids that begin and end an input ([CLS] and [SEP] in BERT).
+        padding: Token id of padding.
+        window: Tokens that fit between the two.
+    """
+
+    tokenizer: Tokenizer
+    encoder: Module
+    schema: ModalitySchema
+    device: str
+    around: tuple[int, int]
+    padding: int
+    window: int
+
+
+_lock = threading.Lock()
+
+
+def load(source: str = ENCODER) -> TextModel:
+    """Return an encoder, loaded once per process from local files only, on a GPU where torch has one.
+
+    Args:
+        source: "minilm", or a folder with `FILES` of an encoder of `FAMILY`, as `fetch` or `save_pretrained` write it.
+
+    Raises:
+        AssetError: If the model files cannot be had or are of another kind.
+    """
+    with _lock:
+        return _load(source, () if source == ENCODER else stamps(Path(source), FILES))
+
+
+def fetch(hub_id: str) -> Path:
+    """Download an encoder, such as "google-bert/bert-base-uncased", from the Hugging Face hub.
+
+    Args:
+        hub_id: Owner and name.
+
+    Returns:
+        Its folder in the hub's own cache, for `load`.
+
+    Raises:
+        AssetError: If the hub cannot be reached or has no such encoder.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(FILES)))
+    except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are OSErrors or ValueErrors
+        raise AssetError(
+            f"The text encoder {hub_id!r} could not be fetched: {error}. Check its name and the connection."
+        ) from error
+
+
+def schema(source: str = ENCODER) -> ModalitySchema:
+    """Return the schema of an encoder's features, known from its files without loading it.
+
+    Raises:
+        AssetError: If the folder holds no encoder of `FAMILY`.
+    """
+    if source == ENCODER:
+        return SCHEMA
+    folder = Path(source)
+    settings = _settings(folder)
+    dim = settings.get("dim" if settings["model_type"] == "distilbert" else "hidden_size")
+    if not isinstance(dim, int) or dim < 1:
+        raise AssetError(f"{folder / 'config.json'} has no size of the hidden states, expected a whole number.")
+    extractor = f"{folder.resolve().name} last hidden state, transformers {version('transformers').split('.')[0]}"
+    sha256 = fingerprint(source)["model.safetensors"]
+    return ModalitySchema(dim=dim, rate=None, extractor=extractor, sha256=sha256)
+
+
+def fingerprint(source: str = ENCODER) -> dict[str, str]:
+    """Return the SHA-256 of every file that decides what an encoder makes of words.
+
+    Raises:
+        AssetError: If one cannot be read.
+    """
+    if source == ENCODER:
+        return {file.name: file.sha256 for file in ASSETS[ENCODER].files}
+    try:
+        return files_sha256(Path(source), FILES)
+    except OSError as error:
+        raise AssetError(f"The text encoder in {source} cannot be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=2)
+def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
+    """Load an encoder; `changed` makes one whose files have changed another one."""
+    folder = asset(source) if source == ENCODER else Path(source)
+    settings = _settings(folder)
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModel
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        encoder = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except Exception as error:  # tokenizers raises bare Exceptions, safetensors and transformers a dozen others
+        raise AssetError(f"The text encoder in {folder} cannot be loaded: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    _put_spaces_before_words(tokenizer)
+    around = tuple(tokenizer.encode("").ids)
+    if len(around) != 2:
+        raise AssetError(f"The tokenizer in {folder} puts {len(around)} tokens around a sentence, expected 2.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    padding = encoder.config.pad_token_id or 0
+    # RoBERTa counts positions from the one after its padding token's.
+    unused = padding + 1 if settings["model_type"] == "roberta" else 0
+    return TextModel(
+        tokenizer=tokenizer,
+        encoder=encoder.eval().float().to(device),  # half precision on disk is slow on a CPU
+        schema=schema(source),
+        device=device,
+        around=around,
+        padding=padding,
+        window=encoder.config.max_position_embeddings - unused - 2,
+    )
+
+
+def _settings(folder: Path) -> dict[str, object]:
+    """Return the encoder's config once everything about the folder is as expected."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise AssetError(
+            f"The text encoder {str(folder)!r} has no {missing[0]}. Name a folder with {', '.join(FILES)}, "
+            "or fetch one from the hub first."
+        )
+    try:
+        settings = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise AssetError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    if settings.get("model_type") not in FAMILY:
+        raise AssetError(
+            f"The text encoder in {folder} is of type {settings.get('model_type')!r}, expected one of {FAMILY}."
+        )
+    return settings
+
+
+def _put_spaces_before_words(tokenizer: Tokenizer) -> None:
+    """Let a byte-level tokenizer (RoBERTa's), which tells words by the space before them, see one before each."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    if isinstance(tokenizer.pre_tokenizer, ByteLevel):
+        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)

@@ -1,0 +1,1 @@
+"""Features on disk: safetensors files, a cache by content, CSV tables."""

@@ -1,0 +1,1 @@
+"""Video features (MediaPipe): landmarks, tracking, blendshapes, stills."""

@@ -1,0 +1,156 @@
+"""Face: MediaPipe's 52 blendshapes and the head's pose at a few frames per second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from extractors.assets.registry import asset_sha256
+from extractors.schema import ModalityFeatures, ModalitySchema, Track
+from extractors.vision.landmarks import Face, landmarker
+from extractors.vision.tracking import Tracker, followed
+
+FRAME_RATE = 10.0  # steps per second
+
+# fmt: off
+BLENDSHAPES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
+)
+# fmt: on
+POSE = ("head_yaw", "head_pitch", "head_roll")
+
+SCHEMA = ModalitySchema(
+    dim=len(BLENDSHAPES) + len(POSE),
+    rate=FRAME_RATE,
+    extractor=f"mediapipe {version('mediapipe')} FaceLandmarker",
+    sha256=asset_sha256("face_landmarker"),
+    columns=BLENDSHAPES + POSE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceReading:
+    """What a clip's pictures tell.
+
+    Attributes:
+        features: Steps of `SCHEMA.dim` columns: blendshapes in [0, 1], then yaw, pitch, roll in radians
+            (`head_angles`).
+        tracks: "face x", "face y" (upper left corner), "face width" and "face height" as shares of the picture. The
+            landmarker tells no score of a detection, so there is none: a face is given from a detection confidence of
+            `faces.MIN_CONFIDENCE` and a presence of .5 (its default), and `features.valid` says whether it was.
+        notes: Sentences for the user.
+    """
+
+    features: ModalityFeatures
+    tracks: tuple[Track, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def schema(rate: float = FRAME_RATE) -> ModalitySchema:
+    """Return `SCHEMA` at another number of frames per second."""
+    return replace(SCHEMA, rate=rate)
+
+
+def from_frames(
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE
+) -> ModalityFeatures:
+    """Return `read`'s features only."""
+    return read(frames, rate).features
+
+
+def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE) -> FaceReading:
+    """Describe one person's face (`persons.followed` says whose); a frame without it stays, invalid.
+
+    Args:
+        frames: (seconds from the start of the clip, RGB picture) with rising seconds.
+        rate: Frames per second; a step lasts 1 / rate s.
+
+    Raises:
+        ValueError: If the seconds do not rise by at least 1 ms or a picture is not (height, width, 3) uint8.
+        AssetError: If the model file cannot be had.
+    """
+    views, shapes, seconds = [], [], []
+    with ExitStack() as stack:
+        tracker = Tracker(stack.enter_context(landmarker()), stack.enter_context(landmarker(still=True)))
+        for second, picture in frames:
+            if seconds and round(1000 * second) <= round(1000 * seconds[-1]):
+                raise ValueError(f"frames: {second} s after {seconds[-1]} s, expected rising by at least 1 ms")
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+                raise ValueError(f"frames: {picture.shape} {picture.dtype}, expected (height, width, 3) uint8")
+            views.append(tracker.find(picture, second))
+            shapes.append(picture.shape)
+            seconds.append(second)
+    if not seconds:
+        return FaceReading(features=ModalityFeatures.missing("no video stream", SCHEMA.dim))
+    faces = followed(views, rate)
+    start = np.array(seconds, float)
+    valid = np.array([face is not None for face in faces])
+    features = ModalityFeatures(
+        values=np.stack([_row(face) for face in faces]),
+        start=start,
+        end=start + 1 / rate,
+        valid=valid,
+        absent=None if valid.any() else "no face found",
+    )
+    boxes = [_shares(face, shape) for face, shape in zip(faces, shapes, strict=True)]
+    names = ("face x", "face y", "face width", "face height")
+    tracks = tuple(
+        Track(name=name, unit="", seconds=start, values=values)
+        for name, values in zip(names, np.array(boxes).T, strict=True)
+    )
+    return FaceReading(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
+
+
+def _notes(most: int) -> tuple[str, ...]:
+    if most < 2:
+        return ()
+    return (
+        f"Up to {most} faces were seen at once; the one whose lips move as in speech is followed, else the largest.",
+    )
+
+
+def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
+    """Return blendshapes and angles, zeros without a face."""
+    if face is None:
+        return np.zeros(SCHEMA.dim, np.float32)
+    return np.array([*face.blendshapes, *head_angles(face.matrix)], np.float32)
+
+
+def _shares(face: Face | None, shape: tuple[int, ...]) -> list[float]:
+    """Return a face's box in shares of the picture, NaN without a face."""
+    if face is None:
+        return [np.nan] * 4
+    height, width = shape[:2]
+    box = face.box
+    return [box.x / width, box.y / height, box.width / width, box.height / height]
+
+
+def head_angles(matrix: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
+    """Return the head's angles from MediaPipe's pose matrix.
+
+    Args:
+        matrix: From the face's to the camera's axes: x to the picture's right, y up, z towards the camera.
+
+    Returns:
+        (yaw, pitch, roll) in radians, of R = R_y(yaw) R_x(-pitch) R_z(roll), all zero for a face straight on. Positive
+        yaw turns the nose to the picture's right, positive pitch lifts it, positive roll tilts the head anticlockwise
+        as the picture shows it.
+    """
+    rotation = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
+    pitch = np.arcsin(np.clip(rotation[1, 2], -1, 1))
+    roll = np.arctan2(rotation[1, 0], rotation[1, 1])
+    return float(yaw), float(pitch), float(roll)

@@ -1,0 +1,274 @@
+"""Faces in a picture, however small, by MediaPipe's landmarker."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from extractors.assets.registry import asset
+
+if TYPE_CHECKING:
+    import mediapipe as mp
+    from mediapipe.tasks.python import vision
+    from mediapipe.tasks.python.components.containers.category import Category
+    from mediapipe.tasks.python.components.containers.landmark import NormalizedLandmark
+
+MIN_CONFIDENCE = 0.3  # a face must span about 10.5 % of the picture's longer side; .5 needs 14 %
+MAX_FACES = 4  # that are told apart in a picture
+TILE_SHARES = (0.6, 0.3)  # of the longer side; in the smaller tiles a face of 5 % spans 17 %
+TILE_OVERLAP = 0.2  # of a tile: a face of 5 % of the picture lies whole in one of the small tiles
+MIN_TILE = 160  # pixels; a face that needs smaller tiles has too few pixels to be described
+WINDOW = 3.0  # side of the window around a small face, in sides of the face's box
+LIPS = [13, 14]  # landmarks of the inner lips' middle
+HEIGHT = [10, 152]  # landmarks of the forehead's top and the chin
+
+CHATTER = re.compile(
+    r"^WARNING: Logging before InitGoogle|^W0000 .*(face_landmarker_graph|inference_feedback_manager)\.cc"
+    r"|^INFO: Created TensorFlow Lite XNNPACK delegate"
+)
+_stderr_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle in pixels, from the picture's upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def side(self) -> float:
+        """The longer side."""
+        return max(self.width, self.height)
+
+    @property
+    def area(self) -> float:
+        """In square pixels."""
+        return self.width * self.height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y)."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def is_near(self, other: Box) -> bool:
+        """Whether both may be one face a moment apart: centres closer than a side, sides within a factor of 2."""
+        large = max(self.side, other.side)
+        return math.dist(self.centre, other.centre) < large < 2 * min(self.side, other.side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """A face found in a frame.
+
+    Attributes:
+        box: In the whole picture.
+        blendshapes: MediaPipe's 52, in [0, 1].
+        matrix: 4 x 4, from the face's to the camera's axes.
+        mouth: Opening between the lips, in heights of the face.
+    """
+
+    box: Box
+    blendshapes: tuple[float, ...]
+    matrix: np.ndarray
+    mouth: float
+
+
+def find_all(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
+    """Return up to `MAX_FACES` faces that the whole picture shows at once, the largest first.
+
+    Args:
+        still: As `landmarker` gives it.
+        picture: RGB.
+    """
+    return _largest_first(_read(still, picture, _whole_of(picture)))
+
+
+def find_next(
+    stream: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], second: float
+) -> Face | None:
+    """Return the one face in the next whole picture of a stream.
+
+    Args:
+        stream: As `landmarker` gives it, which remembers the pictures before.
+        picture: RGB.
+        second: Of the clip, later by at least 1 ms than that of the picture before.
+    """
+    found = _faces(stream.detect_for_video(_image(picture), round(1000 * second)), _whole_of(picture))
+    return found[0] if found else None
+
+
+def find_near(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box) -> Face | None:
+    """Return the face near a box, read from a window around it: also where the whole picture is too coarse for it."""
+    near = [face for face in _read(still, picture, _window(picture, box)) if face.box.is_near(box)]
+    return min(near, key=lambda face: math.dist(face.box.centre, box.centre), default=None)
+
+
+def mesh_near(
+    still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box
+) -> Float[np.ndarray, "points 2"] | None:
+    """Return the 478 points (x, y in pixels of the picture) of the face near a box; None where there is none."""
+    part = _window(picture, box)
+    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
+    found = still.detect(_image(picture[y:bottom, x:right])).face_landmarks
+    meshes = [_points(landmarks, part) for landmarks in found]
+    near = [mesh for mesh in meshes if _box_of(mesh).is_near(box)]
+    return min(near, key=lambda mesh: math.dist(_box_of(mesh).centre, box.centre), default=None)
+
+
+def search(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
+    """Look for any faces, first in the whole picture, then in smaller and smaller overlapping tiles.
+
+    Returns:
+        Up to `MAX_FACES` faces, the largest first, each read from a window around it.
+    """
+    height, width = picture.shape[:2]
+    for share in (1.0, *TILE_SHARES):
+        side = round(share * max(height, width))
+        if share < 1 and side < MIN_TILE:
+            break
+        tiles = [_cut(picture, x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
+        if faces := apart([face for tile in tiles for face in _read(still, picture, tile)]):
+            windows = [find_near(still, picture, face.box) for face in faces[:MAX_FACES]]
+            return apart([face for face in windows if face is not None])
+    return []
+
+
+def apart(faces: Sequence[Face]) -> list[Face]:
+    """Return each face once, the largest first: windows and tiles overlap."""
+    kept: list[Face] = []
+    for face in _largest_first(faces):
+        if not any(face.box.is_near(other.box) for other in kept):
+            kept.append(face)
+    return kept
+
+
+@contextmanager
+def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
+    """Yield a landmarker for one clip; creating one takes only 20 ms.
+
+    Args:
+        still: For single pictures of up to `MAX_FACES` faces; else for a stream of one face, whose frames it remembers.
+
+    Raises:
+        AssetError: If the model file cannot be had.
+    """
+    path = asset("face_landmarker")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(path)),
+        running_mode=vision.RunningMode.IMAGE if still else vision.RunningMode.VIDEO,
+        num_faces=MAX_FACES if still else 1,
+        min_face_detection_confidence=MIN_CONFIDENCE,
+        output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
+    )
+    with _without_chatter():
+        model = vision.FaceLandmarker.create_from_options(options)
+    with model:
+        yield model
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what MediaPipe's native code says of every new landmarker; all other lines are passed on.
+
+    It writes to the file descriptor itself and offers no setting for it.
+    """
+    with _stderr_lock, tempfile.TemporaryFile() as caught:
+        sys.stderr.flush()
+        screen = os.dup(2)
+        try:
+            os.dup2(caught.fileno(), 2)
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                if not CHATTER.search(line):
+                    print(line, file=sys.stderr)
+
+
+def _image(picture: np.ndarray) -> mp.Image:
+    import mediapipe as mp
+
+    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+
+
+def _whole_of(picture: np.ndarray) -> Box:
+    height, width = picture.shape[:2]
+    return Box(x=0.0, y=0.0, width=float(width), height=float(height))
+
+
+def _read(still: vision.FaceLandmarker, picture: np.ndarray, part: Box) -> list[Face]:
+    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
+    return _faces(still.detect(_image(picture[y:bottom, x:right])), part)
+
+
+def _faces(result: vision.FaceLandmarkerResult, part: Box) -> list[Face]:
+    """Return the faces found in a part of the picture, with boxes in the whole."""
+    found = zip(
+        result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=False
+    )  # which are not there for a face that is found but not described
+    return [_face(_points(landmarks, part), shapes, matrix) for landmarks, shapes, matrix in found]
+
+
+def _points(landmarks: Sequence[NormalizedLandmark], part: Box) -> Float[np.ndarray, "points 2"]:
+    """Return landmarks of a part of the picture in pixels of the whole."""
+    shares = np.array([(point.x, point.y) for point in landmarks])
+    return shares * (part.width, part.height) + (part.x, part.y)
+
+
+def _box_of(points: Float[np.ndarray, "points 2"]) -> Box:
+    (x, y), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return Box(x=float(x), y=float(y), width=float(right - x), height=float(bottom - y))
+
+
+def _face(points: Float[np.ndarray, "points 2"], shapes: Sequence[Category], matrix: np.ndarray) -> Face:
+    return Face(
+        box=_box_of(points),
+        blendshapes=tuple(shape.score for shape in shapes),
+        matrix=matrix,
+        mouth=math.dist(*points[LIPS]) / max(math.dist(*points[HEIGHT]), 1.0),
+    )
+
+
+def _window(picture: np.ndarray, box: Box) -> Box:
+    """Return the part of the picture around a face's box."""
+    side = round(WINDOW * box.side)
+    return _cut(picture, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
+
+
+def _cut(picture: np.ndarray, x: int, y: int, side: int) -> Box:
+    """Return the part of a square that lies in the picture."""
+    height, width = picture.shape[:2]
+    left, top = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    right, bottom = np.clip(x + side, left + 1, width), np.clip(y + side, top + 1, height)
+    return Box(x=float(left), y=float(top), width=float(right - left), height=float(bottom - top))
+
+
+def _offsets(length: int, side: int) -> list[int]:
+    """Return where tiles begin that cover a length and overlap by at least `TILE_OVERLAP`."""
+    if side >= length:
+        return [0]
+    count = 1 + int(np.ceil((length - side) / ((1 - TILE_OVERLAP) * side)))
+    return [round(offset) for offset in np.linspace(0, length - side, count)]
+
+
+def _largest_first(faces: Sequence[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: face.box.area, reverse=True)

@@ -1,0 +1,107 @@
+"""Pictures of a clip at chosen moments, cut to the face, with the mesh that MediaPipe saw drawn on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from extractors.media import probe
+from extractors.media.probe import LIMITS, Limits
+from extractors.vision.facial import FRAME_RATE
+from extractors.vision.landmarks import Box, landmarker, mesh_near
+
+SIDE = 224  # pixels of a still
+MARGIN = 1.7  # side of a still, in sides of the face's box
+MAX_STILLS = 12
+JPEG_QUALITY = 85
+MESH = (160, 230, 60)  # RGB
+MESH_SHARE = 0.4  # of the mesh's colour in what is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """When to look, and where the face is.
+
+    Attributes:
+        second: Start of a step of the face's features, from the start of the clip.
+        box: x, y (upper left corner), width and height as shares of the picture; None where no face was found.
+    """
+
+    second: float
+    box: tuple[float, float, float, float] | None
+
+    def __post_init__(self) -> None:
+        numbers = np.array([self.second, *(self.box or ())], float)
+        if not np.isfinite(numbers).all() or self.second < 0:
+            raise ValueError(f"moment: {self}, expected finite numbers and a second of at least 0")
+
+
+def stills(
+    path: Path | str, moments: Sequence[Moment], *, rate: float = FRAME_RATE, limits: Limits = LIMITS
+) -> Iterator[bytes]:
+    """Make a picture of each moment.
+
+    Args:
+        path: A clip.
+        moments: With rising seconds, at most `MAX_STILLS`.
+        rate: Frames per second, by which the seconds were made.
+        limits: What the clip may cost.
+
+    Yields:
+        JPEGs, in the order of the moments; fewer where the clip ends before.
+
+    Raises:
+        MediaError: As `media.decode_frames`.
+        ValueError: If there are too many moments, or their seconds do not rise.
+        AssetError: If the model file cannot be had.
+    """
+    seconds = [moment.second for moment in moments]
+    if len(moments) > MAX_STILLS or sorted(set(seconds)) != seconds:
+        raise ValueError(f"moments: {seconds}, expected at most {MAX_STILLS} with rising seconds")
+    waiting = list(moments)
+    with landmarker(still=True) as model:
+        for second, picture in probe.decode_frames(path, rate, limits):
+            if not waiting:
+                return
+            if second >= waiting[0].second - 0.5 / rate:
+                yield _jpeg(_still(model, picture, waiting.pop(0).box))
+
+
+def _still(model: object, picture: UInt8[np.ndarray, "height width 3"], box: tuple | None) -> np.ndarray:
+    if box is None:
+        return _square(picture, None)
+    height, width = picture.shape[:2]
+    place = Box(x=box[0] * width, y=box[1] * height, width=box[2] * width, height=box[3] * height)
+    mesh = mesh_near(model, picture, place)
+    return _square(picture if mesh is None else _drawn(picture, mesh), place)
+
+
+def _drawn(picture: np.ndarray, mesh: Float[np.ndarray, "points 2"]) -> np.ndarray:
+    """Draw MediaPipe's triangles over a face."""
+    from mediapipe.tasks.python.vision import FaceLandmarksConnections
+
+    lines = [[mesh[edge.start], mesh[edge.end]] for edge in FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION]
+    over = picture.copy()
+    cv2.polylines(over, np.rint(lines).astype(np.int32), isClosed=False, color=MESH, thickness=1, lineType=cv2.LINE_AA)
+    return cv2.addWeighted(over, MESH_SHARE, picture, 1 - MESH_SHARE, 0)
+
+
+def _square(picture: np.ndarray, box: Box | None) -> UInt8[np.ndarray, "side side 3"]:
+    """Cut a square around a face, or the middle of the picture, and scale it."""
+    height, width = picture.shape[:2]
+    side = min(height, width) if box is None else min(round(MARGIN * box.side), height, width)
+    x, y = (width / 2, height / 2) if box is None else box.centre
+    left = int(np.clip(round(x - side / 2), 0, width - side))
+    top = int(np.clip(round(y - side / 2), 0, height - side))
+    part = np.ascontiguousarray(picture[top : top + side, left : left + side])
+    return cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC)
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    _done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()

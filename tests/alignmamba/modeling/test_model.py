@@ -1,0 +1,201 @@
+"""The whole model: padding, absence, order, anchors, loss."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from alignmamba.batch import Clip, Steps, collate
+from alignmamba.modality import ANCHOR_ORDER, MODALITIES, SUBSETS
+from alignmamba.modeling.model import AlignMamba, Stream, loss
+from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, clip, config
+
+VARIANTS = [
+    {},
+    {"bidirectional": True},
+    {"local": "uniform"},
+    {"local": "sinkhorn", "scaling": "mean"},
+    {"scaling": "mean", "bandwidth": "median"},
+    {"absent": "embed"},
+    {"time_weight": 0.3, "order": (LANGUAGE, VIDEO, AUDIO)},
+    {"encoder_layers": 0, "classes": 0},
+]
+
+
+def _mixed():
+    """Clips of every subset, lengths from 1 up, some steps invalid."""
+    clips = []
+    for number, subset in enumerate(SUBSETS):
+        whole = clip(audio=9 + 3 * number, video=20 - 2 * number, language=1 + 2 * number, valid_share=0.7)
+        clips.append({modality: steps for modality, steps in whole.items() if modality in subset})
+    return [*clips, clip(audio=1, video=1, language=1)]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_a_batch_gives_the_same_numbers_and_gradients_as_one_by_one(changes):
+    model, clips = AlignMamba(config(**changes)), _mixed()
+    truth, classes = torch.randn(len(clips)), torch.arange(len(clips)) % 3
+    classes = classes if model.config.classes else None
+
+    def run(groups):
+        model.zero_grad()
+        scores = []
+        for group in groups:
+            output = model(collate([clips[i] for i in group]))
+            share = len(group) / len(clips)
+            chosen = classes[group] if classes is not None else None
+            (share * loss(output, truth[group], chosen, model.config)).backward()
+            scores.append(output.score)
+        return torch.cat(scores), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    together, together_gradients = run([list(range(len(clips)))])
+    alone, alone_gradients = run([[i] for i in range(len(clips))])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert together_gradients.keys() == alone_gradients.keys()
+    for name, gradient in together_gradients.items():
+        torch.testing.assert_close(gradient, alone_gradients[name], atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_what_stands_at_invalid_steps_has_no_influence():
+    model, one = AlignMamba(config()), clip(audio=12, video=9, language=5, valid_share=0.6)
+    noisy = {
+        m: s._replace(values=torch.where(s.mask[:, None], s.values, torch.full_like(s.values, 99.0)))
+        for m, s in one.items()
+    }
+    torch.testing.assert_close(model(collate([one])).score, model(collate([noisy])).score)
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_the_anchor_is_language_then_video_then_audio(subset):
+    model = AlignMamba(config())
+    whole = clip(audio=6, video=5, language=4)
+    output = model(collate([{m: s for m, s in whole.items() if m in subset}]))
+    expected = next(modality for modality in ANCHOR_ORDER if modality in subset)
+    assert ANCHOR_ORDER[int(output.anchor)] == expected
+    assert set(output.plans) == subset - {expected}
+
+
+def test_tokens_are_interleaved_by_time_in_the_given_order():
+    for order in (MODALITIES, MODALITIES[::-1]):
+        model = AlignMamba(config(order=order))
+        steps = {modality: torch.full((1, 3, 8), float(rank)) for rank, modality in enumerate(order)}
+        mask = torch.ones(1, 3, dtype=torch.bool)
+        target = Stream(steps[LANGUAGE], mask, torch.zeros(1, 3))
+        tokens, _ = model._interleave({m: (x, mask) for m, x in steps.items()}, target)
+        assert tokens[0, :, 0].tolist() == [0, 1, 2] * 3
+
+
+def test_one_modality_alone_is_fused_without_alignment():
+    model, only = AlignMamba(config()), clip(audio=7)
+    batch = collate([only])
+    x = model.encoders.encode(AUDIO, batch).x
+    for layer in model.fusion:
+        x = layer(x)
+    expected = model.heads.score(model.norm(x).mean(1)).squeeze(-1)
+    torch.testing.assert_close(model(batch).score, expected)
+
+
+def test_an_embedded_absent_modality_takes_part_and_learns():
+    model = AlignMamba(config(absent="embed"))
+    model(collate([clip(language=4)])).score.sum().backward()
+    assert model.absent["audio"].grad.abs().sum() > 0
+    assert model.absent["language"].grad is None or model.absent["language"].grad.abs().sum() == 0
+
+
+def test_loss_is_task_plus_lambda_align():
+    truth, classes = torch.tensor([1.0, -2.0]), torch.tensor([2, 0])
+    clips = [clip(audio=5, video=6, language=4), clip(audio=5, language=3)]
+    model = AlignMamba(config(align_weight=0.7))
+    output = model(collate(clips))
+    task = F.mse_loss(output.score, truth) + F.cross_entropy(output.logits, classes)
+    align = output.mmd[AUDIO].mean() + output.mmd[VIDEO].mean()
+    assert output.mmd[VIDEO][1] == 0
+    torch.testing.assert_close(loss(output, truth, classes, model.config), task + 0.7 * align)
+
+
+def test_mmd_loss_reaches_both_encoders():
+    model = AlignMamba(config())
+    output = model(collate([clip(audio=5, language=4)]))
+    output.mmd[AUDIO].sum().backward()
+    for modality in (AUDIO, LANGUAGE):
+        assert model.encoders[modality].project.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (torch.full((1, 3, 5), torch.nan), "values: holds NaN or inf"),
+        (torch.full((1, 3, 5), torch.inf), "values: holds NaN or inf"),
+    ],
+)
+def test_bad_numbers_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Steps(values=values, mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="seconds: holds NaN or inf, expected finite"):
+        Steps(values=torch.zeros(1, 3, 5), mask=torch.ones(1, 3, dtype=torch.bool), seconds=values[:, :, 0])
+
+
+def test_a_sequence_of_no_steps_is_refused_alone_and_left_out_in_company():
+    empty = Clip(torch.zeros(0, DIMS[AUDIO]), torch.zeros(0, dtype=torch.bool), torch.zeros(0))
+    with pytest.raises(ValueError, match=r"clips\[0\]: no valid step in any modality"):
+        collate([{AUDIO: empty}])
+    alone = Steps(values=empty.values[None], mask=empty.mask[None], seconds=empty.seconds[None])
+    model, words = AlignMamba(config()), clip(language=4)
+    with pytest.raises(ValueError, match="batch: no modality, expected at least one"):
+        model({AUDIO: alone})
+    torch.testing.assert_close(model(collate([{**words, AUDIO: empty}])).score, model(collate([words])).score)
+
+
+def test_an_unknown_modality_is_refused():
+    sniffed = {"smell": clip(audio=3)[AUDIO]}
+    with pytest.raises(ValueError, match=r"clips\[1\]: unknown modality \['smell'\], expected some of \['audio', 'vid"):
+        collate([clip(audio=2), sniffed])
+    steps = collate([clip(audio=3)])[AUDIO]
+    with pytest.raises(ValueError, match=r"batch: unknown modality \['smell'\], expected some of \['audio'"):
+        AlignMamba(config())({"smell": steps})
+
+
+def test_wrong_columns_are_refused():
+    steps = Steps(values=torch.zeros(1, 3, 7), mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="audio: 7 columns, expected 5"):
+        AlignMamba(config())({AUDIO: steps})
+
+
+def test_a_clip_without_anything_valid_is_refused():
+    dead = Clip(torch.zeros(3, DIMS[AUDIO]), torch.zeros(3, dtype=torch.bool), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"clips\[1\]: no valid step"):
+        collate([clip(audio=2), {AUDIO: dead}])
+    with pytest.raises(ValueError, match="clips: none given"):
+        collate([])
+    steps = Steps(values=torch.zeros(2, 3, 5), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"batch: clips \[1\] have no valid step"):
+        AlignMamba(config())({AUDIO: steps})
+    with pytest.raises(ValueError, match="batch: no modality"):
+        AlignMamba(config())({AUDIO: Steps(values=steps.values[1:], mask=steps.mask[1:], seconds=steps.seconds[1:])})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, "width: 0, expected at least 1"),
+        ({"dropout": 1.0}, "dropout: 1.0, expected a share"),
+        ({"order": (AUDIO, AUDIO, VIDEO)}, "order: .*expected each"),
+        ({"local": "exact"}, "local: 'exact', expected one of"),
+        ({"align_weight": -1.0}, "align_weight: -1.0, expected at least 0"),
+    ],
+)
+def test_config_errors_name_field_and_value(change, message):
+    with pytest.raises(ValueError, match=message):
+        config(**change)
+
+
+def test_running_scores_are_those_of_the_tokens_read_so_far():
+    model, whole = AlignMamba(config()), clip(audio=6, video=5, language=4)
+    output = model(collate([whole]))
+    running = model.running_scores(output.fused, streams=3)
+    assert running.shape == (1, 4)
+    torch.testing.assert_close(running[:, -1], output.score)
+    for word in range(4):
+        pooled = output.fused.tokens[:, : 3 * (word + 1)].mean(1)
+        torch.testing.assert_close(running[:, word], model.heads.score(pooled).squeeze(-1))
+    with pytest.raises(ValueError, match="bidirectional: True"):
+        AlignMamba(config(bidirectional=True)).running_scores(output.fused, streams=3)

@@ -1,0 +1,214 @@
+"""The HTTP interface, asked over loopback of the server that `streamlit run app/main.py` starts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+
+from app.api import endpoints, openapi, refusals
+from app.services.errors import PlainError
+from app.services.upload import title
+from benchmarks.server import ROOT, running
+from tests.app.app_pages.test_analyse import movie
+
+SAMPLES = ROOT / "app" / "samples"
+ANSWER_SECONDS = 300.0  # the first answer waits for every model, on whatever else the machine is doing
+BOUNDARY = "ends-here"
+FORM = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+CLIP = movie(seconds=1)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    """Port of a running server."""
+    with running(tmp_path_factory.mktemp("server") / "said.txt") as number:
+        yield number
+
+
+def form(*, name="clip.mp4", file: bytes | None = CLIP, **fields) -> bytes:
+    parts = [f'name="{key}"\r\n\r\n{value}'.encode() for key, value in fields.items()]
+    if file is not None:
+        parts.append(f'name="file"; filename="{name}"\r\n\r\n'.encode() + file)
+    lines = b"".join(b"--%s\r\ncontent-disposition: form-data; %s\r\n" % (BOUNDARY.encode(), part) for part in parts)
+    return lines + f"--{BOUNDARY}--\r\n".encode()
+
+
+def ask(port: int, method="POST", path="/api/v1/analyse", body: bytes | None = None, headers=FORM):
+    """Return an answer's status, headers and parsed body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        is_json = "json" in answer.headers["content-type"]
+        return answer.status, answer.headers, json.loads(content) if is_json else content.decode()
+    finally:
+        connection.close()
+
+
+def head(length: str) -> bytes:
+    """The opening of a request, as HTTP has it."""
+    lines = ["POST /api/v1/analyse HTTP/1.1", "host: x", f"content-type: {FORM['content-type']}", length, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def conforms(plain, name: str) -> bool:
+    """Hold an answer against a schema of the OpenAPI document."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": openapi.document()["components"]}
+    jsonschema.Draft202012Validator(schema).validate(plain)
+    return True
+
+
+def test_the_document_is_openapi_and_names_every_error():
+    validate(openapi.document())
+    source = (ROOT / "app" / "api" / "refusals.py").read_text(encoding="utf-8")
+    raised = set(re.findall(r'RefusedError\(\s*(\d{3}),\s+"(\w+)"', source))
+    assert raised == {(str(status), code) for status, (codes, _when) in openapi.ERRORS.items() for code in codes}
+
+
+def test_the_curl_line_of_the_readme_works_as_it_stands(port, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    (line,) = re.findall(r"^curl .*/api/v1/analyse$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert line == openapi.CURL
+    # curl's own settings lead the line's address to the port that is free here.
+    (tmp_path / ".curlrc").write_text(f'connect-to = "localhost:8501:127.0.0.1:{port}"\nnoproxy = "*"\n')
+    environment = {**os.environ, "CURL_HOME": str(tmp_path)}
+    done = subprocess.run(
+        shlex.split(line), cwd=ROOT, env=environment, capture_output=True, timeout=ANSWER_SECONDS, check=True
+    )
+    plain = json.loads(done.stdout)
+    assert conforms(plain, "Result")
+    assert plain["prediction"]["used"] == ["audio", "language", "video"]
+    assert len(plain["subsets"]) == 7
+    assert plain["clip"]["title"] == "positive.webm"
+
+
+def test_a_clip_is_judged_by_what_was_asked_for(port):
+    said = "what a </script> 好 day"
+    status, headers, plain = ask(port, body=form(transcript=said, modalities=" language"))
+    assert status == 200
+    assert headers["cache-control"] == "no-store"
+    assert conforms(plain, "Result")
+    assert plain["prediction"]["used"] == ["language"]
+    assert [word["text"] for word in plain["transcript"]["words"]] == said.split()
+    assert plain["modalities"]["audio"]["absent"] == "no audio stream"
+    nothing_status, _, nothing = ask(port, body=form())
+    assert nothing_status == 200, "nothing to judge is a result"
+    assert conforms(nothing, "Result")
+    assert nothing["prediction"] is None
+
+
+def test_pages_for_people_and_programs(port):
+    assert ask(port, "GET", "/api/v1/openapi.json")[2] == openapi.document()
+    assert ask(port, "GET", "/api/v1/result.schema.json")[2] == openapi.result_schema()
+    status, headers, page = ask(port, "GET", "/api/v1/docs")
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert openapi.CURL in page
+    assert "<script" not in page
+    assert ask(port, "GET", "/")[0] == 200, "the screen stands beside it"
+
+
+HOSTILE = {
+    "another method": (405, "method_not_allowed", {"method": "GET", "body": None}),
+    "an unheard-of method": (405, "method_not_allowed", {"method": "BREW", "body": None}),
+    "another address": (404, "not_found", {"path": "/api/v2/analyse/passwd", "body": b""}),
+    "no form": (415, "not_a_form", {"headers": {"content-type": "application/json"}, "body": b"{}"}),
+    "no content type": (415, "not_a_form", {"headers": {}, "body": b""}),
+    "no boundary": (400, "unreadable_form", {"headers": {"content-type": "multipart/form-data"}, "body": b"x"}),
+    "garbage": (400, "unreadable_form", {"body": os.urandom(500)}),
+    "an empty body": (400, "no_file", {"body": b""}),
+    "no file": (400, "no_file", {"body": form(file=None, transcript="words")}),
+    "a file without a name": (400, "no_file", {"body": form(name="")}),
+    "a file as text": (400, "no_file", {"body": form(file=None)}),
+    "an unknown field": (400, "unreadable_form", {"body": form(checkpoint="/etc/passwd")}),
+    "two files": (400, "unreadable_form", {"body": form(file=CLIP)[: -len(BOUNDARY) - 6] + form()}),
+    "an empty file": (422, "unusable_clip", {"body": form(file=b"")}),
+    "a script of names": (422, "unusable_clip", {"body": form(file=b"ffconcat version 1.0\nfile other.mp4\n")}),
+    "half a clip": (422, "unusable_clip", {"body": form(file=CLIP[:300])}),
+    "a clip that is too long": (422, "unusable_clip", {"body": form(file=movie(seconds=130, rate=1))}),
+    "another kind": (415, "unknown_kind", {"body": form(name="clip.exe")}),
+    "a kind in a path": (415, "unknown_kind", {"body": form(name="clip.mp4/../../x.so")}),
+    "too large": (413, "too_large", {"body": form(file=bytes(50_000_001))}),
+    "claimed too large": (413, "too_large", {"headers": {**FORM, "content-length": str(10**12)}, "body": b""}),
+    "unknown modalities": (422, "unknown_modalities", {"body": form(modalities="audio,<b>smell</b>")}),
+    "no modalities": (422, "unknown_modalities", {"body": form(modalities=" , ")}),
+    "an absent modality": (422, "modality_absent", {"body": form(transcript="words", modalities="audio")}),
+    "a transcript that is too long": (422, "unusable_transcript", {"body": form(transcript="word " * 10_000)}),
+    "a huge transcript": (413, "too_large", {"body": form(transcript="w" * 2_000_001)}),
+    "no word": (422, "unusable_transcript", {"body": form(transcript="...")}),
+    "another site": (403, "other_site", {"headers": {**FORM, "sec-fetch-site": "cross-site"}, "body": form()}),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_request_is_told_what_why_and_what_to_do(port, case):
+    expected, code, request = HOSTILE[case]
+    status, headers, plain = ask(port, **request)
+    assert (status, plain["error"]["code"]) == (expected, code)
+    assert conforms(plain, "Error")
+    assert len({plain["error"][part] for part in ("what", "why", "what_to_do")}) == 3
+    assert "Traceback" not in str(plain)
+    assert headers["content-type"] == "application/json"
+    if status == 405:
+        assert headers["allow"] == "POST"
+
+
+def test_an_upload_is_bounded_while_it_streams_in(port):
+    """A body that never ends, its size untold, is cut off soon after the limit."""
+    sent, chunk = 0, bytes(1_000_000)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:
+        stream.sendall(head("transfer-encoding: chunked"))
+        begin = form(file=b"")[: -len(BOUNDARY) - 8]
+        stream.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
+        try:
+            while sent < 2 * endpoints.FORM_BYTES:
+                stream.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                sent += len(chunk)
+        except OSError:  # the server has closed its end
+            pass
+    assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
+
+
+def test_one_more_than_there_is_room_for_is_asked_to_come_back(port):
+    with ExitStack() as stack:
+        for _ in range(endpoints.PLACES):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(
+                head("content-length: 1000")
+            )
+        end = time.monotonic() + 30
+        while (answer := ask(port, body=form(transcript="...")))[0] != 503:
+            assert time.monotonic() < end, answer
+        assert answer[2]["error"]["code"] == "busy"
+        assert answer[1]["retry-after"] == str(endpoints.RETRY_SECONDS)
+    end = time.monotonic() + 30
+    while (answer := ask(port, body=form(transcript="...")))[0] == 503:  # until it has seen that they have gone
+        assert time.monotonic() < end
+    assert answer[0] == 422
+
+
+def test_a_name_is_shown_without_its_path():
+    assert title("../../etc/passwd") == "passwd"
+    assert title("C:\\clips\\a\u202eb\n.mp4") == "ab.mp4"
+    assert len(title("x" * 10_000)) <= 120
+
+
+def test_an_unforeseen_error_keeps_its_details_in_the_log(caplog):
+    answer = json.loads(refusals.unforeseen(RuntimeError("secret detail")).response().body)
+    assert conforms(answer, "Error")
+    assert "secret detail" not in str(answer)
+    assert caplog.records[0].exc_info[1].args == ("secret detail",)
+    assert refusals.not_analysed(PlainError("The trained model could not be loaded.")).status == 503

@@ -1,0 +1,156 @@
+"""Many clips, as a visitor gives them: real extractors, the trained model, bad files among the good ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+
+import jsonschema
+from streamlit.testing.v1 import AppTest
+
+from alignmamba.result import schema
+from app.components import notice
+from app.i18n.translate import KEY, spoken_in
+from app.services import batch
+from app.services.batch import Batch, Status
+from tests.app.app_pages.test_analyse import APP, TIMEOUT_SECONDS, movie, sentences
+from tests.app.export.test_downloads import analysis
+
+FACE = (APP / "samples" / "no-sound.webm").read_bytes()
+GREY = movie(seconds=1)
+FILES = {
+    "=one/face.webm": FACE,
+    "two/grey.mp4": GREY,
+    "list.mp4": b"ffconcat version 1.0\nfile grey.mp4\n",
+    "a.mp4": GREY,
+}
+
+
+class File:
+    """What the upload field gives."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name, self.size, self.getvalue = name, len(content), lambda: content
+
+
+def given(**files: bytes) -> list[File]:
+    return [File(name.replace("_", "."), content) for name, content in files.items()]
+
+
+def hand_over(page: AppTest) -> AppTest:
+    field = page.file_uploader(key="batch-files-False")
+    for name, content in FILES.items():
+        field.upload(name, content)
+    return next(button for button in page.button if button.label == "Analyse these clips").click().run()
+
+
+def finish(advance) -> None:
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while advance():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_batch_from_the_first_file_to_the_table():
+    page = AppTest.from_file(str(APP / "app_pages" / "batch.py"), default_timeout=TIMEOUT_SECONDS)
+    page.session_state[notice.KEY] = True
+    hand_over(page.run())
+    assert not page.exception
+    assert not page.error
+    mine: Batch = page.session_state["batch"]
+    finish(lambda: page.run() and mine.going)
+    assert not page.exception
+    table = page.dataframe[0].value
+    assert list(table["status"]) == ["done", "done", "failed"]
+    assert list(table["file"]) == ["=one/face.webm", "two/grey.mp4", "list.mp4"]
+    assert list(table["used"]) == ["Face", "nothing to judge", ""]
+    assert -3 <= table["score"][0] <= 3
+    assert "not a video" in table["error"][2]
+    assert mine.twice == 1, "a.mp4 is grey.mp4"
+
+    hand_over(page)
+    assert not page.exception
+    assert list(page.dataframe[0].value["status"]) == ["done", "done", "failed"], "at once: nothing is done twice"
+    assert "4 of the files were there already" in sentences(page.caption)
+
+
+def test_stopping_and_leaving_lose_nothing_that_is_done():
+    several = Batch()
+    several.add(given(one_mp4=GREY, two_mp4=movie(seconds=20)))
+    several.start()
+    several.advance()
+    assert [row.status for row in several.rows.values()] == [Status.RUNNING, Status.WAITING]
+    several.stop()
+    assert [row.status for row in several.rows.values()] == [Status.WAITING, Status.WAITING]
+    several.start()
+
+    def advance() -> bool:
+        several.advance()
+        return several.going
+
+    finish(advance)
+    assert [row.status for row in several.rows.values()] == [Status.DONE, Status.DONE]
+    assert all(row.clip is None for row in several.rows.values()), "no bytes are kept for nothing"
+    first = next(iter(several.rows.values())).packed
+    several.add(given(again_mp4=GREY))
+    several.start()
+    several.advance()
+    assert several.twice == 1
+    assert not several.going
+    assert next(iter(several.rows.values())).packed is first
+
+
+def test_files_that_are_not_taken_fail_alone(monkeypatch):
+    monkeypatch.setattr(batch, "MAX_CLIPS", 3)
+    mixed = Batch()
+    mixed.add([*given(virus_exe=b"x"), File("big.mp4", bytes(50_000_001)), *given(one_mp4=b"1", two_mp4=b"2")])
+    statuses = {row.name: row.status for row in mixed.rows.values()}
+    assert statuses == {
+        "virus.exe": Status.FAILED,
+        "big.mp4": Status.FAILED,
+        "one.mp4": Status.WAITING,
+        "two.mp4": Status.FAILED,
+    }
+    errors = [row.error for row in mixed.of(Status.FAILED)]
+    assert [word in error for word, error in zip(("kind", "50 MB", "left out"), errors, strict=True)] == [True] * 3
+
+
+def test_files_for_taking_along_are_whole_and_harmless():
+    row = batch.Row(name="=cmd|calc.mp4", clip=None)
+    analysis_row = batch.Row(name="b.mp4", clip=None)
+    document = analysis().document()
+    analysis_row.succeed(document)
+    row.fail("This file is empty.")
+    lines = list(csv.DictReader(io.StringIO(batch.to_csv([row, analysis_row]).decode("utf-8-sig"))))
+    assert [line["file"] for line in lines] == ["'=cmd|calc.mp4", "b.mp4"]
+    assert lines[0]["error"] == "This file is empty."
+    assert float(lines[1]["score"]) == document["prediction"]["score"]
+    assert lines[1]["used"] == "audio language video"
+    plain = json.loads(batch.to_json([row, analysis_row]))
+    assert plain["clips"][0] == {
+        "file": "=cmd|calc.mp4",
+        "status": "failed",
+        "error": "This file is empty.",
+        "result": None,
+    }
+    jsonschema.Draft202012Validator(schema()).validate(plain["clips"][1]["result"])
+
+
+def test_the_page_in_chinese_filters_what_is_there():
+    page = AppTest.from_file(str(APP / "app_pages" / "batch.py"), default_timeout=TIMEOUT_SECONDS)
+    page.session_state[notice.KEY] = True
+    page.session_state[KEY] = "zh"
+    mine = page.session_state["batch"] = Batch()
+    mine.add(given(good_mp4=GREY, bad_exe=b""))
+    page.run()
+    assert not page.exception
+    assert page.title[0].value == "多个片段"
+    assert list(page.dataframe[0].value["status"]) == ["等待中", "失败"]
+    next(field for field in page.text_input if field.key == "batch-search").set_value("GOOD").run()
+    assert list(page.dataframe[0].value["file"]) == ["good.mp4"]
+    with spoken_in("zh"):  # what the test chooses, it names as the page does
+        next(pills for pills in page.get("pills") if pills.key == "batch-status").set_value([Status.DONE]).run()
+    assert not page.exception
+    assert "没有片段符合" in sentences(page.info)

@@ -1,0 +1,161 @@
+"""No string of the screen lacks a translation, and none is said past the catalogues."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+from streamlit.testing.v1 import AppTest
+
+from app.i18n import translate, wording
+from app.i18n.messages import SENTENCES, told
+from app.i18n.translate import LANGUAGES, LOCALE, SOURCE, _, language, spoken_in
+from tests.paths import APP, ROOT
+
+OTHERS = [code for code in LANGUAGES if code != SOURCE]
+# What Streamlit, Altair and browsers show as text, by the name of the argument.
+SHOWN = {"label", "title", "help", "alt", "placeholder", "text", "description"}
+# Methods of Streamlit whose first argument is text.
+SAYING = {
+    *("title", "header", "subheader", "markdown", "caption", "text", "write", "info", "warning", "error", "success"),
+    *("button", "download_button", "form_submit_button", "link_button", "popover", "expander", "status", "spinner"),
+    *("toast", "metric", "badge", "checkbox", "toggle", "radio", "selectbox", "multiselect", "slider", "select_slider"),
+    *("text_input", "text_area", "number_input", "file_uploader", "pills", "segmented_control", "camera_input"),
+    *("audio_input", "progress", "NumberColumn", "TextColumn", "LinkColumn", "ProgressColumn", "Column"),
+}
+# Names of things, the same in every language.
+UNTRANSLATED = {"AlignMamba", "Language / 语言"}
+
+
+def extracted() -> set[str]:
+    """Every string that the code marks for translation, in Babel's eyes."""
+    found = extract_from_dir(str(APP), method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
+    return {message for _file, _line, message, _comments, _context in found}
+
+
+def catalogue(code: str) -> dict[str, str]:
+    with (LOCALE / f"{code}.po").open("rb") as file:
+        return {message.id: message.string for message in read_po(file, locale=code) if message.id}
+
+
+def placeholders(text: str) -> list[str]:
+    return sorted(name for _text, name, _spec, _conversion in Formatter().parse(text) if name is not None)
+
+
+def test_the_code_says_something():
+    assert {"Judge by", "very negative"} <= extracted()
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_string_is_translated_and_none_is_left_over(code):
+    messages = catalogue(code)
+    missing = sorted(message for message in extracted() if not messages.get(message))
+    assert not missing, f"{missing}: run `make strings` and translate them in app/i18n/locale/{code}.po"
+    left_over = sorted(messages.keys() - extracted())
+    assert not left_over, f"{left_over}: no longer said; `make strings` removes them"
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_placeholders_agree(code):
+    for message, translation in catalogue(code).items():
+        assert placeholders(translation) == placeholders(message), message
+
+
+def said_in_passing(path: Path) -> Iterator[str]:
+    """Literal texts that a module gives to the screen without `_`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        if ast.unparse(node.func).startswith("log."):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        given = [keyword.value for keyword in node.keywords if keyword.arg in SHOWN]
+        given += node.args[:1] if name in SAYING else []
+        for value in given:
+            parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+            for part in parts:
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.value
+
+
+def has_words(text: str) -> bool:
+    """Tell text from icons, units, separators and Markdown around a value."""
+    bare = "" if text.startswith(":material/") else text
+    return any(len(word) > 2 and word.isalpha() for word in bare.replace("*", " ").split())
+
+
+def test_no_literal_reaches_the_screen_past_the_catalogues():
+    for path in sorted(APP.rglob("*.py")):
+        literal = {text for text in said_in_passing(path) if has_words(text)} - UNTRANSLATED
+        assert not literal, f"{path.relative_to(ROOT)}: {sorted(literal)}, expected them inside _()"
+
+
+def test_literals_are_found(tmp_path):
+    module = tmp_path / "page.py"
+    module.write_text('st.button("Go there", icon=":material/home:")\nst.video(x, alt=f"A {y} clip")\nst.text(_("Go"))')
+    assert [text for text in said_in_passing(module) if has_words(text)] == ["Go there", " clip"]
+
+
+def test_every_sample_has_its_texts_in_the_catalogue():
+    listing = json.loads((APP / "samples" / "samples.json").read_text(encoding="utf-8"))
+    assert {sample[key] for sample in listing for key in ("title", "description")} <= extracted()
+
+
+def spoken_below() -> str:
+    """All string literals of the extractors, placeholders as {}."""
+    texts = []
+    for path in (ROOT / "extractors").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_sentences_from_below_are_still_said_there():
+    below = spoken_below()
+    for sentence in SENTENCES:
+        bare = "".join(text + ("{}" if name else "") for text, name, _spec, _conversion in Formatter().parse(sentence))
+        assert bare in below, f"{sentence!r}: no extractor says it"
+
+
+def test_a_sentence_from_below_keeps_its_numbers():
+    sentence = "This clip is longer than 120 seconds, which is the limit. Cut it and try again."
+    assert told(sentence) == sentence
+    with spoken_in("zh"):
+        assert told(sentence) == "这段片段超过 120 秒，这是上限。请剪短后重试。"
+        assert told("no one foresaw this {sentence}") == "no one foresaw this {sentence}"
+        assert wording.degree(3) == "非常积极"
+
+
+def test_another_language_ends_with_its_block():
+    assert language() == SOURCE
+    with spoken_in("zh"), spoken_in("en"):
+        assert _("Score") == "Score"
+    with pytest.raises(ValueError, match="'xx', expected one of"), spoken_in("xx"):
+        pass
+    assert _("Score") == "Score"
+
+
+def test_the_language_is_the_link_s_and_else_english():
+    """The switch is clicked in the browser test: from its second run on, AppTest runs a page without its frame."""
+    page = AppTest.from_file(str(APP / "main.py"), default_timeout=300).run()
+    assert not page.exception
+    switch = next(element for element in page.get("segmented_control") if element.key == translate.SWITCH)
+    assert switch.value == "en"
+    assert page.tabs[0].label == "Samples"
+    linked = AppTest.from_file(str(APP / "main.py"), default_timeout=300)
+    linked.query_params[translate.KEY] = "zh"
+    linked.run()
+    assert not linked.exception
+    assert linked.tabs[0].label == "示例"
+    linked.run()
+    assert linked.tabs[0].label == "示例", "kept for the visit"

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from extractors import pipeline
+from extractors.assets.hashes import file_sha256
+from extractors.config import Recipe
+from extractors.language.transcript import Transcript
+from extractors.media.probe import Limits, MediaError
+from extractors.schema import Word
+from extractors.storage import cache as caches
+from extractors.storage.cache import Cache
+from extractors.storage.feature_files import StoreError, load
+from extractors.workers import client
+from tests.extractors.language.test_word_features import save_encoder
+from tests.extractors.support import features
+from tests.extractors.support.clips import every, face, make_clip, tone
+from tests.extractors.support.features import assert_same
+from tests.extractors.test_config import recogniser_folder
+from tests.paths import ROOT
+
+SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "portrait.webm"
+    return make_clip(path, pictures=every(0.5, face()), sound=tone(0.5, rate=48_000), rate=48_000)
+
+
+def untimed(found):
+    return replace(found, step_seconds={})
+
+
+def entries(cache):
+    return sorted(path for path in cache.folder.rglob("*") if path.is_file())
+
+
+# --- with features that are made up ---
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A cache with one clip, and a count of how often it was made."""
+    file = tmp_path / "x.mp4"
+    file.write_bytes(b"clip")
+    calls = []
+
+    def make():
+        calls.append(1)
+        return features.clip(seed=len(calls))
+
+    cache = Cache(tmp_path / "cache")
+    cache.fetch(file, Recipe(), make)
+    return cache, file, make, calls
+
+
+def test_the_same_clip_is_made_once(kept, tmp_path):
+    cache, file, make, calls = kept
+    again = tmp_path / "copy.mov"
+    again.write_bytes(file.read_bytes())
+    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=1))
+    assert_same(Cache(cache.folder).fetch(again, Recipe(), make), features.clip(seed=1))
+    assert len(calls) == 1
+
+
+def test_what_differs_is_made_anew(kept, tmp_path):
+    cache, file, make, calls = kept
+    others = [
+        Recipe(transcript="good"),
+        Recipe(transcript=SPOKEN),
+        Recipe(recogniser=recogniser_folder(tmp_path / "recogniser")),
+        Recipe(limits=Limits(seconds=60.0)),
+    ]
+    for recipe in others:
+        cache.fetch(file, recipe, make)
+    file.write_bytes(b"cut!")
+    cache.fetch(file, Recipe(), make)
+    assert len(calls) == 6
+
+
+def test_another_encoder_is_made_anew(kept, tmp_path):
+    cache, file, _, _ = kept
+    encoder = Recipe(encoder=save_encoder(tmp_path / "encoder"))
+    digest = file_sha256(file)
+    assert cache.path(digest, encoder) != cache.path(digest, Recipe())
+    shutil.copytree(tmp_path / "encoder", tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").write_bytes(b"other weights")
+    assert cache.path(digest, Recipe(encoder=str(tmp_path / "other"))) != cache.path(digest, encoder)
+
+
+def test_other_code_and_other_libraries_are_another_entry(kept, tmp_path, monkeypatch):
+    cache, file, _, _ = kept
+    digest = file_sha256(file)
+    paths = {cache.path(digest, Recipe())}
+    with monkeypatch.context() as patched:
+        patched.setattr(caches, "version", lambda name: "99.0")
+        caches._maker.cache_clear()
+        paths.add(cache.path(digest, Recipe()))
+    shutil.copytree(Path(caches.__file__).parents[1], tmp_path / "extractors", ignore=lambda *_: {"__pycache__"})
+    with (tmp_path / "extractors" / "audio" / "acoustic.py").open("a") as stream:
+        stream.write("# a change\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(caches, "__file__", str(tmp_path / "extractors" / "storage" / "cache.py"))
+        caches._maker.cache_clear()
+        paths.add(cache.path(digest, Recipe()))
+    caches._maker.cache_clear()
+    assert len(paths) == 3 and cache.path(digest, Recipe()) in paths
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: content[:-1] + b"\x07", lambda _: b""]
+)
+def test_a_damaged_entry_is_told_and_made_anew(kept, caplog, damage):
+    cache, file, make, calls = kept
+    (entry,) = entries(cache)
+    entry.write_bytes(damage(entry.read_bytes()))
+    with pytest.raises(StoreError):
+        load(entry)
+    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=2))
+    assert "x.mp4: its cache entry cannot be used and is made anew" in caplog.text
+    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=2))
+    assert len(calls) == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(kept, caplog):
+    cache, file, make, _ = kept
+    blocked = cache.folder / "blocked"
+    blocked.write_text("a file where a folder is needed")
+    with caplog.at_level(logging.WARNING):
+        assert_same(Cache(blocked).fetch(file, Recipe(), make), features.clip(seed=2))
+    assert "x.mp4: its features could not be kept" in caplog.text
+
+
+def test_a_clip_that_changes_while_it_is_read_is_not_kept(kept, caplog):
+    cache, file, make, calls = kept
+    file.write_bytes(b"first")
+
+    def make_while_it_changes():
+        file.write_bytes(b"second")
+        return make()
+
+    cache.fetch(file, Recipe(), make_while_it_changes)
+    assert "changed while it was read" in caplog.text and len(entries(cache)) == 1
+    file.write_bytes(b"first")
+    cache.fetch(file, Recipe(), make)
+    assert len(calls) == 3
+
+
+def test_an_error_is_not_kept(kept):
+    cache, file, _, _ = kept
+    file.write_bytes(b"broken")
+
+    def fail():
+        raise MediaError("This clip is broken.")
+
+    for _ in range(2):
+        with pytest.raises(MediaError, match="broken"):
+            cache.fetch(file, Recipe(), fail)
+    assert len(entries(cache)) == 1
+
+
+def test_others_cannot_look_into_it(kept):
+    assert kept[0].folder.stat().st_mode & 0o077 == 0
+
+
+# --- with clips ---
+
+
+def test_from_the_cache_to_the_last_bit(portrait, tmp_path):
+    cache, told = Cache(tmp_path / "cache"), []
+    fresh = pipeline.extract(portrait, SPOKEN)
+    first = pipeline.extract(portrait, SPOKEN, lambda *event: told.append(event), cache=cache)
+    assert told
+    told.clear()
+    second = pipeline.extract(str(portrait), SPOKEN, lambda *event: told.append(event), cache=cache)
+    assert not told and len(entries(cache)) == 1
+    assert_same(second, first)  # with the seconds that it took then
+    assert_same(untimed(second), untimed(fresh))
+    assert len(fresh.tracks) >= 8  # of which the comparison speaks too
+
+
+@pytest.mark.parametrize(
+    ("content", "limits"), [(None, {}), (b"", {}), (b"not a video", {}), (b"x" * 9, {"file_bytes": 5})]
+)
+def test_what_is_no_clip_ends_as_without_a_cache(tmp_path, content, limits):
+    path, cache = tmp_path / "x.mp4", Cache(tmp_path / "cache")
+    if content is not None:
+        path.write_bytes(content)
+    sentences = set()
+    for where in ({}, {"cache": cache}):
+        with pytest.raises(MediaError) as caught:
+            pipeline.extract(path, limits=Limits(**limits), **where)
+        sentences.add(caught.value.sentence)
+    assert len(sentences) == 1 and not cache.folder.exists()
+
+
+def test_the_isolated_path_looks_before_it_takes_a_process(portrait, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    first = client.extract(portrait, SPOKEN, cache=cache)
+    taken = [client._pool.take(threading.Event()) for _ in range(client.PROCESSES)]
+    try:
+        assert_same(client.extract(portrait, SPOKEN, cache=cache), first)  # would wait for ever
+    finally:
+        for worker in taken:
+            client._pool.give_back(worker)
+    assert_same(pipeline.extract(portrait, SPOKEN, cache=cache), first)  # both keep the same
+    assert len(entries(cache)) == 1
+
+
+def test_two_processes_at_once(portrait, tmp_path):
+    """Both find nothing, both write; whoever reads, reads something whole."""
+    cache = Cache(tmp_path / "cache")
+    command = [sys.executable, "-m", "extractors", str(portrait), "--transcript", "a day", "--cache", cache.folder]
+    racing = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    printed = [process.communicate() for process in racing]
+    assert [process.returncode for process in racing] == [0, 0], printed
+    one, two = (out.split("seconds ")[0] for out, _ in printed)
+    assert one == two and "lovely" not in one and "day" in one
+    (entry,) = entries(cache)  # and nothing half written beside it
+    assert_same(
+        pipeline.extract(portrait, "a day", cache=cache), load(entry)
+    )  # its seconds are those of one of the two
+    assert_same(untimed(load(entry)), untimed(pipeline.extract(portrait, "a day")))
+
+
+def test_many_threads_write_and_read_one_entry(kept):
+    cache, file, _, _ = kept
+    same = features.clip(seed=5)
+    failures = []
+
+    def fetch():
+        try:
+            for _ in range(20):
+                for entry in entries(cache):
+                    entry.unlink(missing_ok=True)
+                assert_same(cache.fetch(file, Recipe(), lambda: same), same)
+        except BaseException as error:
+            failures.append(error)
+
+    for entry in entries(cache):
+        entry.unlink()
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

@@ -1,0 +1,62 @@
+"""Pictures of chosen moments, with the mesh on the face that was followed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from extractors.media.probe import decode_frames
+from extractors.vision.stills import MESH, SIDE, Moment, stills
+from extractors.workers import client
+from tests.paths import SAMPLES
+
+BOX = (0.3, 0.2, 0.4, 0.5)  # about where the sample's face is
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1].astype(float)
+
+
+def greenness(picture: np.ndarray) -> float:
+    """How far the picture leans towards the mesh's colour."""
+    return float((picture[:, :, 1] - picture[:, :, 0] / 2 - picture[:, :, 2] / 2).mean())
+
+
+def test_the_mesh_lies_on_the_face_and_only_where_one_was_found():
+    moments = [Moment(second=0.5, box=BOX), Moment(second=1.0, box=None)]
+    with_mesh, without = (decoded(still) for still in stills(SAMPLES / "positive.webm", moments))
+    assert with_mesh.shape == without.shape == (SIDE, SIDE, 3)
+    assert greenness(with_mesh) > greenness(without) + 4
+    assert MESH[1] == max(MESH), "green is what the test looks for"
+
+
+def test_a_still_shows_its_moment():
+    seconds = [0.0, 2.0, 4.0]
+    found = [
+        decoded(still) for still in stills(SAMPLES / "no-face.webm", [Moment(second=s, box=None) for s in seconds])
+    ]
+    frames = dict(decode_frames(SAMPLES / "no-face.webm", 10.0))
+    for second, still in zip(seconds, found, strict=True):
+        nearest = min(frames, key=lambda moment: abs(moment - second))
+        expected = cv2.resize(frames[nearest], (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(float)
+        assert np.abs(still - expected).mean() < 6
+
+
+def test_a_process_of_its_own_gives_the_same_and_a_clip_that_ends_gives_fewer():
+    moments = [Moment(second=1.0, box=BOX), Moment(second=90.0, box=None)]
+    there = client.stills(SAMPLES / "positive.webm", moments)
+    assert there == list(stills(SAMPLES / "positive.webm", moments))
+    assert len(there) == 1
+
+
+@pytest.mark.parametrize("seconds", [[1.0, 1.0], [2.0, 1.0], [float(s) for s in range(13)]])
+def test_moments_rise_and_are_few(seconds):
+    with pytest.raises(ValueError, match="moments"):
+        list(stills(SAMPLES / "positive.webm", [Moment(second=second, box=None) for second in seconds]))
+
+
+@pytest.mark.parametrize(("second", "box"), [(-1.0, None), (float("nan"), None), (0.0, (0.0, float("inf"), 1.0, 1.0))])
+def test_a_moment_is_finite(second, box):
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        Moment(second=second, box=box)

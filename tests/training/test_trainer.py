@@ -1,0 +1,159 @@
+"""The trainer: what it fits, how it goes on after a kill, and that two processes do what one does."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, nn
+
+from alignmamba.batch import Clip, collate
+from alignmamba.config import ModelConfig
+from alignmamba.modality import Modality
+from alignmamba.modeling.model import AlignMamba
+from training import run_state
+from training.trainer import Labelled, TrainConfig, fit, read_yaml
+
+CONFIG = ModelConfig(audio_dim=3, video_dim=3, language_dim=3, width=8, state_dim=4, fusion_layers=1, dropout=0.0)
+
+
+class Made:
+    """Clips of words whose mean is their score."""
+
+    def __init__(self, *, fails_after=None):
+        rng = np.random.default_rng(0)
+        self.clips = []
+        for _ in range(24):
+            score = rng.uniform(-2, 2)
+            values = torch.tensor(score + rng.normal(0, 0.1, (int(rng.integers(2, 6)), 3)), dtype=torch.float32)
+            mask = torch.ones(len(values), dtype=torch.bool)
+            self.clips.append((Clip(values, mask, torch.arange(len(values), dtype=torch.float32)), score))
+        self.epochs, self.fails_after = 0, fails_after
+
+    def batches(self, size, rng):
+        self.epochs += 1
+        if self.fails_after is not None and self.epochs > self.fails_after:
+            raise KeyboardInterrupt
+        order = rng.permutation(len(self.clips))
+        return [[self.clips[index] for index in order[first : first + size]] for first in range(0, len(order), size)]
+
+    def collate(self, items):
+        score = torch.tensor([score for _, score in items], dtype=torch.float32)
+        return Labelled(collate([{Modality.LANGUAGE: clip} for clip, _ in items]), score, torch.ones(len(items)).long())
+
+    def validate(self, model):
+        with torch.inference_mode():
+            part = self.collate(self.clips)
+            return {"chosen_by": float((model(part.batch).score - part.score).abs().mean())}
+
+
+def model():
+    torch.manual_seed(1)
+    return AlignMamba(CONFIG)
+
+
+def same(first: nn.Module, second: nn.Module, *, atol: float = 0.0):
+    for name, tensor in first.state_dict().items():
+        torch.testing.assert_close(tensor, second.state_dict()[name], rtol=0.0, atol=atol, msg=name)
+
+
+def test_the_best_epoch_is_kept():
+    made, trained = Made(), model()
+    run = fit(trained, made, TrainConfig(epochs=6, batch_size=8, learning_rate=1e-2))
+    chosen = [entry["chosen_by"] for entry in run.history]
+    assert chosen[-1] < chosen[0] / 2
+    assert run.best_epoch == 1 + int(np.argmin(chosen))
+    assert made.validate(trained)["chosen_by"] == pytest.approx(min(chosen), abs=1e-6)
+
+
+def test_training_ends_when_validation_stands_still():
+    made = Made()
+    made.validate = lambda _: {"chosen_by": 1.0}
+    run = fit(model(), made, TrainConfig(epochs=50, patience=3))
+    assert (len(run.history), run.best_epoch) == (4, 1)
+
+
+def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path):
+    settings = TrainConfig(epochs=5, batch_size=8, learning_rate=1e-2)
+    whole, pieces = model(), model()
+    expected = fit(whole, Made(), settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(pieces, Made(fails_after=2), settings, folder=tmp_path)
+    assert len((tmp_path / run_state.LOG_FILE).read_text().splitlines()) == 2
+    resumed, rest = model(), Made()
+    assert fit(resumed, rest, settings, folder=tmp_path) == expected
+    assert rest.epochs == 3
+    same(whole, resumed)
+    done = Made()
+    fit(model(), done, settings, folder=tmp_path)
+    assert done.epochs == 0
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    fit(model(), Made(), TrainConfig(epochs=1), folder=tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        fit(model(), Made(), TrainConfig(epochs=2), folder=tmp_path)
+
+
+def test_half_precision_learns_too():
+    run = fit(model(), Made(), TrainConfig(epochs=4, batch_size=8, learning_rate=1e-2, precision="bfloat16"))
+    assert run.history[-1]["chosen_by"] < run.history[0]["chosen_by"]
+
+
+def _process(rank, world, folder):
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # loopback only
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    trained = model()
+    run = fit(trained, Made(), TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3))
+    if rank == 0:
+        torch.save(trained.state_dict(), f"{folder}/weights.pt")
+        np.save(f"{folder}/losses.npy", [entry["loss"] for entry in run.history])
+    distributed.destroy_process_group()
+
+
+def test_two_processes_train_as_one(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_process, args=(rank, 2, str(tmp_path))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    alone = model()
+    run = fit(alone, Made(), TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3))
+    assert np.load(tmp_path / "losses.npy") == pytest.approx([entry["loss"] for entry in run.history], rel=1e-5)
+    together = model()
+    together.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    same(together, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 0}, "epochs: 0"),
+        ({"precision": "int4"}, "precision: 'int4'"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+    ],
+)
+def test_bad_settings_are_named(change, told):
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(**change)
+
+
+def test_settings_files(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("epochs: 3\nlearning_rate: 0.01\n")
+    assert TrainConfig.from_dict(read_yaml(file)) == TrainConfig(epochs=3, learning_rate=0.01)
+    with pytest.raises(ValueError, match=r"unknown settings \['epoch'\]"):
+        TrainConfig.from_dict({"epoch": 3})
+    file.write_text("- 1\n")
+    with pytest.raises(ValueError, match="expected a mapping"):
+        read_yaml(file)
+    file.write_text("a: [\n")
+    with pytest.raises(ValueError, match="cannot be read as YAML"):
+        read_yaml(file)
+    file.write_text("!!python/object/apply:os.system ['true']\n")
+    with pytest.raises(ValueError, match="cannot be read as YAML"):
+        read_yaml(file)

@@ -1,0 +1,1 @@
+"""Datasets: one reader per file format, and the splits, masks and batches made of them."""

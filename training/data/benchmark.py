@@ -1,0 +1,206 @@
+"""A benchmark dataset as the trainer and the tables see it: standardised, with modalities dropped by protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from alignmamba.batch import Clip, collate
+from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
+from alignmamba.modality import MODALITIES, Modality
+from training.data import masking
+from training.data.datasets import Dataset, Example, length_buckets
+from training.trainer import Labelled
+
+OUTLIER = 5.0  # standard deviations from the training mean, where features are cut off
+VALIDATION_RATES = (0.0, 0.3, 0.5, 0.7)  # missing rates that an epoch is chosen by
+VALIDATION_SEED = 7  # of the validation masks, the same in all runs
+EVALUATION_BATCH = 64  # clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """What training does to its clips, so that a model bears what is missing and what is too good to be true.
+
+    Attributes:
+        missing_rate: Highest random missing rate drawn for a clip; 0 trains on complete clips only.
+        complete_share: Clips that are left complete nevertheless.
+        drop: Share of a clip's steps that may lose all modalities at once (level "step"): a number up to this is drawn
+            for each clip, so that a model learns to read the neighbours.
+        mix: Per modality, how much of a step's features stays its own where two other training steps are mixed in: the
+            shares are drawn from Dirichlet(mix, 1, 1). For features that a network which knew the training labels has
+            made: there they stand clearly on their label's side, elsewhere they lie in between. None is mixed by
+            default.
+    """
+
+    missing_rate: float = 0.7
+    complete_share: float = 0.3
+    drop: float = 0.0
+    mix: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("missing_rate", "complete_share", "drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)}, expected a share in [0, 1]")
+        if unknown := set(self.mix) - {str(modality) for modality in MODALITIES}:
+            raise ValueError(f"mix: {sorted(unknown)}, expected modalities of {[str(m) for m in MODALITIES]}")
+        for name, own in self.mix.items():
+            if not own > 0:
+                raise ValueError(f"mix: {own} of {name}, expected more than 0")
+
+
+def standardised(dataset: Dataset) -> Dataset:
+    """Columns with zero mean and unit deviation over the valid training steps; outliers cut off."""
+    moments = {}
+    for modality in dataset.dims:
+        rows = np.concatenate([_valid(e.clip[modality]) for e in dataset.splits["train"] if modality in e.clip])
+        if not len(rows):  # a modality that `without` has left out
+            rows = np.zeros((1, rows.shape[1]))
+        spread = rows.std(0, dtype=np.float64)
+        moments[modality] = rows.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)
+
+    def moved(example: Example) -> Example:
+        clip = {}
+        for modality, steps in example.clip.items():
+            mean, spread = moments[modality]
+            values = ((steps.values.numpy() - mean) / spread).clip(-OUTLIER, OUTLIER)
+            values = np.where(steps.mask.numpy()[:, None], values, 0.0).astype(np.float32)
+            clip[modality] = steps._replace(values=torch.from_numpy(values))
+        return replace(example, clip=clip)
+
+    return replace(dataset, splits={name: tuple(map(moved, part)) for name, part in dataset.splits.items()})
+
+
+def _valid(steps: Clip) -> np.ndarray:
+    return steps.values.numpy()[steps.mask.numpy()]
+
+
+def without(dataset: Dataset, modality: Modality) -> Dataset:
+    """The dataset with one modality missing throughout; clips that have no other are left out."""
+    kept = [each for each in dataset.dims if each != modality]
+    return replace(dataset, splits={name: masking.fixed(part, kept).examples for name, part in dataset.splits.items()})
+
+
+def reachable(rates: Sequence[float], dataset: Dataset) -> list[float]:
+    """Those missing rates that leave each clip a modality; .7 stands for 2/3, as in papers."""
+    senses = len(dataset.dims)
+    return [rate for rate in rates if rate <= 1 - 1 / senses or (rate == masking.PRINTED_MAX and senses == 3)]
+
+
+class Benchmark:
+    """A standardised dataset as a `Source` of the trainer, and its evaluation."""
+
+    def __init__(self, dataset: Dataset, robustness: Robustness, *, standardise: bool = True) -> None:
+        """Take a dataset.
+
+        Args:
+            dataset: As it was read.
+            robustness: What training does to its clips.
+            standardise: False for a model that standardises by itself, as a trained checkpoint does.
+        """
+        self.dataset = standardised(dataset) if standardise else dataset
+        self.robustness = robustness
+        self._pool = {
+            modality: np.concatenate(
+                [_valid(e.clip[modality]) for e in self.dataset.splits["train"] if modality in e.clip]
+            )
+            for modality in self.dataset.dims
+        }
+        self._held: list[list[Example]] | None = None
+
+    @property
+    def model_dims(self) -> dict[str, int]:
+        """Columns of a step as `ModelConfig` names them; a modality that the dataset lacks counts one."""
+        extra = 1 if self.dataset.level == "step" else 0  # the availability column
+        return {f"{modality}_dim": self.dataset.dims.get(modality, 1) + extra for modality in MODALITIES}
+
+    def batches(self, size: int, rng: np.random.Generator) -> Sequence[Sequence[tuple[Example, Example]]]:
+        """An epoch's training clips: (with modalities dropped, complete) in batches of similar length."""
+        items = [self._drawn(example, rng) for example in self.dataset.splits["train"]]
+        lengths = [max(len(steps.mask) for steps in complete.clip.values()) for _, complete in items]
+        return [[items[index] for index in indices] for indices in length_buckets(lengths, size, rng)]
+
+    def collate(self, items: Sequence[tuple[Example, Example]]) -> Labelled:
+        """Clips as a batch with its truth."""
+        dropped, complete = zip(*items, strict=True)
+        return self.labelled(dropped)._replace(complete=self.labelled(complete).batch)
+
+    def labelled(self, examples: Sequence[Example]) -> Labelled:
+        """Clips as they are."""
+        if self.dataset.level == "clip":
+            score = torch.tensor([float(example.score[0]) for example in examples])
+            classes = torch.tensor([sentiment_class(float(value)) for value in score])
+            return Labelled(collate([example.clip for example in examples]), score, classes)
+        batch = collate([masking.fill(example).clip for example in examples])
+        labelled = next(iter(batch.values())).mask
+        score = torch.zeros(labelled.shape)
+        for row, example in zip(score, examples, strict=True):
+            row[: len(example.score)] = torch.from_numpy(example.score)
+        classes = torch.tensor([[sentiment_class(value) for value in row] for row in score.tolist()])
+        return Labelled(batch, score, classes, labelled)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Mean absolute error on validation clips over `VALIDATION_RATES`, spoilt as in training but for ever alike."""
+        if self._held is None:
+            rates = reachable(VALIDATION_RATES, self.dataset) if self.robustness.missing_rate else [0.0]
+            self._held = [self._spoilt_validation(rate) for rate in rates]
+        found = [self.measure(model, examples) for examples in self._held]
+        return {"chosen_by": float(np.mean([each["mae"] for each in found])), **found[0]}
+
+    def measure(self, model: nn.Module, examples: Sequence[Example]) -> dict[str, float]:
+        """Metrics of a model on clips as they are."""
+        scores, truth = self.scores(model, examples)
+        return sentiment_metrics(scores, truth)
+
+    @torch.inference_mode()
+    def scores(self, model: nn.Module, examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and true score of every label, predictions cut to [-3, 3]."""
+        model.eval()
+        device = next(model.parameters()).device.type
+        found, truth = [], []
+        for first in range(0, len(examples), EVALUATION_BATCH):
+            part = self.labelled(examples[first : first + EVALUATION_BATCH]).to(device)
+            score = model(part.batch).score
+            chosen = torch.ones_like(score, dtype=torch.bool) if part.labelled is None else part.labelled
+            found.append(score[chosen].clamp(-3, 3).double().cpu().numpy())
+            truth.append(part.score[chosen].double().cpu().numpy())
+        return np.concatenate(found), np.concatenate(truth)
+
+    def spoilt(self, split: str, *, draws: int = 1) -> list[Example]:
+        """Examples of a split as training spoils them, with nothing missing: so many copies, for ever the same."""
+        rng = np.random.default_rng(VALIDATION_SEED)
+        return [self._spoilt(example, rng) for _ in range(draws) for example in self.dataset.splits[split]]
+
+    def _spoilt_validation(self, rate: float) -> list[Example]:
+        rng = np.random.default_rng(VALIDATION_SEED)
+        clips = masking.random(self.dataset.splits["valid"], rate=rate, seed=VALIDATION_SEED).examples
+        return [self._spoilt(example, rng) for example in clips]
+
+    def _drawn(self, example: Example, rng: np.random.Generator) -> tuple[Example, Example]:
+        complete = self._spoilt(example, rng)
+        senses = [modality for modality in MODALITIES if modality in example.clip]
+        keep = np.ones((len(example.score), len(MODALITIES)), bool)
+        if self.robustness.missing_rate and rng.random() >= self.robustness.complete_share:
+            rate = rng.uniform(0, min(self.robustness.missing_rate, 1 - 1 / len(senses)))
+            keep = masking.random_masks(len(keep), rate, int(rng.integers(2**31)), modalities=senses)
+        if self.dataset.level == "step" and self.robustness.drop:
+            keep = keep & (rng.random((len(keep), 1)) >= rng.uniform(0, self.robustness.drop))
+        dropped = masking.apply(complete, keep)
+        return (dropped if any(steps.mask.any() for steps in dropped.clip.values()) else complete), complete
+
+    def _spoilt(self, example: Example, rng: np.random.Generator) -> Example:
+        clip: dict[Modality, Any] = {}
+        for modality, steps in example.clip.items():
+            values, pool = steps.values.numpy().copy(), self._pool[modality]
+            if (own := self.robustness.mix.get(str(modality))) and len(pool):  # left out by `without`: no step is there
+                share = rng.dirichlet([own, 1, 1], size=len(values)).astype(np.float32)
+                others = pool[rng.integers(len(pool), size=(len(values), 2))]
+                values = share[:, :1] * values + np.einsum("to,tod->td", share[:, 1:], others)
+            values[~steps.mask.numpy()] = 0.0
+            clip[modality] = steps._replace(values=torch.from_numpy(values))
+        return replace(example, clip=clip)

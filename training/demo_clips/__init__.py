@@ -1,0 +1,1 @@
+"""The synthetic clips that ship with the app."""

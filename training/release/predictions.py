@@ -1,0 +1,45 @@
+"""What a model says of many clips at once: scores and class logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from alignmamba.batch import Clip, collate
+from alignmamba.modality import Modality
+from alignmamba.modeling.model import AlignMamba
+from alignmamba.predictor import SCORE_LIMIT
+
+
+class Outputs(NamedTuple):
+    """Of many clips, in their order."""
+
+    scores: Float[np.ndarray, " clips"]
+    logits: Float[np.ndarray, "clips classes"]
+
+
+@torch.inference_mode()
+def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, Clip]], *, batch_size: int = 128) -> Outputs:
+    """Scores, cut to [-3, 3], and class logits of clips, each with whatever modalities it has."""
+    model.eval()
+    order = np.argsort([sum(len(steps.mask) for steps in item.values()) for item in clips])
+    scores = np.zeros(len(clips))
+    logits = np.zeros((len(clips), model.config.classes))
+    for first in range(0, len(clips), batch_size):
+        chosen = order[first : first + batch_size]
+        found = model(collate([clips[index] for index in chosen]), with_mmd=False)
+        scores[chosen], logits[chosen] = found.score.numpy(), found.logits.numpy()
+    return Outputs(scores.clip(-SCORE_LIMIT, SCORE_LIMIT), logits)
+
+
+def probabilities(
+    logits: Float[np.ndarray, "clips classes"], *, temperature: float = 1.0
+) -> Float[np.ndarray, "clips classes"]:
+    """Softmax of logits over a temperature."""
+    scaled = logits / temperature
+    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)

@@ -1,0 +1,135 @@
+"""The paper's tables from result files of `training.experiments`, and the paper's own numbers apart from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.reporting.markdown import percent, table
+
+SHARES = ("acc2_has0", "acc2_non0", "f1_non0", "acc7")
+RATE = re.compile(r"rate (?P<rate>[\d.]+)$")
+
+
+def cell(summary: Mapping[str, Any], *, factor: float = 1.0, digits: int = 3) -> str:
+    """Mean ± standard deviation over seeds; a dash where it is undefined."""
+    if summary["mean"] is None:
+        return "–"
+    return f"{factor * summary['mean']:.{digits}f} ± {factor * summary['std']:.{digits}f}"
+
+
+def _seeds(result: Mapping[str, Any]) -> str:
+    return f"\nMean ± standard deviation over the seeds {', '.join(map(str, result['seeds']))}.\n"
+
+
+def metrics_table(result: dict[str, Any]) -> str:
+    """Models on complete clips: one row each."""
+    rows = [
+        [
+            row["model"],
+            *(
+                cell(row["metric"][key], factor=100.0, digits=1)
+                for key in ("acc2_has0", "acc2_non0", "f1_non0", "acc7")
+            ),
+            *(cell(row["metric"][key]) for key in ("mae", "corr")),
+        ]
+        for row in result["rows"]
+    ]
+    header = ["model", "Acc-2 Has0 %", "Acc-2 Non0 %", "F1 Non0 %", "Acc-7 %", "MAE", "Pearson r"]
+    return table(header, rows) + _seeds(result)
+
+
+def rates_table(result: dict[str, Any]) -> str:
+    """Models by missing rate: Acc-2 Non0 / F1 Non0 in percent, their average and the drop from first to last."""
+    by_model: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in result["rows"]:
+        if found := RATE.search(row["setting"]):
+            by_model.setdefault(row["model"], []).append((found["rate"], row["metric"]))
+    rates = [rate for rate, _ in next(iter(by_model.values()))]
+    rows = []
+    for model, measured in by_model.items():
+        pairs = [(metric["acc2_non0"]["mean"], metric["f1_non0"]["mean"]) for _, metric in measured]
+        mean = [sum(each) / len(pairs) for each in zip(*pairs, strict=True)]
+        drop = [first - last for first, last in zip(pairs[0], pairs[-1], strict=True)]
+        rows.append([model, *(f"{percent(a)} / {percent(f)}" for a, f in (*pairs, mean, drop))])
+    header = ["model", *(f"{100 * float(rate):.0f} %" for rate in rates), "average", "drop"]
+    protocol = RATE.sub("", result["rows"][-1]["setting"]).rstrip(", ")
+    return table(header, rows) + f"\nAcc-2 / F1 in %, Non0; protocol: {protocol}." + _seeds(result)
+
+
+def sets_table(result: dict[str, Any]) -> str:
+    """Models by the modalities that test clips keep: Acc-2 Non0 in percent."""
+    settings = list(dict.fromkeys(row["setting"] for row in result["rows"]))
+    by_model: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        by_model.setdefault(row["model"], []).append(cell(row["metric"]["acc2_non0"], factor=100.0, digits=1))
+    header = ["model", *(setting.removeprefix("fixed: ") for setting in settings)]
+    legend = "\nAcc-2 in %, Non0; a voice, v face, l words are what is left of every test clip."
+    return table(header, [[model, *cells] for model, cells in by_model.items()]) + legend + _seeds(result)
+
+
+def distance_table(result: dict[str, Any]) -> str:
+    """Proxy A-distance of aligned voice and face to the words."""
+    rows = [
+        [row["model"], *(cell(row["metric"][key], digits=2) for key in ("audio", "video"))] for row in result["rows"]
+    ]
+    return (
+        table(["model", "voice to words", "face to words"], rows)
+        + "\n0 to 2, lower is better aligned."
+        + _seeds(result)
+    )
+
+
+def planted_table(result: dict[str, Any]) -> str:
+    """Local alignment where the answer is known."""
+    rows = [
+        [
+            row["setting"],
+            *(cell(row["metric"][key], factor=100.0, digits=1) for key in ("validation_acc2_non0", "acc2_non0")),
+            cell(row["metric"]["pairs_found"], factor=100.0, digits=1) if "pairs_found" in row["metric"] else "–",
+        ]
+        for row in result["rows"]
+    ]
+    return table(["setting", "validation Acc-2 %", "test Acc-2 %", "pairs found %"], rows) + _seeds(result)
+
+
+def choice_table(result: dict[str, Any]) -> str:
+    """Candidates for the settings, compared within the training part."""
+    rows = [
+        [
+            row["setting"],
+            cell(row["metric"]["acc2_has0"], factor=100.0, digits=1),
+            cell(row["metric"]["mae"]),
+            cell(row["metric"]["mae_over_rates"]),
+        ]
+        for row in result["rows"]
+    ]
+    legend = "\nMean ± standard deviation over folds of the training part, all spoilt as the settings say.\n"
+    return table(["candidate", "Acc-2 Has0 %", "MAE", "MAE, 0 to 70 % missing"], rows) + legend
+
+
+def quoted(paper: Mapping[str, Any], tables: Sequence[str]) -> str:
+    """What the paper reports in some of its tables, as a quotation."""
+    parts = []
+    for name in tables:
+        rows = [row for row in paper["rows"] if row["table"] == name]
+        for dataset in dict.fromkeys(row["dataset"] for row in rows):
+            body = _quoted_rows([row for row in rows if row["dataset"] == dataset])
+            parts.append(f"*{name}, CMU-{dataset.upper()}*\n\n{body}")
+    parts.append(f"As printed in {paper['source']}; accuracy / F1 in %, binary.\n")
+    return "".join(f"> {line}".rstrip() + "\n" for line in "\n".join(parts).splitlines())
+
+
+def _quoted_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A row per model; a column per missing rate, or one."""
+    if "audio" in rows[0]:
+        return table(
+            ["model", "voice", "face"], [[row["model"], f"{row['audio']:.2f}", f"{row['video']:.2f}"] for row in rows]
+        )
+    columns = list(dict.fromkeys(row.get("missing_percent") for row in rows))
+    by_model: dict[str, list[str]] = {}
+    for row in rows:
+        by_model.setdefault(row["model"], []).append(f"{row['accuracy_percent']} / {row['f1_percent']}")
+    names = ["accuracy / F1" if column is None else f"{column} %" for column in columns]
+    return table(["model", *names], [[model, *cells] for model, cells in by_model.items()])

@@ -1,0 +1,279 @@
+"""Tables of the READMEs, rendered from committed result files: `python -m training.reporting.tables`, or `make tables`.
+
+A table stands between `<!-- table:NAME -->` and `<!-- /table -->`; everything between is written by this module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.reporting import experiment_tables
+from training.reporting.experiment_tables import cell
+from training.reporting.markdown import percent, table
+from training.reporting.result_files import RESULTS, ROOT
+
+CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
+DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md", ROOT / "docs" / "results.md")
+MADE = ROOT / "training" / "results"
+PAPER = ROOT / "training" / "reporting" / "paper.json"
+MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+NOT_MEASURED = "not measured yet"
+
+
+def _source(path: Path, result: dict[str, Any]) -> str:
+    versions = result["versions"]
+    return (
+        f"\nFrom `{path.relative_to(ROOT)}`: `{result['command']}`, {result['device']}, {result['cpu_count']} cores, "
+        f"torch {versions['torch']}, {result['date'][:10]}.\n"
+    )
+
+
+SENSES = {"a": "voice", "v": "face", "l": "words", "audio": "voice", "video": "face"}
+
+
+def _senses(letters: str) -> str:
+    return " + ".join(SENSES[letter] for letter in letters)
+
+
+def _change(row: dict[str, Any], before: str, after: str) -> str:
+    """Two shares as "before → after" in percent; a dash where one was not measured."""
+    return f"{percent(row[before])} → {percent(row[after])}" if before in row and after in row else "–"
+
+
+def checkpoint_table(result: dict[str, Any]) -> str:
+    """Metrics of the shipped checkpoint per test set and subset."""
+    rows = []
+    for row in result["rows"]:
+        if "balanced_accuracy" in row:
+            measured = [f"{percent(row['balanced_accuracy'])} (balanced)", *["–"] * 6]
+        else:
+            keys = ("acc2_non0", "acc2_has0", "acc7")
+            measured = [*(percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
+            measured.append(_change(row, "ece_before", "ece"))
+            measured.append(f"{percent(row['interval_coverage'])}" if "interval_coverage" in row else "–")
+        rows.append([row["test_set"], _senses(row["modalities"]), str(row["n"]), *measured])
+    header = ["test set", "senses", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
+    nominal = {percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
+    held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or '–'})"
+    return table([*header, "ECE %, raw → calibrated", held], rows)
+
+
+def calibration_table(result: dict[str, Any]) -> str:
+    """Temperatures and intervals per subset, fitted on validation clips."""
+    rows = [
+        [
+            _senses(row["modalities"]),
+            f"{row['n']} of {row['sentences']} sentences",
+            f"{row['temperature']:.2f}",
+            _change(row, "ece_before", "ece"),
+            f"-{row['below']:.2f} / +{row['above']:.2f} ({percent(row['coverage'])} %)",
+        ]
+        for row in result["rows"]
+    ]
+    header = ["senses", "validation clips", "temperature", "ECE %, raw → calibrated", "interval around the score"]
+    return table(header, rows)
+
+
+def maps_table(result: dict[str, Any]) -> str:
+    """Which words voice and face are matched to on real clips."""
+    rows = [
+        [
+            SENSES[row["modality"]],
+            row["variant"],
+            f"{row['distinct_words']:.1f} of {row['words']:.1f}",
+            percent(row["entropy_share"]),
+            percent(row["near_share"]),
+            percent(row["nearest_share"]),
+            "–" if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
+        ]
+        for row in result["rows"]
+    ]
+    header = ["sense", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
+    return table([*header, "nearest word, % of steps", "clips above chance"], rows)
+
+
+def realclips_table(result: dict[str, Any]) -> str:
+    """What the checkpoint says of real people."""
+    rows = []
+    for row in result["rows"]:
+        scores = [each["score"] for each in row["per_clip"]]
+        right = "–" if row["right"] is None else f"{row['right']} of {row['n']}"
+        rows.append([row["question"], str(row["n"]), right, f"{min(scores):+.2f} to {max(scores):+.2f}"])
+    return table(["question", "clips", "right", "scores"], rows)
+
+
+def recognised_table(result: dict[str, Any]) -> str:
+    """True against recognised words of the same sentences."""
+
+    def pair(row: dict[str, Any], metric: str, write: Callable[[float], str]) -> str:
+        names = f"{metric}_true", f"{metric}_recognised"
+        return " / ".join(write(row[name]) for name in names) if names[0] in row else "–"
+
+    rows = [
+        [
+            row["source"],
+            str(row["n"]),
+            percent(row["word_error_rate"]),
+            pair(row, "acc2_non0", percent),
+            pair(row, "mae", lambda value: f"{value:.3f}"),
+            f"{row['score_difference_mean']:.2f} / {row['score_difference_max']:.2f}",
+            str(row["sign_changed"]),
+        ]
+        for row in result["rows"]
+    ]
+    header = ["speech", "sentences", "word errors %", "Acc-2 Non0 %, true / recognised", "MAE, true / recognised"]
+    return table([*header, "score apart, mean / most", "sign changed"], rows)
+
+
+def variants_table(result: dict[str, Any]) -> str:
+    """Settings of the method, each against the first: mean and standard deviation over seeds."""
+    rows = [
+        [
+            row["setting"],
+            cell(row["validation_mae"]),
+            cell(row["metric"]["acc2_non0"], factor=100.0, digits=1),
+            cell(row["metric"]["mae"]),
+            cell(row["metric"]["corr"]),
+        ]
+        for row in result["rows"]
+    ]
+    seeds = ", ".join(map(str, result["seeds"]))
+    header = ["setting", "validation error", "test Acc-2 Non0 %", "test MAE", "test Pearson r"]
+    return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
+
+
+def clip_table(result: dict[str, Any]) -> str:
+    """Seconds that a clip takes."""
+    rows = []
+    for row in result["rows"]:
+        if "toggle_p50_ms" in row:
+            toggle = f"median {row['toggle_p50_ms']:.1f} ms, 95 % under {row['toggle_p95_ms']:.1f} ms"
+            rows.append(["new modalities (toggle)", toggle, "–"])
+        else:
+            where = ", in a worker process" if row.get("path") == "isolated" else ""
+            what = f"{row['start']} start, transcript {row['transcript']}{where}"
+            rows.append([what, f"{row['total_s']:.1f} s", f"{row['peak_mb']:.0f} MB"])
+    return table(["10-s 720p clip", "time", "peak memory"], rows)
+
+
+def screen_table(result: dict[str, Any]) -> str:
+    """Milliseconds that a visitor waits."""
+    rows = [[row["what"], str(row["runs"]), f"{row['p50_ms']:.0f}", f"{row['p95_ms']:.0f}"] for row in result["rows"]]
+    return table(["screen", "runs", "median, ms", "95 % under, ms"], rows)
+
+
+def scan_table(result: dict[str, Any]) -> str:
+    """Milliseconds of the scan by implementation and shape."""
+    shapes = sorted({(row["batch"], row["length"]) for row in result["rows"]})
+    implementations = list(dict.fromkeys(row["implementation"] for row in result["rows"]))
+    found = {(row["implementation"], row["batch"], row["length"]): row for row in result["rows"]}
+
+    def cell(row: dict[str, Any] | None) -> str:
+        if row is None or row.get("forward_ms") is None:
+            return "–"
+        both = row.get("forward_backward_ms")
+        return f"{row['forward_ms']:.3g} / {both:.3g}" if both is not None else f"{row['forward_ms']:.3g} / –"
+
+    rows = [[name, *(cell(found.get((name, *shape))) for shape in shapes)] for name in implementations]
+    return table(["forward / forward + backward, ms", *(f"B{b} L{n}" for b, n in shapes)], rows)
+
+
+def fusion_table(result: dict[str, Any]) -> str:
+    """Time and memory of whole models by length."""
+    rows = [
+        [
+            row["model"],
+            f"{row['tokens']:,}",
+            "–" if row.get("time_ms") is None else f"{row['time_ms']:,.0f}",
+            "–" if row.get("peak_mb") is None else f"{row['peak_mb']:,.0f}",
+            "–" if row.get("gflop") is None else f"{row['gflop']:,.1f}",
+            row["status"],
+        ]
+        for row in result["rows"]
+    ]
+    return table(["model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
+
+
+# Which tables of `training.experiments` and `training.choose` are committed, by settings file.
+EXPERIMENT_TABLES = {
+    "complete": experiment_tables.metrics_table,
+    "missing": experiment_tables.rates_table,
+    "fixed": experiment_tables.sets_table,
+    "ablation": experiment_tables.metrics_table,
+    "distance": experiment_tables.distance_table,
+    "choice": experiment_tables.choice_table,
+}
+EXPERIMENTS = {
+    "mosi-utterance": tuple(EXPERIMENT_TABLES),
+    "mmmo": ("complete",),
+    "mmmo-avl": ("complete",),
+}
+TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
+    "checkpoint": (CHECKPOINT / "metrics.json", checkpoint_table),
+    "calibration": (CHECKPOINT / "calibration.json", calibration_table),
+    "maps": (CHECKPOINT / "maps.json", maps_table),
+    "realclips": (CHECKPOINT / "realclips.json", realclips_table),
+    "recognised": (CHECKPOINT / "recognised.json", recognised_table),
+    "variants": (MADE / "composed" / "variants.json", variants_table),
+    "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
+    **{
+        f"{dataset}-{name}": (MADE / dataset / f"{name}.json", render)
+        for dataset, names in EXPERIMENTS.items()
+        for name, render in EXPERIMENT_TABLES.items()
+        if name in names
+    },
+    "clip": (RESULTS / "clip-cpu.json", clip_table),
+    "screen": (RESULTS / "screen-cpu.json", screen_table),
+    "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
+    "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
+    "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),
+    "fusion-cuda": (RESULTS / "fusion-cuda.json", fusion_table),
+}
+
+
+def named(name: str) -> str:
+    """Render one table; a result file that is not there yet says so. "paper-..." quotes tables of the paper.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if name.startswith("paper-"):
+        return experiment_tables.quoted(json.loads(PAPER.read_text(encoding="utf-8")), name.split("-")[1:])
+    if name not in TABLES:
+        raise ValueError(f"table: {name!r}, expected one of {sorted(TABLES)}")
+    path, render = TABLES[name]
+    if not path.exists():
+        return f"*{NOT_MEASURED}: `{path.relative_to(ROOT)}` is not there.*\n"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    return render(result) + _source(path, result)
+
+
+def rendered(text: str) -> str:
+    """A document with all its tables written anew."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{named(found['name'])}\n{found[3]}", text)
+
+
+def main() -> int:
+    """Rewrite the documents; with --check only tell whether they are up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when a table is out of date")
+    arguments = parser.parse_args()
+    stale = []
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        if rendered(text) != text:
+            stale.append(str(document.relative_to(ROOT)))
+            if not arguments.check:
+                document.write_text(rendered(text), encoding="utf-8")
+    print(f"{'out of date' if arguments.check else 'rewritten'}: {', '.join(stale) or 'none'}")
+    return int(arguments.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
