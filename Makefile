@@ -18,10 +18,11 @@ test:  ## all tests
 	$(PYTHON) -m extractors.assets
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-lint:  ## style and formatting
+lint:  ## style, formatting and types
 	@.ci/setup dev
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 
 tables:  ## tables of the READMEs from the committed result files
 	@.ci/setup dev

@@ -15,7 +15,7 @@ from alignmamba.modality import MODALITIES, Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class PaddedSteps:
     """Steps of one modality for a batch of clips, padded on the right.
 
     Attributes:
@@ -38,30 +38,30 @@ class Steps:
             if not torch.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name}: holds NaN or inf, expected finite numbers")
 
-    def to(self, device: torch.device | str) -> Steps:
+    def to(self, device: torch.device | str) -> PaddedSteps:
         """Return the same steps on `device`."""
-        return Steps(values=self.values.to(device), mask=self.mask.to(device), seconds=self.seconds.to(device))
+        return PaddedSteps(values=self.values.to(device), mask=self.mask.to(device), seconds=self.seconds.to(device))
 
 
-Batch = Mapping[str, Steps]  # by modality
+Batch = Mapping[str, PaddedSteps]  # by modality
 
 
-class Clip(NamedTuple):
-    """One clip's steps of one modality, unpadded; see `Steps`."""
+class ModalitySteps(NamedTuple):
+    """One clip's steps of one modality, unpadded; see `PaddedSteps`."""
 
     values: Float[Tensor, "time dim"]
     mask: Bool[Tensor, " time"]
     seconds: Float[Tensor, " time"]
 
 
-def collate(clips: Sequence[Mapping[str, Clip]]) -> dict[Modality, Steps]:
+def collate(clips: Sequence[Mapping[str, ModalitySteps]]) -> dict[Modality, PaddedSteps]:
     """Pad clips into a batch.
 
     Args:
         clips: Per clip the steps of those modalities that it has.
 
     Returns:
-        Steps per modality that at least one clip has; a clip without it is masked throughout.
+        PaddedSteps per modality that at least one clip has; a clip without it is masked throughout.
 
     Raises:
         ValueError: If no clip is given, or a clip has an unknown modality or no valid step of any modality.
@@ -79,10 +79,10 @@ def collate(clips: Sequence[Mapping[str, Clip]]) -> dict[Modality, Steps]:
         having = [clip[modality] for clip in clips if modality in clip]
         if not having:
             continue
-        nothing = Clip(having[0].values[:0], having[0].mask[:0], having[0].seconds[:0])
+        nothing = ModalitySteps(having[0].values[:0], having[0].mask[:0], having[0].seconds[:0])
         columns = zip(*(clip.get(modality, nothing) for clip in clips), strict=True)
         values, mask, seconds = (pad_sequence(list(column), batch_first=True) for column in columns)
-        batch[modality] = Steps(values=values, mask=mask, seconds=seconds)
+        batch[modality] = PaddedSteps(values=values, mask=mask, seconds=seconds)
     return batch
 
 

@@ -4,104 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from alignmamba import checkpoint
-from alignmamba.batch import Steps
+from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, parse_modalities
 from alignmamba.modeling.model import Output, Stream
 from alignmamba.modeling.transport import Plan, cosine_cost, sinkhorn_plan
 from alignmamba.ops.selective_scan import backend_name
+from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction
 
-SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
-CLASSES = ("negative", "neutral", "positive")
 SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of this size
-
-
-@runtime_checkable
-class _Schema(Protocol):
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-@runtime_checkable
-class _Modality(Protocol):
-    values: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    valid: np.ndarray
-    absent: str | None
-
-
-@runtime_checkable
-class Features(Protocol):
-    """What the predictor reads of a clip; `extractors.schema.ClipFeatures` is one."""
-
-    @property
-    def schema(self) -> _Schema:
-        """How the features were made."""
-
-    def modality(self, name: str) -> _Modality:
-        """Steps of one modality."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alignment:
-    """Which step of `target` each step of `source` was matched to.
-
-    Attributes:
-        source: Modality whose steps are the rows.
-        target: The anchor, whose steps are the columns.
-        plan: M of the paper: rows sum to 1/T_source (all of it at one target if relaxed), zero for invalid steps.
-        cost: 1 - cosine, plus the time term if the model has one; NaN where a step is invalid.
-    """
-
-    source: Modality
-    target: Modality
-    plan: Float[np.ndarray, "source target"]
-    cost: Float[np.ndarray, "source target"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What the model says of a clip, given some of its modalities.
-
-    Attributes:
-        score: Sentiment in [-3, 3].
-        classes: Probability of each of `CLASSES`; calibrated where the checkpoint is.
-        used: Modalities that took part.
-        anchor: Modality that the others were aligned to.
-        alignments: Per aligned modality its plan and cost.
-        mmd: Squared MMD of each aligned modality to the anchor.
-        contributions: Per used modality and step, gradient times encoded step: its first-order share in the score.
-        running_scores: Score in [-3, 3] after each step of the anchor (word), NaN at invalid steps; None if the model
-            looks both ways.
-        backend: Scan implementation and device.
-        milliseconds: Wall-clock time of this prediction.
-        interval: Where the true score lies with `interval_coverage`, within [-3, 3]; None where the checkpoint was not
-            calibrated.
-        interval_coverage: Share of held-out clips whose interval held the truth, as it was fitted; None without one.
-    """
-
-    score: float
-    classes: dict[str, float]
-    used: frozenset[Modality]
-    anchor: Modality
-    alignments: dict[str, Alignment]
-    mmd: dict[str, float]
-    contributions: dict[str, Float[np.ndarray, " steps"]]
-    running_scores: Float[np.ndarray, " anchor"] | None
-    backend: str
-    milliseconds: float
-    interval: tuple[float, float] | None = None
-    interval_coverage: float | None = None
 
 
 class Predictor:
@@ -109,7 +28,7 @@ class Predictor:
 
     def __init__(self, trained: checkpoint.Checkpoint, *, device: torch.device) -> None:
         self._trained, self._device = trained, device
-        self._clip: dict[Modality, Steps] = {}
+        self._clip: dict[Modality, PaddedSteps] = {}
         self._streams: dict[Modality, Stream] = {}
 
     @classmethod
@@ -204,7 +123,7 @@ class Predictor:
 
         Returns:
             Shapes without the batch: "features audio" (steps, dim), "encoded audio" (valid steps, width) and so on,
-            "plan audio" and "carried audio" of each modality but the anchor, "fused" (tokens, width), "classes".
+            "plan audio" and "transported audio" of each modality but the anchor, "fused" (tokens, width), "classes".
 
         Raises:
             ValueError: As `predict`.
@@ -217,7 +136,7 @@ class Predictor:
             output = self._trained.model.fuse(streams, with_mmd=False)
         for modality, plan in output.plans.items():
             found[f"plan {modality}"] = plan.dense()
-            found[f"carried {modality}"] = plan.carry(streams[modality].x, scaling=self.config.scaling)
+            found[f"transported {modality}"] = plan.transport(streams[modality].x, scaling=self.config.scaling)
         found |= {"fused": output.fused.tokens, "classes": output.logits}
         return {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
 
@@ -251,7 +170,7 @@ class Predictor:
                     found[str(source)] = self._alignment(source, anchor, plan)
         return found
 
-    def carried(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def transported(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return what fusion sees of each modality: its encoded steps as the plan carries them to the anchor.
 
         Args:
@@ -269,7 +188,7 @@ class Predictor:
         model = self._trained.model
         with torch.no_grad():
             plans = model.fuse(streams, with_mmd=False).plans
-            moved = {m: plan.carry(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
+            moved = {m: plan.transport(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
         anchor = streams[next(modality for modality in ANCHOR_ORDER if modality in used)].x[0].cpu().numpy()
         found = {str(modality): rows[rows.any(1)].cpu().numpy() for modality, rows in moved.items()}
         return {modality: (rows, anchor) for modality, rows in found.items() if modality != _anchor_name(used)}
@@ -348,13 +267,13 @@ class Predictor:
         spread[valid] = rows.detach().cpu().numpy()
         return spread
 
-    def _steps(self, steps: _Modality) -> Steps:
+    def _steps(self, steps: ModalityFeatures) -> PaddedSteps:
         seconds = (steps.start + steps.end) / 2
         values, mask, seconds = (
             torch.as_tensor(array, dtype=dtype)[None]
             for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
         )
-        return Steps(values=values, mask=mask, seconds=seconds).to(self._device)
+        return PaddedSteps(values=values, mask=mask, seconds=seconds).to(self._device)
 
 
 def _anchor_name(used: frozenset[Modality]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
-from alignmamba.predictor import Alignment, Features, Prediction
+from alignmamba.prediction import Alignment, Features, Prediction
 
 FORMAT = "alignmamba-result"
 VERSION = "1.0"

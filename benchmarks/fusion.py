@@ -26,7 +26,7 @@ from unittest.mock import patch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from alignmamba.batch import Steps
+from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling import mamba
@@ -46,7 +46,7 @@ SCAN_FLOP = 9  # per step, channel and state: the count used by Mamba's authors
 MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {"alignmamba": AlignMamba, **BASELINES}
 
 
-def build(name: str, device: str) -> Callable[[dict[Modality, Steps]], Any]:
+def build(name: str, device: str) -> Callable[[dict[Modality, PaddedSteps]], Any]:
     """A model with random weights, ready to predict."""
     torch.manual_seed(1111)
     config = ModelConfig(
@@ -59,11 +59,11 @@ def build(name: str, device: str) -> Callable[[dict[Modality, Steps]], Any]:
     return partial(model, with_mmd=False) if name == "alignmamba" else model
 
 
-def batch(steps: int, device: str) -> dict[Modality, Steps]:
+def batch(steps: int, device: str) -> dict[Modality, PaddedSteps]:
     """One clip of random features."""
     torch.manual_seed(2222)
     return {
-        modality: Steps(
+        modality: PaddedSteps(
             values=torch.randn(1, steps, FEATURE_DIM),
             mask=torch.ones(1, steps, dtype=torch.bool),
             seconds=torch.arange(steps)[None] / 10,
@@ -72,7 +72,7 @@ def batch(steps: int, device: str) -> dict[Modality, Steps]:
     }
 
 
-def timed(model: Callable, inputs: dict[Modality, Steps], device: str) -> float:
+def timed(model: Callable, inputs: dict[Modality, PaddedSteps], device: str) -> float:
     """Milliseconds of one pass."""
     begin = time.perf_counter()
     model(inputs)
@@ -103,7 +103,7 @@ def _attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *_: A
 CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
 
 
-def gflop(model: Callable, inputs: dict[Modality, Steps]) -> float:
+def gflop(model: Callable, inputs: dict[Modality, PaddedSteps]) -> float:
     """Arithmetic of one pass: matrix products and attention by torch's counter, scans by formula."""
     scans = [0]
     # The torch loop, because products inside fused kernels cannot be seen from here.

@@ -19,11 +19,11 @@ from tests.paths import ROOT
 LAYERS = {
     "alignmamba": [
         "modality ops",
-        "batch config calibration",
+        "batch config calibration prediction",
         "modeling",
         "checkpoint",
         "predictor hub",
-        "evaluation result windows",
+        "evaluation result",
     ],
     "extractors": [
         "schema media",
@@ -67,9 +67,9 @@ UNKNOWN_LIBRARIES = {
 APP_MAY_IMPORT = {
     "alignmamba.evaluation",
     "alignmamba.modality",
+    "alignmamba.prediction",
     "alignmamba.predictor",
     "alignmamba.result",
-    "alignmamba.windows",
     "extractors.language.subtitles",
     "extractors.language.transcript",
     "extractors.media.container",

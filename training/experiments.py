@@ -244,7 +244,7 @@ def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
             words = streams[Modality.LANGUAGE]
             output = model.fuse(streams)
             for modality, plan in output.plans.items():
-                moved = plan.carry(streams[modality].x, scaling=model.config.scaling)[words.mask].numpy()
+                moved = plan.transport(streams[modality].x, scaling=model.config.scaling)[words.mask].numpy()
                 rng = np.random.default_rng(seed)
                 chosen = rng.permutation(len(moved))[:MAX_VECTORS]
                 value = proxy_a_distance(moved[chosen], words.x[words.mask].numpy()[chosen], seed=seed)

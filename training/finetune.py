@@ -2,8 +2,8 @@
 
 `python -m training.finetune --data FOLDER --checkpoint checkpoints/alignmamba-open --out checkpoints/mine`: FOLDER
 holds clips and `labels.csv` (see `training.data.labelled`). The checkpoint's own text encoder reads the words and stays
-as it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among them,
-so that a checkpoint never leaves worse by validation than it came. `metrics.json` beside it tells the test clips,
+as it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among
+them, so that a checkpoint never leaves worse by validation than it came. `metrics.json` beside it tells the test clips,
 before and after. A killed command goes on where it was.
 """
 

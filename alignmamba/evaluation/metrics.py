@@ -15,7 +15,7 @@ NEUTRAL_BAND = 0.5  # |score| below this is the class "neutral"
 
 
 def sentiment_class(score: float) -> int:
-    """0 negative, 1 neutral, 2 positive; the order of `alignmamba.predictor.CLASSES`."""
+    """0 negative, 1 neutral, 2 positive; the order of `alignmamba.prediction.CLASSES`."""
     return 1 if abs(score) < NEUTRAL_BAND else 0 if score < 0 else 2
 
 

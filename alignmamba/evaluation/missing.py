@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.predictor import Features, Predictor
+from alignmamba.prediction import Features
+from alignmamba.predictor import Predictor
 
 LOST = "all of it was dropped"  # why a sense is absent that was there
 

@@ -181,7 +181,7 @@ class AlignMamba(nn.Module):
                 continue
             rank, here = ANCHOR_ORDER.index(modality), stream.mask.any(1)
             plan = self._plan(stream, target)
-            moved = plan.carry(stream.x, scaling=self.config.scaling)
+            moved = plan.transport(stream.x, scaling=self.config.scaling)
             if with_mmd:
                 distance = mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
                 mmd[modality] = distance.where(here & (anchor != rank), 0.0)

@@ -38,7 +38,9 @@ class IndexPlan(NamedTuple):
     source_mask: Bool[Tensor, "batch source"]
     target_steps: int
 
-    def carry(self, source: Float[Tensor, "batch source dim"], *, scaling: str) -> Float[Tensor, "batch target dim"]:
+    def transport(
+        self, source: Float[Tensor, "batch source dim"], *, scaling: str
+    ) -> Float[Tensor, "batch target dim"]:
         """Carry source steps to their targets, M^T X of the paper, without building M; see the module on scaling."""
         weight = self.source_mask.to(source.dtype)
         if scaling == "paper":
@@ -62,7 +64,9 @@ class MatrixPlan(NamedTuple):
 
     matrix: Float[Tensor, "batch source target"]
 
-    def carry(self, source: Float[Tensor, "batch source dim"], *, scaling: str) -> Float[Tensor, "batch target dim"]:
+    def transport(
+        self, source: Float[Tensor, "batch source dim"], *, scaling: str
+    ) -> Float[Tensor, "batch target dim"]:
         """Carry source steps to their targets, M^T X of the paper; see the module on scaling."""
         moved = self.matrix.mT @ source
         if scaling == "paper":

@@ -17,7 +17,7 @@ from app.services.analysis import Analysis
 from app.services.errors import PlainError
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Alignment, Prediction
+    from alignmamba.prediction import Alignment, Prediction
 
 # What may be drawn of the plans: by which ways to solve the transport problem.
 PLANS = {

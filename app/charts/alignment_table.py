@@ -17,8 +17,8 @@ from extractors.vision.stills import Moment
 
 if TYPE_CHECKING:
     # Only for annotations: the predictor brings torch, and the page must show before that has loaded.
-    from alignmamba.predictor import Alignment, Prediction
-    from alignmamba.windows import Window
+    from alignmamba.evaluation.windows import Window
+    from alignmamba.prediction import Alignment, Prediction
 
 # Rectangles that a browser draws and hovers without lag; a map with more cells is averaged over neighbouring steps.
 MAX_CELLS = 20_000

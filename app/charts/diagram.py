@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.predictor import Prediction
+from alignmamba.prediction import Prediction
 from app.i18n import wording
 from app.i18n.translate import _
 
@@ -52,14 +52,14 @@ def dot(shapes: Mapping[str, tuple[int, ...]], prediction: Prediction, *, fusion
             anchor = wording.name(prediction.anchor).lower()
             node(f"plan {modality}", _("plan to {anchor}").format(anchor=anchor), shapes[f"plan {modality}"], fill)
             node(
-                f"carried {modality}",
+                f"transported {modality}",
                 _("carried to {anchor}").format(anchor=anchor),
-                shapes[f"carried {modality}"],
+                shapes[f"transported {modality}"],
                 fill,
             )
-            lines.append(f'"{last}" -> "plan {modality}" -> "carried {modality}";')
+            lines.append(f'"{last}" -> "plan {modality}" -> "transported {modality}";')
             lines.append(f'"encoded {prediction.anchor}" -> "plan {modality}" [style=dotted, constraint=false];')
-            last = f"carried {modality}"
+            last = f"transported {modality}"
         lines.append(f'"{last}" -> "fused";')
     node("mamba", _("{count} Mamba layers").format(count=fusion_layers), shapes["fused"], SHARED)
     node("pooled", _("mean over tokens"), shapes["fused"][1:], SHARED)

@@ -14,7 +14,7 @@ from app.i18n import wording
 from app.services.analysis import Analysis
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Alignment, Prediction
+    from alignmamba.prediction import Alignment, Prediction
 
 
 def show(analysis: Analysis, prediction: Prediction, plans: dict[str, dict[str, Alignment]] | None = None) -> None:

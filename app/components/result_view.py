@@ -20,7 +20,7 @@ from app.services.analysis import Analysis
 from app.services.jobs import Correction
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Prediction
+    from alignmamba.prediction import Prediction
 
 LONG_CLIP = 10.0  # seconds, from which the score is shown over time
 

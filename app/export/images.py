@@ -20,7 +20,7 @@ from app.i18n.translate import SOURCE, _, language
 from app.services.analysis import Analysis
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Prediction
+    from alignmamba.prediction import Prediction
 
 VEGA_LITE = "6.4"  # what Altair writes; `vl_convert.get_vegalite_versions()` lists what can be read
 WIDTH_PX = 760

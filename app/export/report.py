@@ -21,7 +21,7 @@ from app.i18n.translate import _, language
 from app.services.analysis import Analysis
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Prediction
+    from alignmamba.prediction import Prediction
 
 FAINTEST, STRONGEST = 0.06, 0.65  # opacity of a word's colour; the stronger leaves the word readable
 

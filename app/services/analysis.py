@@ -20,8 +20,9 @@ from app.services import model
 from app.services.errors import PlainError
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Alignment, Prediction, Predictor
-    from alignmamba.windows import Window
+    from alignmamba.evaluation.windows import Window
+    from alignmamba.prediction import Alignment, Prediction
+    from alignmamba.predictor import Predictor
     from extractors.schema import ClipFeatures
     from extractors.vision.stills import Moment
 
@@ -104,7 +105,7 @@ class Analysis:
 
     def over_time(self, used: frozenset[Modality]) -> list[Window]:
         """Scores of the clip's windows by a subset, found when first asked for."""
-        from alignmamba.windows import scores_over_time
+        from alignmamba.evaluation.windows import scores_over_time
 
         if used not in self._windows:
             self._windows[used] = scores_over_time(self.predictor, self.features, used)
@@ -130,7 +131,7 @@ class Analysis:
         """Proxy A-distance of each carried modality to its anchor, in [0, 2]; None where there are too few steps."""
         from alignmamba.evaluation.distance import proxy_a_distance
 
-        return {modality: proxy_a_distance(*pair) for modality, pair in self.predictor.carried().items()}
+        return {modality: proxy_a_distance(*pair) for modality, pair in self.predictor.transported().items()}
 
     def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
         """Plans of the full transport problem for a subset, solved when first asked for.

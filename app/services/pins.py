@@ -16,7 +16,7 @@ from app.services.analysis import Analysis, predict_with
 from app.services.errors import PlainError
 
 if TYPE_CHECKING:
-    from alignmamba.predictor import Prediction
+    from alignmamba.prediction import Prediction
 
 MOST = 8
 # Of a pin in a link: sample, senses, checkpoint.

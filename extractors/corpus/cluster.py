@@ -1,8 +1,8 @@
 """The corpus command on a cluster: `python -m extractors.corpus.cluster DIR|list.csv --out DIR --workers k`.
 
 Same options, same output folder and same features as `extractors.corpus.run`, done by Ray Data's actors instead of
-local processes. Clips and output must be on storage that all nodes share. `pip install -r extractors/corpus/requirements.txt`
-first.
+local processes. Clips and output must be on storage that all nodes share. First:
+`pip install -r extractors/corpus/requirements.txt`.
 """
 
 from __future__ import annotations

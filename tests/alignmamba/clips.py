@@ -5,7 +5,7 @@ import json
 import torch
 
 from alignmamba import checkpoint
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.calibration import CALIBRATION
 from alignmamba.config import ModelConfig
 from alignmamba.modality import SUBSETS, Modality, letters
@@ -26,7 +26,9 @@ def clip(*, valid_share=1.0, **steps):
         modality = Modality(name)
         mask = torch.rand(count) < valid_share
         mask[0] = True
-        made[modality] = Clip(torch.randn(count, DIMS[modality]) * mask[:, None], mask, torch.arange(count).float())
+        made[modality] = ModalitySteps(
+            torch.randn(count, DIMS[modality]) * mask[:, None], mask, torch.arange(count).float()
+        )
     return made
 
 

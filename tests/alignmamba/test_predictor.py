@@ -13,7 +13,8 @@ from alignmamba.evaluation.missing import keep_modalities, score
 from alignmamba.modality import SUBSETS
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import backend_name
-from alignmamba.predictor import CLASSES, Predictor
+from alignmamba.prediction import CLASSES
+from alignmamba.predictor import Predictor
 from extractors.language import text_encoder
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, config
 
@@ -202,7 +203,7 @@ def test_the_shapes_are_those_of_the_tensors(predictor):
     assert found["features audio"] == (9, DIMS[AUDIO])
     assert found["encoded audio"] == (valid["audio"], width)
     assert found["plan audio"] == (valid["audio"], valid["language"])
-    assert found["carried video"] == (valid["language"], width)
+    assert found["transported video"] == (valid["language"], width)
     assert found["fused"] == (3 * valid["language"], width)
     assert found["classes"] == (len(CLASSES),)
     assert "plan language" not in found

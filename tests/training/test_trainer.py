@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from alignmamba.batch import Clip, collate
+from alignmamba.batch import ModalitySteps, collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
@@ -28,7 +28,7 @@ class Made:
             score = rng.uniform(-2, 2)
             values = torch.tensor(score + rng.normal(0, 0.1, (int(rng.integers(2, 6)), 3)), dtype=torch.float32)
             mask = torch.ones(len(values), dtype=torch.bool)
-            self.clips.append((Clip(values, mask, torch.arange(len(values), dtype=torch.float32)), score))
+            self.clips.append((ModalitySteps(values, mask, torch.arange(len(values), dtype=torch.float32)), score))
         self.epochs, self.fails_after = 0, fails_after
 
     def batches(self, size, rng):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from alignmamba.batch import Clip, collate
+from alignmamba.batch import ModalitySteps, collate
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.modality import MODALITIES, Modality
 from training.data import masking
@@ -76,7 +76,7 @@ def standardised(dataset: Dataset) -> Dataset:
     return replace(dataset, splits={name: tuple(map(moved, part)) for name, part in dataset.splits.items()})
 
 
-def _valid(steps: Clip) -> np.ndarray:
+def _valid(steps: ModalitySteps) -> np.ndarray:
     return steps.values.numpy()[steps.mask.numpy()]
 
 

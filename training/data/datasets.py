@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.modality import MODALITIES, Modality
 
 SPLITS = ("train", "valid", "test")
@@ -38,7 +38,7 @@ class Example:
     """
 
     id: str
-    clip: Mapping[Modality, Clip]
+    clip: Mapping[Modality, ModalitySteps]
     score: Float[np.ndarray, " labels"]
 
 
@@ -103,10 +103,10 @@ class Dataset:
 
 def as_steps(
     values: np.ndarray, mask: Bool[np.ndarray, " time"] | None = None, seconds: np.ndarray | None = None
-) -> Clip:
+) -> ModalitySteps:
     """Steps of one modality; without times, a step is a second; without a mask, all are valid."""
     steps = len(values)
-    return Clip(
+    return ModalitySteps(
         torch.from_numpy(np.array(values, np.float32)),
         torch.ones(steps, dtype=torch.bool) if mask is None else torch.from_numpy(np.array(mask)),
         torch.arange(steps, dtype=torch.float32)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.modality import MODALITIES, Modality
 from extractors.corpus import run
 from extractors.corpus.items import Item, item_id
@@ -83,7 +83,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = EN
     )
 
 
-def as_clip(features: ClipFeatures) -> dict[Modality, Clip]:
+def as_clip(features: ClipFeatures) -> dict[Modality, ModalitySteps]:
     """Steps of the modalities that a clip has, at the middle of their times."""
     parts = {modality: features.modality(modality.value) for modality in MODALITIES}
     return {

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from training.data.datasets import Example
 
@@ -172,7 +172,7 @@ def fill(example: Example) -> Example:
             raise ValueError(f"{example.id}: steps {found}, expected {len(example.score)} in each of {MODALITIES}")
         values, mask, seconds = example.clip[modality]
         known = mask[:, None].to(values.dtype)
-        clip[modality] = Clip(torch.cat([values * known, known], 1), torch.ones_like(mask), seconds)
+        clip[modality] = ModalitySteps(torch.cat([values * known, known], 1), torch.ones_like(mask), seconds)
     return Example(id=example.id, clip=clip, score=example.score)
 
 
@@ -180,9 +180,9 @@ def _by_step(example: Example) -> bool:
     return all(len(steps.mask) == len(example.score) for steps in example.clip.values())
 
 
-def _masked(steps: Clip, kept: Bool[np.ndarray, " time"]) -> Clip:
+def _masked(steps: ModalitySteps, kept: Bool[np.ndarray, " time"]) -> ModalitySteps:
     mask = steps.mask & torch.from_numpy(kept)
-    return Clip(steps.values * mask[:, None], mask, steps.seconds)
+    return ModalitySteps(steps.values * mask[:, None], mask, steps.seconds)
 
 
 def _senses(examples: Sequence[Example]) -> list[Modality]:

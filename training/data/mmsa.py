@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 from safetensors.numpy import load_file, save_file
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.modality import Modality
 from training.data import unpickle
 from training.data.datasets import SCORE_LIMIT, SPLITS, Dataset, Example, as_steps, sha256
@@ -91,7 +91,7 @@ def _dataset(path: Path, digest: str, header: Mapping[str, Any], arrays: Mapping
     )
 
 
-def _clip(arrays: Mapping[str, np.ndarray], row: int, *, aligned: bool) -> dict[Modality, Clip]:
+def _clip(arrays: Mapping[str, np.ndarray], row: int, *, aligned: bool) -> dict[Modality, ModalitySteps]:
     """Steps of one clip without its padding; a sense that shows nothing is left out."""
     observed: dict[Modality, Bool[np.ndarray, " time"]] = {}
     for modality, key in KEYS.items():

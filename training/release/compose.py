@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.evaluation.metrics import NEUTRAL, sentiment_class
 from alignmamba.modality import SUBSETS, Modality
 from extractors.audio.acoustic import AUDIO_RATE
@@ -25,7 +25,7 @@ PEAK_STRENGTH = (0.6, 1.0)  # share of the corpus's peak that a ramp reaches
 class Composed:
     """A composed clip with its label."""
 
-    clip: dict[Modality, Clip]
+    clip: dict[Modality, ModalitySteps]
     score: float
 
 
@@ -101,7 +101,7 @@ def by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
     return groups
 
 
-def as_clip(steps: Mapping[Modality, np.ndarray]) -> dict[Modality, Clip]:
+def as_clip(steps: Mapping[Modality, np.ndarray]) -> dict[Modality, ModalitySteps]:
     """Give steps their plausible times: voice and face at their rates, words evenly over the longer of both."""
     rates = {Modality.AUDIO: AUDIO_RATE, Modality.VIDEO: FRAME_RATE}
     duration = max((len(values) / rates[m] for m, values in steps.items() if m in rates), default=1.0)
@@ -110,11 +110,11 @@ def as_clip(steps: Mapping[Modality, np.ndarray]) -> dict[Modality, Clip]:
         rate = rates.get(modality, len(values) / duration)
         seconds = (torch.arange(len(values), dtype=torch.float32) + 0.5) / rate
         numbers = torch.from_numpy(np.asarray(values, np.float32))
-        clip[modality] = Clip(numbers, torch.ones(len(values), dtype=torch.bool), seconds)
+        clip[modality] = ModalitySteps(numbers, torch.ones(len(values), dtype=torch.bool), seconds)
     return clip
 
 
-def drop_modalities(clip: Mapping[Modality, Clip], rng: np.random.Generator) -> dict[Modality, Clip]:
+def drop_modalities(clip: Mapping[Modality, ModalitySteps], rng: np.random.Generator) -> dict[Modality, ModalitySteps]:
     """Keep one of the seven subsets, drawn evenly: modality dropout."""
     kept = SUBSETS[rng.integers(len(SUBSETS))]
     return {modality: steps for modality, steps in clip.items() if modality in kept}

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from alignmamba.batch import Clip, collate
+from alignmamba.batch import ModalitySteps, collate
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
-from alignmamba.predictor import SCORE_LIMIT
+from alignmamba.prediction import SCORE_LIMIT
 
 
 class Outputs(NamedTuple):
@@ -23,7 +23,7 @@ class Outputs(NamedTuple):
 
 
 @torch.inference_mode()
-def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, Clip]], *, batch_size: int = 128) -> Outputs:
+def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, ModalitySteps]], *, batch_size: int = 128) -> Outputs:
     """Scores, cut to [-3, 3], and class logits of clips, each with whatever modalities it has."""
     model.eval()
     order = np.argsort([sum(len(steps.mask) for steps in item.values()) for item in clips])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignmamba.batch import Clip
+from alignmamba.batch import ModalitySteps
 from alignmamba.evaluation.missing import (
     draw_steps,
     draw_subset,
@@ -102,7 +102,7 @@ def test_a_rate_that_cannot_be_reached_is_refused(rate):
 def test_lost_steps_are_those_of_the_test_sets(rate, without):
     features = clip(without=without, invalid=[(Modality.AUDIO, 1)])
     plain = {
-        modality: Clip(*map(torch.from_numpy, (part.values, part.valid, part.start)))
+        modality: ModalitySteps(*map(torch.from_numpy, (part.values, part.valid, part.start)))
         for modality in MODALITIES
         if (part := features.modality(modality)).absent is None
     }

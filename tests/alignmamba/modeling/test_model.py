@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from alignmamba.batch import Clip, Steps, collate
+from alignmamba.batch import ModalitySteps, PaddedSteps, collate
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, SUBSETS
 from alignmamba.modeling.model import AlignMamba, Stream, loss
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, clip, config
@@ -129,16 +129,16 @@ def test_mmd_loss_reaches_both_encoders():
 )
 def test_bad_numbers_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        Steps(values=values, mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
+        PaddedSteps(values=values, mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
     with pytest.raises(ValueError, match="seconds: holds NaN or inf, expected finite"):
-        Steps(values=torch.zeros(1, 3, 5), mask=torch.ones(1, 3, dtype=torch.bool), seconds=values[:, :, 0])
+        PaddedSteps(values=torch.zeros(1, 3, 5), mask=torch.ones(1, 3, dtype=torch.bool), seconds=values[:, :, 0])
 
 
 def test_a_sequence_of_no_steps_is_refused_alone_and_left_out_in_company():
-    empty = Clip(torch.zeros(0, DIMS[AUDIO]), torch.zeros(0, dtype=torch.bool), torch.zeros(0))
+    empty = ModalitySteps(torch.zeros(0, DIMS[AUDIO]), torch.zeros(0, dtype=torch.bool), torch.zeros(0))
     with pytest.raises(ValueError, match=r"clips\[0\]: no valid step in any modality"):
         collate([{AUDIO: empty}])
-    alone = Steps(values=empty.values[None], mask=empty.mask[None], seconds=empty.seconds[None])
+    alone = PaddedSteps(values=empty.values[None], mask=empty.mask[None], seconds=empty.seconds[None])
     model, words = AlignMamba(config()), clip(language=4)
     with pytest.raises(ValueError, match="batch: no modality, expected at least one"):
         model({AUDIO: alone})
@@ -155,22 +155,26 @@ def test_an_unknown_modality_is_refused():
 
 
 def test_wrong_columns_are_refused():
-    steps = Steps(values=torch.zeros(1, 3, 7), mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
+    steps = PaddedSteps(values=torch.zeros(1, 3, 7), mask=torch.ones(1, 3, dtype=torch.bool), seconds=torch.zeros(1, 3))
     with pytest.raises(ValueError, match="audio: 7 columns, expected 5"):
         AlignMamba(config())({AUDIO: steps})
 
 
 def test_a_clip_without_anything_valid_is_refused():
-    dead = Clip(torch.zeros(3, DIMS[AUDIO]), torch.zeros(3, dtype=torch.bool), torch.zeros(3))
+    dead = ModalitySteps(torch.zeros(3, DIMS[AUDIO]), torch.zeros(3, dtype=torch.bool), torch.zeros(3))
     with pytest.raises(ValueError, match=r"clips\[1\]: no valid step"):
         collate([clip(audio=2), {AUDIO: dead}])
     with pytest.raises(ValueError, match="clips: none given"):
         collate([])
-    steps = Steps(values=torch.zeros(2, 3, 5), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3))
+    steps = PaddedSteps(
+        values=torch.zeros(2, 3, 5), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3)
+    )
     with pytest.raises(ValueError, match=r"batch: clips \[1\] have no valid step"):
         AlignMamba(config())({AUDIO: steps})
     with pytest.raises(ValueError, match="batch: no modality"):
-        AlignMamba(config())({AUDIO: Steps(values=steps.values[1:], mask=steps.mask[1:], seconds=steps.seconds[1:])})
+        AlignMamba(config())(
+            {AUDIO: PaddedSteps(values=steps.values[1:], mask=steps.mask[1:], seconds=steps.seconds[1:])}
+        )
 
 
 @pytest.mark.parametrize(

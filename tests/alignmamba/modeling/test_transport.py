@@ -92,7 +92,7 @@ def test_carrying_is_the_product_with_the_plan(scaling, kind):
     assert (matrix * ~target_mask[:, None]).sum() == 0
     if scaling == "mean":
         matrix = matrix / matrix.sum(1, keepdim=True).where(matrix.sum(1, keepdim=True) > 0, 1)
-    torch.testing.assert_close(plan.carry(x, scaling=scaling), matrix.mT @ x, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(plan.transport(x, scaling=scaling), matrix.mT @ x, atol=1e-6, rtol=1e-6)
 
 
 def test_a_word_that_no_frame_chose_is_a_zero_row():
@@ -100,7 +100,7 @@ def test_a_word_that_no_frame_chose_is_a_zero_row():
     y = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     plan = ot.relaxed_plan(x, y, _mask(2), _mask(2))
     for scaling in ("paper", "mean"):
-        moved = plan.carry(x, scaling=scaling)
+        moved = plan.transport(x, scaling=scaling)
         assert (moved[0, 1] == 0).all()
         assert (moved[0, 0] != 0).any()
 
@@ -108,7 +108,7 @@ def test_a_word_that_no_frame_chose_is_a_zero_row():
 def test_gradient_flows_through_the_steps():
     x, y = _random(4, 3, 2)
     x.requires_grad_(True)
-    ot.relaxed_plan(x, y, _mask(4), _mask(3)).carry(x, scaling="paper").sum().backward()
+    ot.relaxed_plan(x, y, _mask(4), _mask(3)).transport(x, scaling="paper").sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.25))
 
 

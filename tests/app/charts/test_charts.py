@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alignmamba.modality import SUBSETS, Modality
-from alignmamba.predictor import Alignment, Prediction
+from alignmamba.prediction import Alignment, Prediction
 from app.charts import alignment_table, scores
 from app.i18n import wording
 from app.services import upload

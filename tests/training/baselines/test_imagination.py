@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignmamba.batch import Steps
+from alignmamba.batch import PaddedSteps
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from alignmamba.modeling.model import loss
 from tests.training import small
@@ -137,7 +137,9 @@ def test_what_is_there_is_read_from_masks_or_from_the_last_column():
 def test_what_cannot_be_read_is_refused():
     with pytest.raises(ValueError, match="batch: no modality"):
         available({}, small.config("clip"))
-    steps = Steps(values=torch.zeros(2, 3, 3), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3))
+    steps = PaddedSteps(
+        values=torch.zeros(2, 3, 3), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3)
+    )
     with pytest.raises(ValueError, match=r"batch: clips \[1\] have no valid step"):
         available({AUDIO: steps}, small.config("clip"))
     batch = small.batch("clip", small.examples("clip"))

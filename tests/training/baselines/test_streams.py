@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alignmamba.batch import Steps, collate
+from alignmamba.batch import PaddedSteps, collate
 from alignmamba.modality import ANCHOR_ORDER, SUBSETS
 from tests.alignmamba.clips import AUDIO, clip, config
 from training.baselines.streams import BASELINES, AttentionLayer, SelfAttentionLayer, positions
@@ -46,11 +46,11 @@ def test_all_parameters_learn_from_a_whole_clip(model):
 
 def test_a_clip_without_anything_valid_is_refused(model):
     mask = torch.tensor([[True] * 3, [False] * 3])
-    steps = Steps(values=torch.zeros(2, 3, 5), mask=mask, seconds=torch.zeros(2, 3))
+    steps = PaddedSteps(values=torch.zeros(2, 3, 5), mask=mask, seconds=torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"batch: clips \[1\] have no valid step"):
         model({AUDIO: steps})
     with pytest.raises(ValueError, match="batch: no modality"):
-        model({AUDIO: Steps(values=steps.values[1:], mask=mask[1:], seconds=steps.seconds[1:])})
+        model({AUDIO: PaddedSteps(values=steps.values[1:], mask=mask[1:], seconds=steps.seconds[1:])})
 
 
 def test_attention_is_the_written_out_formula():

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alignmamba.modality import Modality, parse_modalities
-from alignmamba.predictor import Features, Predictor
+from alignmamba.prediction import Features
+from alignmamba.predictor import Predictor
 
 WINDOW_SECONDS = 5.0  # about a spoken sentence; utterances of CMU-MOSI last 4 s on average
 HOP_SECONDS = 2.5

@@ -1,0 +1,97 @@
+"""Predictions: what the model reads of a clip and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from alignmamba.modality import Modality
+
+SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
+CLASSES = ("negative", "neutral", "positive")
+
+
+@runtime_checkable
+class Schema(Protocol):
+    """How features were made."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the schema as plain JSON types."""
+
+
+@runtime_checkable
+class ModalityFeatures(Protocol):
+    """Steps of one modality with their times; `absent` says why there are none."""
+
+    values: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    valid: np.ndarray
+    absent: str | None
+
+
+@runtime_checkable
+class Features(Protocol):
+    """What the predictor reads of a clip; `extractors.schema.ClipFeatures` is one."""
+
+    @property
+    def schema(self) -> Schema:
+        """How the features were made."""
+
+    def modality(self, name: str) -> ModalityFeatures:
+        """Steps of one modality."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """Which step of `target` each step of `source` was matched to.
+
+    Attributes:
+        source: Modality whose steps are the rows.
+        target: The anchor, whose steps are the columns.
+        plan: M of the paper: rows sum to 1/T_source (all of it at one target if relaxed), zero for invalid steps.
+        cost: 1 - cosine, plus the time term if the model has one; NaN where a step is invalid.
+    """
+
+    source: Modality
+    target: Modality
+    plan: Float[np.ndarray, "source target"]
+    cost: Float[np.ndarray, "source target"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of a clip, given some of its modalities.
+
+    Attributes:
+        score: Sentiment in [-3, 3].
+        classes: Probability of each of `CLASSES`; calibrated where the checkpoint is.
+        used: Modalities that took part.
+        anchor: Modality that the others were aligned to.
+        alignments: Per aligned modality its plan and cost.
+        mmd: Squared MMD of each aligned modality to the anchor.
+        contributions: Per used modality and step, gradient times encoded step: its first-order share in the score.
+        running_scores: Score in [-3, 3] after each step of the anchor (word), NaN at invalid steps; None if the model
+            looks both ways.
+        backend: Scan implementation and device.
+        milliseconds: Wall-clock time of this prediction.
+        interval: Where the true score lies with `interval_coverage`, within [-3, 3]; None where the checkpoint was not
+            calibrated.
+        interval_coverage: Share of held-out clips whose interval held the truth, as it was fitted; None without one.
+    """
+
+    score: float
+    classes: dict[str, float]
+    used: frozenset[Modality]
+    anchor: Modality
+    alignments: dict[str, Alignment]
+    mmd: dict[str, float]
+    contributions: dict[str, Float[np.ndarray, " steps"]]
+    running_scores: Float[np.ndarray, " anchor"] | None
+    backend: str
+    milliseconds: float
+    interval: tuple[float, float] | None = None
+    interval_coverage: float | None = None
