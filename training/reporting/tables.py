@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.reporting import experiment_tables
+from training.reporting import experiment_tables, short_tables
 from training.reporting.experiment_tables import cell
 from training.reporting.markdown import percent, table
 from training.reporting.result_files import RESULTS, ROOT
@@ -235,6 +235,12 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),
     "fusion-cuda": (RESULTS / "fusion-cuda.json", fusion_table),
 }
+# A selection of the rows of those above, for the README.
+SHORT_TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
+    "checkpoint-short": (TABLES["checkpoint"][0], short_tables.checkpoint_table),
+    "mosi-utterance-short": (TABLES["mosi-utterance-missing"][0], short_tables.missing_table),
+    "fusion-cpu-short": (TABLES["fusion-cpu"][0], short_tables.fusion_table),
+}
 
 
 def named(name: str) -> str:
@@ -245,9 +251,10 @@ def named(name: str) -> str:
     """
     if name.startswith("paper-"):
         return experiment_tables.quoted(json.loads(PAPER.read_text(encoding="utf-8")), name.split("-")[1:])
-    if name not in TABLES:
-        raise ValueError(f"table: {name!r}, expected one of {sorted(TABLES)}")
-    path, render = TABLES[name]
+    tables = TABLES | SHORT_TABLES
+    if name not in tables:
+        raise ValueError(f"table: {name!r}, expected one of {sorted(tables)}")
+    path, render = tables[name]
     if not path.exists():
         return f"*{NOT_MEASURED}: `{path.relative_to(ROOT)}` is not there.*\n"
     result = json.loads(path.read_text(encoding="utf-8"))
