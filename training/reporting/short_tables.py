@@ -55,8 +55,8 @@ def missing_table(result: dict[str, Any]) -> str:
     rates = [f"{100 * float(rate):.0f} % missing" for rate in SHOWN_RATES]
     legend = (
         f"\nAcc-2 Non0 in %, mean over {len(result['seeds'])} seeds. Ranked by the average over all missing rates: "
+        f"the first {BEST} of {len(ranked)} models, and {OURS}.\n"
     )
-    legend += f"the first {BEST} of {len(ranked)} models, and {OURS}.\n"
     return table(["rank", "model", "complete", *rates, "average"], rows) + legend
 
 
