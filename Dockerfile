@@ -5,7 +5,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# What MediaPipe and OpenCV open at import, and a compiler for the scan's kernel.
+# Libraries that MediaPipe and OpenCV load at import, and a compiler for the CPU kernels of the scan.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libgl1 libglib2.0-0 libegl1 libgles2 \
     && rm -rf /var/lib/apt/lists/*
@@ -13,8 +13,8 @@ RUN apt-get update \
 RUN useradd --create-home --uid 1000 app
 WORKDIR /home/app/alignmamba
 
-# Packages and model files before the code, so that a change of code builds in seconds. TORCH_INDEX may name PyTorch's
-# index of CPU builds: the default build brings several GB of CUDA libraries.
+# Packages and model files come before the code, so that a change of code builds in seconds. TORCH_INDEX may name
+# PyTorch's index of CPU builds: the default build brings several GB of CUDA libraries.
 ARG TORCH_INDEX=""
 COPY requirements.txt .
 RUN if [ -n "$TORCH_INDEX" ]; then \

@@ -1,5 +1,5 @@
-# `make demo` opens the app, `make test` and `make lint` check it. Each sets up first what is missing (Python 3.11 is
-# all that must be there) and starts at once when nothing is.
+# `make demo` opens the app; `make test` and `make lint` check it. Each target first installs what is missing. Only
+# Python 3.11 has to be there; when nothing is missing, a target starts at once.
 
 PYTHON := .venv/bin/python
 
@@ -12,7 +12,7 @@ fetch:  ## packages and model files, without starting anything
 	@.ci/setup app
 	$(PYTHON) -m extractors.assets
 
-# Workers of one thread each: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
+# One thread per worker: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
 test:  ## all tests
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
@@ -24,11 +24,11 @@ lint:  ## style, formatting and types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-tables:  ## tables of the READMEs from the committed result files
+tables:  ## write the tables of the documents from the committed result files
 	@.ci/setup dev
 	$(PYTHON) -m training.reporting.tables
 
-strings:  ## new strings of the screen into app/i18n/locale/, where they wait for a translation
+strings:  ## add new strings of the screen to app/i18n/locale/, to be translated there
 	@.ci/setup app
 	@mkdir -p build
 	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app
