@@ -53,5 +53,5 @@ def test_lengths_that_not_all_models_reached_are_left_out():
     rows += [row("ours", 2000, time_ms=3000.0), row("other", 2000, status="out of memory", time_ms=None, gflop=None)]
     rows += [row("ours", 9000, time_ms=4.0)]
     table = short_tables.fusion_table({"rows": rows})
-    assert table.startswith("| model, 2,000 tokens |")
+    assert table.startswith("| model, 2,000 tokens ")
     assert _body(table) == [["ours", "3,000", "1", "2"], ["other", "out of memory", "1", "–"]]
