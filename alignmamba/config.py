@@ -100,7 +100,8 @@ class ModelConfig:
 
     def feature_dim(self, modality: Modality) -> int:
         """Columns of a step of `modality` before its encoder."""
-        return getattr(self, f"{modality}_dim")
+        dim: int = getattr(self, f"{modality}_dim")
+        return dim
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""

@@ -113,10 +113,11 @@ class HubAlignMamba(
         return super().save_pretrained(save_directory, **kwargs)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        source = self.folder
-        calibrated = (source / CALIBRATION).read_bytes() if self.trained.calibration is not None else None
+        source, trained = self.folder, self.trained
+        assert source is not None and trained is not None  # `save_pretrained` refuses a model that was not loaded
+        calibrated = (source / CALIBRATION).read_bytes() if trained.calibration is not None else None
         before = checkpoint.weights_sha256(source)
-        checkpoint.save(save_directory, self, schema=self.trained.schema, training=self.trained.training)
+        checkpoint.save(save_directory, self, schema=trained.schema, training=trained.training)
         if calibrated is not None and checkpoint.weights_sha256(save_directory) == before:
             (save_directory / CALIBRATION).write_bytes(calibrated)
         if save_directory.resolve() == source.resolve():

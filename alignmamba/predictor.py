@@ -15,8 +15,8 @@ from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, parse_modalities
-from alignmamba.modeling.model import Output, Stream
-from alignmamba.modeling.transport import Plan, cosine_cost, sinkhorn_plan
+from alignmamba.modeling.model import Output, Stream, stream_cost
+from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.selective_scan import backend_name
 from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction
 
@@ -91,7 +91,7 @@ class Predictor:
         self._clip = {modality: self._steps(steps) for modality, steps in present.items()}
         with torch.no_grad():
             self._streams = {
-                modality: self._trained.model.encoders.encode(modality, self._clip) for modality in self._clip
+                modality: self._trained.model.encoders.encode(modality, steps) for modality, steps in self._clip.items()
             }
 
     def predict(self, modalities: Iterable[str] | None = None) -> Prediction:
@@ -137,6 +137,7 @@ class Predictor:
         for modality, plan in output.plans.items():
             found[f"plan {modality}"] = plan.dense()
             found[f"transported {modality}"] = plan.transport(streams[modality].x, scaling=self.config.scaling)
+        assert output.fused is not None and output.logits is not None  # see `from_pretrained`
         found |= {"fused": output.fused.tokens, "classes": output.logits}
         return {name: tuple(tensor.shape[1:]) for name, tensor in found.items()}
 
@@ -207,6 +208,7 @@ class Predictor:
     def _prediction(
         self, streams: dict[Modality, Stream], output: Output, gradients: dict[Modality, Tensor], began: float
     ) -> Prediction:
+        assert output.logits is not None  # `from_pretrained` wants classes
         anchor = ANCHOR_ORDER[int(output.anchor[0])]
         score = float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT))
         fitted = self._trained.calibration
@@ -237,19 +239,13 @@ class Predictor:
         model = self._trained.model
         if model.config.bidirectional:
             return None
+        assert output.fused is not None  # AlignMamba always fuses
         interleaved = len(model.config.order) if model.config.absent == "embed" else streams
         scores = model.running_scores(output.fused, streams=interleaved)[0]
         return self._spread(anchor, scores.clamp(-SCORE_LIMIT, SCORE_LIMIT), np.nan)
 
     def _cost(self, source: Modality, target: Modality) -> Tensor:
-        rows, columns = self._streams[source], self._streams[target]
-        return cosine_cost(
-            rows.x,
-            columns.x,
-            time_weight=self._trained.model.config.time_weight,
-            source_seconds=rows.seconds,
-            target_seconds=columns.seconds,
-        )
+        return stream_cost(self._streams[source], self._streams[target], time_weight=self.config.time_weight)
 
     def _alignment(self, source: Modality, target: Modality, plan: Plan) -> Alignment:
         def full(matrix: Tensor, fill: float) -> np.ndarray:

@@ -49,7 +49,8 @@ class Analysed(Features, Protocol):
 @functools.cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema that every document follows."""
-    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    plain: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return plain
 
 
 def document(
@@ -75,9 +76,10 @@ def document(
     Raises:
         ValueError: If the subset was not predicted.
     """
-    chosen = max(predictions, key=len, default=None) if used is None else frozenset(used)
-    if chosen is not None and chosen not in predictions:
-        raise ValueError(f"used: {_names(chosen)} not predicted, expected one of {list(map(_names, predictions))}")
+    by_names: Mapping[frozenset[str], Prediction] = {subset: found for subset, found in predictions.items()}
+    chosen = max(by_names, key=len, default=None) if used is None else frozenset(used)
+    if chosen is not None and chosen not in by_names:
+        raise ValueError(f"used: {_names(chosen)} not predicted, expected one of {list(map(_names, by_names))}")
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -100,7 +102,7 @@ def document(
         "notes": list(features.notes),
         "extraction_s": {step: _number(seconds) for step, seconds in features.step_seconds.items()},
         "subsets": [_score(predictions[subset]) for subset in SUBSETS if subset in predictions],
-        "prediction": None if chosen is None else _prediction(features, predictions[chosen]),
+        "prediction": None if chosen is None else _prediction(features, by_names[chosen]),
     }
 
 
@@ -172,5 +174,5 @@ def _numbers(values: Float[np.ndarray, " values"]) -> list[float | None]:
     return [_number(value) for value in values.tolist()]
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), DECIMALS) if math.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return round(float(value), DECIMALS) if value is not None and math.isfinite(value) else None

@@ -119,7 +119,7 @@ def expected(
     shares = np.array(list(chances.values()))
     numbers = np.array([values[subset] for subset in chances])
     mean = float(shares @ numbers)
-    return Expected(mean, float(np.sqrt(max(0.0, shares @ (numbers - mean) ** 2))))
+    return Expected(mean, float(np.sqrt(max(0.0, float(shares @ (numbers - mean) ** 2)))))
 
 
 def draw_subset(rate: float, seed: int, *, modalities: Collection[Modality] = MODALITIES) -> frozenset[Modality]:
@@ -200,7 +200,7 @@ def keep_modalities(features: Features, kept: Collection[Modality]) -> PartFeatu
 
 def replace_modality(features: Features, modality: Modality, steps: Any) -> PartFeatures:
     """Return a clip with another voice, face or transcript; the steps are such as features have."""
-    every = {each: features.modality(each) for each in MODALITIES}
+    every: dict[str, Any] = {each: features.modality(each) for each in MODALITIES}
     return PartFeatures(schema=features.schema, steps={**every, modality: steps})
 
 

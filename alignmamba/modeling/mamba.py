@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange
@@ -96,6 +97,12 @@ class Mamba(nn.Module):
         y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=state.scan)
         return self.out_proj(y * F.silu(gate)), MambaState(tail, last)
 
+    @property
+    def _bias(self) -> Tensor:
+        """Bias of the convolution, which `nn.Conv1d` types as optional."""
+        assert self.conv1d.bias is not None
+        return self.conv1d.bias
+
     def _fuses(self, *inputs: Tensor) -> bool:
         """Whether no gradient is wanted and the C++ kernels are the backend."""
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *self.parameters())):
@@ -111,7 +118,7 @@ class Mamba(nn.Module):
         kernel = cpu.kernel()
         # The products without their modules, whose calls cost as much as a product of a short clip.
         u, gate = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)
-        u, tail = cpu_fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self.conv1d.bias, reverse=reverse)
+        u, tail = cpu_fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self._bias, reverse=reverse)
         sizes = cpu_fused.StepSizes(self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D)
         projected = F.linear(u, self.x_proj.weight)
         last = cpu_fused.gated_scan_(kernel, u, gate, projected, mask, state.scan, sizes, reverse=reverse)
@@ -125,7 +132,7 @@ class Mamba(nn.Module):
             padded, taps = torch.cat([u, before], 1), taps.flip(0)
         else:
             padded = torch.cat([before, u], 1)
-        out = self.conv1d.bias + padded[:, :length] * taps[0]
+        out = self._bias + padded[:, :length] * taps[0]
         for tap in range(1, self.conv_width):
             out = torch.addcmul(out, padded[:, tap : tap + length], taps[tap])
         return out, padded[:, :reach] if reverse else padded[:, length:]
@@ -153,7 +160,8 @@ class MambaLayer(nn.Module):
         y = self.forwards(normed, mask)
         if self.backwards is not None:
             y = y + self.backwards(normed, mask, reverse=True)
-        return x + self.dropout(y)
+        out: Tensor = x + self.dropout(y)
+        return out
 
     def run(
         self, x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"] | None, state: MambaState
@@ -164,7 +172,7 @@ class MambaLayer(nn.Module):
 
 
 def run_layers(
-    layers: nn.ModuleList,
+    layers: Iterable[nn.Module],
     x: Float[Tensor, "batch time width"],
     mask: Bool[Tensor, "batch time"],
     *,
@@ -177,17 +185,19 @@ def run_layers(
     times the size of the sequence, are held for one piece only. With gradients, or looking both ways, a layer needs
     the whole sequence at once. With `overwrite`, x may be used for the result, which saves one more sequence.
     """
-    whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in layers)
-    if whole or not layers:
-        for layer in layers:
+    stack = [cast(MambaLayer, layer) for layer in layers]  # nn.ModuleList forgets the type of its modules
+    whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in stack)
+    if whole or not stack:
+        for layer in stack:
             x = layer(x, mask)
-        return norm(x)
+        x = norm(x)
+        return x
     out = x if overwrite else torch.empty_like(x)
-    states = [layer.forwards.initial_state(len(x)) for layer in layers]
+    states = [layer.forwards.initial_state(len(x)) for layer in stack]
     for first in range(0, x.shape[1], BLOCK_STEPS):
         piece = slice(first, first + BLOCK_STEPS)
         y, y_mask = x[:, piece], mask[:, piece]
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(stack):
             y, states[number] = layer.run(y, y_mask, states[number])
         out[:, piece] = norm(y)
     return out

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alignmamba.batch import Batch, compact
+from alignmamba.batch import Batch, PaddedSteps, compact
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
 from alignmamba.modeling.mamba import MambaLayer, run_layers
@@ -25,6 +25,17 @@ class Stream(NamedTuple):
     x: Float[Tensor, "batch time width"]
     mask: Bool[Tensor, "batch time"]
     seconds: Float[Tensor, "batch time"]
+
+
+def stream_cost(source: Stream, target: Stream, *, time_weight: float) -> Float[Tensor, "batch source target"]:
+    """`cosine_cost` of every pair of steps of two streams."""
+    return cosine_cost(
+        source.x,
+        target.x,
+        time_weight=time_weight,
+        source_seconds=source.seconds,
+        target_seconds=target.seconds,
+    )
 
 
 class Fused(NamedTuple):
@@ -74,6 +85,9 @@ def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
 class Encoder(nn.Module):
     """Features of one modality to a stream of the common width: standardise, project, Mamba layers, norm."""
 
+    mean: Float[Tensor, " dim"]
+    std: Float[Tensor, " dim"]
+
     def __init__(self, config: ModelConfig, modality: Modality, *, layers: int) -> None:
         super().__init__()
         dim = config.feature_dim(modality)
@@ -99,9 +113,9 @@ class Encoders(nn.ModuleDict):
         super().__init__({str(modality): Encoder(config, modality, layers=layers) for modality in config.order})
         self.config = config
 
-    def encode(self, modality: Modality, batch: Batch) -> Stream:
-        """Encode one modality of a batch; invalid steps are left out, so that the mask is a prefix."""
-        steps, dim = batch[modality], self.config.feature_dim(modality)
+    def encode(self, modality: Modality, steps: PaddedSteps) -> Stream:
+        """Encode the steps of one modality; invalid ones are left out, so that the mask is a prefix."""
+        dim = self.config.feature_dim(modality)
         if steps.values.shape[-1] != dim:
             raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {dim}")
         mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)
@@ -112,7 +126,7 @@ class Encoders(nn.ModuleDict):
         if unknown := sorted(set(batch) - set(self)):
             raise ValueError(f"batch: unknown modality {unknown}, expected some of {list(self)}")
         present = [modality for modality in map(Modality, batch) if batch[modality].mask.any()]
-        return {modality: self.encode(modality, batch) for modality in present}
+        return {modality: self.encode(modality, batch[modality]) for modality in present}
 
 
 def pool(
@@ -220,7 +234,8 @@ class AlignMamba(nn.Module):
             raise ValueError("bidirectional: True, expected a causal model for running scores")
         weight = fused.mask[:, :, None].to(fused.tokens.dtype)
         mean = (fused.tokens * weight).cumsum(1) / weight.cumsum(1).clamp(min=1)
-        return self.heads.score(mean[:, streams - 1 :: streams]).squeeze(-1)
+        score: Tensor = self.heads.score(mean[:, streams - 1 :: streams])
+        return score.squeeze(-1)
 
     def _anchor(self, streams: Mapping[Modality, Stream]) -> tuple[Tensor, Stream]:
         """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream."""
@@ -260,28 +275,32 @@ class AlignMamba(nn.Module):
         """How the steps of a stream go to the target's."""
         if self.config.local == "uniform":
             return uniform_plan(stream.mask, target.mask)
-        times = {
-            "time_weight": self.config.time_weight,
-            "source_seconds": stream.seconds,
-            "target_seconds": target.seconds,
-        }
         if self.config.local == "sinkhorn":
-            cost = cosine_cost(stream.x, target.x, **times)
+            cost = stream_cost(stream, target, time_weight=self.config.time_weight)
             return sinkhorn_plan(cost, stream.mask, target.mask, blur=self.config.blur)
-        return relaxed_plan(stream.x, target.x, stream.mask, target.mask, **times)
+        return relaxed_plan(
+            stream.x,
+            target.x,
+            stream.mask,
+            target.mask,
+            time_weight=self.config.time_weight,
+            source_seconds=stream.seconds,
+            target_seconds=target.seconds,
+        )
 
     def _interleave(self, aligned: Mapping[Modality, tuple[Tensor, Tensor]], target: Stream) -> tuple[Tensor, Tensor]:
         """[a1, v1, l1, a2, v2, l2, ...] in the configured order, absent modalities left out or embedded."""
         xs, masks = [], []
         for modality in self.config.order:
-            x, mask = aligned.get(modality, (None, None))
+            found = aligned.get(modality)
             if self.config.absent == "embed":
-                learned = self.absent[modality].expand_as(target.x)
-                x = learned if x is None else torch.where(mask.any(1)[:, None, None], x, learned)
-                mask = target.mask
-            if x is not None:
-                xs.append(x)
-                masks.append(mask)
+                x = self.absent[modality].expand_as(target.x)
+                if found is not None:
+                    x = torch.where(found[1].any(1)[:, None, None], found[0], x)
+                found = x, target.mask
+            if found is not None:
+                xs.append(found[0])
+                masks.append(found[1])
         # Stacked along the step, not ahead of it: what follows is a view, and there is one copy.
         mask, (tokens,) = compact(torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2))
         return tokens, mask

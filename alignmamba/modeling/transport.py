@@ -32,9 +32,9 @@ SINKHORN_TOLERANCE, SINKHORN_ROUNDS = 1e-6, 1000
 
 
 class IndexPlan(NamedTuple):
-    """A plan whose rows have one entry: 1/T_source at `index`."""
+    """A plan whose rows have one entry: 1/T_source at `chosen`."""
 
-    index: Int[Tensor, "batch source"]
+    chosen: Int[Tensor, "batch source"]
     source_mask: Bool[Tensor, "batch source"]
     target_steps: int
 
@@ -46,17 +46,17 @@ class IndexPlan(NamedTuple):
         if scaling == "paper":
             weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
         else:
-            chosen = source.new_zeros(len(source), self.target_steps).scatter_add(1, self.index, weight)
-            weight = weight / chosen.gather(1, self.index).clamp(min=1)
+            count = source.new_zeros(len(source), self.target_steps).scatter_add(1, self.chosen, weight)
+            weight = weight / count.gather(1, self.chosen).clamp(min=1)
         moved = source.new_zeros(len(source), self.target_steps, source.shape[-1])
-        return moved.scatter_add(1, self.index[:, :, None].expand_as(source), source * weight[:, :, None])
+        return moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
 
     def dense(self) -> Float[Tensor, "batch source target"]:
         """The plan M as a matrix, for drawing; rows of invalid steps are zero."""
         weight = self.source_mask.to(torch.get_default_dtype())
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
-        plan = weight.new_zeros(*self.index.shape, self.target_steps)
-        return plan.scatter(2, self.index[:, :, None], weight[:, :, None])
+        plan = weight.new_zeros(*self.chosen.shape, self.target_steps)
+        return plan.scatter(2, self.chosen[:, :, None], weight[:, :, None])
 
 
 class MatrixPlan(NamedTuple):
@@ -140,7 +140,9 @@ def relaxed_plan(
         found = index[:, rows]
         similarity = memory[: found.numel() * targets].view(*found.shape, targets)
         torch.bmm(F.normalize(source[:, rows], dim=-1), directions, out=similarity)
-        seconds = (source_seconds[:, rows], target_seconds) if time_weight else None
+        seconds = None
+        if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
+            seconds = source_seconds[:, rows], target_seconds
         search(similarity, valid, found, tolerance=TIE_TOLERANCE, time_weight=time_weight, seconds=seconds)
     return IndexPlan(index, source_mask, targets)
 

@@ -81,7 +81,7 @@ def load_library(check: Callable[[ctypes.CDLL], None]) -> Library:
 def _compilers() -> list[tuple[str, ...]]:
     """Commands of the compilers on this machine: $CXX (which may carry arguments), then the usual names."""
     commands = [tuple(shlex.split(os.environ.get("CXX", ""))), *((name,) for name in COMPILERS)]
-    found = {}
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}  # by resolved path: c++ is often a link to g++
     for command in commands:
         path = shutil.which(command[0]) if command else None
         if path is not None:

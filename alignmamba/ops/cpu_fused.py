@@ -214,10 +214,14 @@ def search(
     """
     batch, sources, targets = similarity.shape
     _check("index", index, (batch, sources), torch.long)
-    now, then = (None, 0, 0), None
+    now: tuple[int | None, int, int] = (None, 0, 0)
+    then = None
+    mask = _whole(mask, batch, targets)
     if mask is not None:
-        mask = _whole(mask, batch, targets).contiguous()
+        mask = mask.contiguous()
     if time_weight:
+        if seconds is None:
+            raise ValueError(f"time_weight: {time_weight} needs seconds, got None")
         source_seconds, target_seconds = (tensor.to(similarity.dtype).contiguous() for tensor in seconds)
         _check("source_seconds", source_seconds, (batch, sources), similarity.dtype)
         _check("target_seconds", target_seconds, (batch, targets), similarity.dtype)

@@ -44,7 +44,9 @@ def scan(inputs: Inputs, *, reverse: bool) -> Outputs:
     weights = (tensor.transpose(1, 2).contiguous() for tensor in (B, C))
     y, final = kernel(*channels_first, A, *weights, D, return_last_state=True)
     y = y.transpose(1, 2)
-    return (y.flip(1) if reverse else y), _FinalState.apply(final.detach(), x, dt, A, B)
+    # torch does not annotate Function.apply
+    state = _FinalState.apply(final.detach(), x, dt, A, B)  # type: ignore[no-untyped-call]
+    return (y.flip(1) if reverse else y), state
 
 
 class _FinalState(torch.autograd.Function):

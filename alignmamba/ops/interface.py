@@ -48,7 +48,10 @@ class Kernels(NamedTuple):
 
 def differentiable(kernels: Kernels, inputs: Inputs, *, reverse: bool) -> Outputs:
     """Run a scan whose gradients are computed by its own backward; first derivatives only."""
-    return _Scan.apply(kernels, inputs.recorded(), reverse, *inputs)
+    outputs: Outputs = _Scan.apply(  # type: ignore[no-untyped-call]  # torch does not annotate Function.apply
+        kernels, inputs.recorded(), reverse, *inputs
+    )
+    return outputs
 
 
 class _Scan(torch.autograd.Function):

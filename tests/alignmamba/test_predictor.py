@@ -133,7 +133,7 @@ def test_contributions_are_the_directional_derivative(predictor):
     def score(scale):
         scaled = {m: s._replace(x=s.x * scale if m == AUDIO else s.x) for m, s in streams.items()}
         output = predictor._trained.model.fuse(scaled)
-        assert torch.equal(output.plans[AUDIO].index, plans[AUDIO].index)
+        assert torch.equal(output.plans[AUDIO].chosen, plans[AUDIO].chosen)
         return output.score.item()
 
     slope = (score(1 + step) - score(1 - step)) / (2 * step)

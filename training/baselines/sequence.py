@@ -74,7 +74,7 @@ class LanguageOnly(nn.Module):
             steps = next(iter(batch.values())).mask
             shape = steps.shape if self.config.level == "step" else steps.shape[:1]
             return output(*self.heads(self.heads.score.weight.new_zeros(*shape, self.config.width)))
-        stream = self.encoders.encode(Modality.LANGUAGE, batch)
+        stream = self.encoders.encode(Modality.LANGUAGE, batch[Modality.LANGUAGE])
         return output(*self.heads(pool(stream.x, stream.mask, level=self.config.level)))
 
 

@@ -87,7 +87,7 @@ def test_tokens_are_interleaved_by_time_in_the_given_order():
 def test_one_modality_alone_is_fused_without_alignment():
     model, only = AlignMamba(config()), clip(audio=7)
     batch = collate([only])
-    x = model.encoders.encode(AUDIO, batch).x
+    x = model.encoders.encode(AUDIO, batch[AUDIO]).x
     for layer in model.fusion:
         x = layer(x)
     expected = model.heads.score(model.norm(x).mean(1)).squeeze(-1)

@@ -43,20 +43,20 @@ def test_blocks_do_not_change_the_assignment(monkeypatch, block):
     whole = ot.cosine_cost(x, y).masked_fill(~mask[:, None], torch.inf).argmin(-1)
     monkeypatch.setattr(ot, "BLOCK_ENTRIES", block)
     monkeypatch.setattr(ot, "BLOCK_ROWS", 1)
-    assert torch.equal(ot.relaxed_plan(x, y, _mask(33, 33), mask).index, whole)
+    assert torch.equal(ot.relaxed_plan(x, y, _mask(33, 33), mask).chosen, whole)
 
 
 def test_padding_is_never_chosen():
     x, y = _random(5, 4, 3)
     padded = torch.cat([y[:, :2], x[:, :2]], 1)  # the padding would be a perfect match
-    assert ot.relaxed_plan(x, padded, _mask(5), _mask(2, 4)[:1]).index.max() < 2
+    assert ot.relaxed_plan(x, padded, _mask(5), _mask(2, 4)[:1]).chosen.max() < 2
 
 
 def test_ties_go_to_the_earliest_target_whatever_the_rounding():
     word = torch.randn(1, 1, 64)
     y = word.repeat(1, 37, 1) * torch.linspace(0.1, 10, 37)[None, :, None]  # one direction, many lengths
     plan = ot.relaxed_plan(torch.randn(1, 50, 64), y, _mask(50), _mask(37))
-    assert (plan.index == 0).all()
+    assert (plan.chosen == 0).all()
 
 
 def test_zero_vectors_cost_one_and_give_no_nan():
@@ -65,14 +65,14 @@ def test_zero_vectors_cost_one_and_give_no_nan():
     cost = ot.cosine_cost(x, y)
     assert (cost[:, 1] == 1).all()
     assert (cost[:, :, 2] == 1).all()
-    assert ot.relaxed_plan(x, y, _mask(3), _mask(4)).index[0, 1] == 0
+    assert ot.relaxed_plan(x, y, _mask(3), _mask(4)).chosen[0, 1] == 0
 
 
 def test_time_term_prefers_the_nearer_of_equals():
     x, y = torch.ones(1, 3, 2), torch.ones(1, 3, 2)
     seconds = torch.tensor([[0.0, 1.0, 2.0]])
     plan = ot.relaxed_plan(x, y, _mask(3), _mask(3), time_weight=0.5, source_seconds=seconds, target_seconds=seconds)
-    assert plan.index.tolist() == [[0, 1, 2]]
+    assert plan.chosen.tolist() == [[0, 1, 2]]
     with pytest.raises(ValueError, match=r"time_weight: 0\.5 needs"):
         ot.relaxed_plan(x, y, _mask(3), _mask(3), time_weight=0.5)
 
@@ -113,7 +113,7 @@ def test_gradient_flows_through_the_steps():
 
 
 def test_uniform_plan_follows_the_position():
-    index = ot.uniform_plan(_mask(6, 3), _mask(3, 3)).index
+    index = ot.uniform_plan(_mask(6, 3), _mask(3, 3)).chosen
     assert index[0].tolist() == [0, 0, 1, 1, 2, 2]
     assert index[1, :3].tolist() == [0, 1, 2]
 
