@@ -25,6 +25,7 @@ from tqdm import tqdm
 from alignmamba.config import ModelConfig
 from alignmamba.evaluation.distance import proxy_a_distance
 from alignmamba.evaluation.metrics import sentiment_metrics
+from alignmamba.evaluation.missing import RATES
 from alignmamba.modality import SUBSETS, Modality
 from training.baselines import registry
 from training.baselines.ridge import Ridge
@@ -206,7 +207,7 @@ def complete(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
 
 def random_missing(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """All models with modalities missing at random, per sample."""
-    rates = reachable(masking.RATES, experiment.dataset)
+    rates = reachable(RATES, experiment.dataset)
     at = [lambda examples, seed, rate=rate: masking.random(examples, rate=rate, seed=seed) for rate in rates]
     return _rows(experiment, experiment.models, seeds, [nothing_missing, *at])
 

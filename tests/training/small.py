@@ -5,6 +5,7 @@ import torch
 
 from alignmamba.batch import collate
 from alignmamba.config import ModelConfig
+from alignmamba.evaluation.missing import draw_masks
 from alignmamba.modality import MODALITIES
 from training.data import masking
 from training.data.datasets import Example, as_steps
@@ -38,7 +39,7 @@ def examples(level, *, count=8, seed=0):
 
 def dropped(clips, *, seed=0):
     """The same with modalities missing at half of the highest rate."""
-    masks = masking.random_masks(sum(len(each.score) for each in clips), 0.4, seed)
+    masks = draw_masks(sum(len(each.score) for each in clips), 0.4, seed)
     bounds = np.cumsum([len(each.score) for each in clips])[:-1]
     return [masking.apply(each, mask) for each, mask in zip(clips, np.split(masks, bounds), strict=True)]
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from alignmamba.batch import ModalitySteps, collate
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
+from alignmamba.evaluation.missing import draw_masks, exact_rate, max_rate
 from alignmamba.modality import MODALITIES, Modality
 from training.data import masking
 from training.data.datasets import Dataset, Example, length_buckets
@@ -88,8 +89,8 @@ def without(dataset: Dataset, modality: Modality) -> Dataset:
 
 def reachable(rates: Sequence[float], dataset: Dataset) -> list[float]:
     """Those missing rates that leave each clip a modality; .7 stands for 2/3, as in papers."""
-    senses = len(dataset.dims)
-    return [rate for rate in rates if rate <= 1 - 1 / senses or (rate == masking.PRINTED_MAX and senses == 3)]
+    present = list(dataset.dims)
+    return [rate for rate in rates if exact_rate(rate, modalities=present) <= max_rate(present)]
 
 
 class Benchmark:
@@ -187,7 +188,7 @@ class Benchmark:
         keep = np.ones((len(example.score), len(MODALITIES)), bool)
         if self.robustness.missing_rate and rng.random() >= self.robustness.complete_share:
             rate = rng.uniform(0, min(self.robustness.missing_rate, 1 - 1 / len(senses)))
-            keep = masking.random_masks(len(keep), rate, int(rng.integers(2**31)), modalities=senses)
+            keep = draw_masks(len(keep), rate, int(rng.integers(2**31)), modalities=senses)
         if self.dataset.level == "step" and self.robustness.drop:
             keep = keep & (rng.random((len(keep), 1)) >= rng.uniform(0, self.robustness.drop))
         dropped = masking.apply(complete, keep)

@@ -1,12 +1,7 @@
-"""Protocols of missing modalities, as the field tests them; each result carries the name of its own.
+"""Labelled examples with modalities missing, by the protocols of `alignmamba.evaluation.missing`.
 
-Missing rate MR = 1 - (available modalities) / (3 N). Every label keeps at least one modality, so MR is at most 2/3,
-which papers print as 70 %.
-
-* random per sample: one modality is kept, drawn evenly, and each other one with p = (3 (1 - MR) - 1) / 2: the limit of
-  the procedure that GCNet publishes (Lian et al., TPAMI 2023). Masks are frozen by a seed.
-* fixed: the same modalities of every sample, one of seven sets.
-* within modality: single steps are lost, not senses (TFR-Net, LNLN): another task, never to be compared with these.
+Each result carries the name of its protocol: random per sample, fixed (the same modalities of every sample, one of
+seven subsets), or within modality (single steps are lost, another task, never to be compared with the others).
 """
 
 from __future__ import annotations
@@ -19,64 +14,25 @@ import torch
 from jaxtyping import Bool
 
 from alignmamba.batch import ModalitySteps
-from alignmamba.modality import MODALITIES, SUBSETS, Modality
+from alignmamba.evaluation.missing import draw_kept_steps, draw_masks, reached_rate
+from alignmamba.modality import MODALITIES, Modality
 from training.data.datasets import Example
-
-__all__ = ["RATES", "SUBSETS", "Masked", "apply", "fill", "fixed", "random", "random_masks", "reached_rate", "within"]
-
-PRINTED_MAX = 0.7  # how papers write 2/3, the maximum
-RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, PRINTED_MAX)
 
 
 class Masked(NamedTuple):
-    """Examples of which something is missing.
+    """Examples with modalities or steps missing, and the protocol that removed them.
 
     Attributes:
-        name: Of the protocol, for every table and file that shows a number measured on them.
-        reached_rate: Share that is really missing: of modalities, or of steps within them.
+        name: Name of the protocol, for every table and file that shows a number measured on them.
+        reached_rate: Share that is missing: of modalities, or of steps within them.
         examples: In the order given.
-        left_out: Ids of examples of which nothing would be left, because they never had what is kept.
+        left_out: Ids of examples that never had any of the kept modalities.
     """
 
     name: str
     reached_rate: float
     examples: tuple[Example, ...]
     left_out: tuple[str, ...] = ()
-
-
-def random_masks(
-    count: int, rate: float, seed: int, *, modalities: Sequence[Modality] = MODALITIES
-) -> Bool[np.ndarray, "{count} 3"]:
-    """Which modalities of each sample are there, in the order of `MODALITIES`; at least one always.
-
-    Args:
-        count: Samples.
-        rate: Missing rate from 0 to 2/3; .7 is the name that papers give to 2/3.
-        seed: The same seed gives the same masks.
-        modalities: Those that the data has; of M, the rate can reach 1 - 1/M.
-
-    Raises:
-        ValueError: If the rate cannot be reached.
-    """
-    senses = len(modalities)
-    most = 1 - 1 / senses
-    if rate == PRINTED_MAX and senses == len(MODALITIES):
-        rate = most
-    if not 0 <= rate <= most:
-        printed = " (.7, as papers print it)" if senses == len(MODALITIES) else ""
-        raise ValueError(f"rate: {rate}, expected 0 to {most:.3f}{printed}: a sample keeps one modality of {senses}")
-    rng = np.random.default_rng(seed)
-    chance = max(0.0, (senses * (1 - rate) - 1) / (senses - 1)) if senses > 1 else 0.0
-    drawn = rng.random((count, senses)) < chance
-    drawn[np.arange(count), rng.integers(senses, size=count)] = True
-    masks = np.zeros((count, len(MODALITIES)), bool)
-    masks[:, [MODALITIES.index(modality) for modality in modalities]] = drawn
-    return masks
-
-
-def reached_rate(masks: Bool[np.ndarray, "count 3"], *, modalities: Sequence[Modality] = MODALITIES) -> float:
-    """Missing rate of given masks, counted over the modalities that the data has."""
-    return float(1 - masks[:, [MODALITIES.index(modality) for modality in modalities]].mean())
 
 
 def apply(example: Example, available: Bool[np.ndarray, "labels 3"]) -> Example:
@@ -110,12 +66,12 @@ def random(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
     Raises:
         ValueError: If the rate cannot be reached.
     """
-    senses = _senses(examples)
+    present = _present(examples)
     counts = [len(example.score) for example in examples]
-    masks = random_masks(sum(counts), rate, seed, modalities=senses)
-    among = "" if len(senses) == len(MODALITIES) else f" of {_letters(senses)}"
+    masks = draw_masks(sum(counts), rate, seed, modalities=present)
+    among = "" if len(present) == len(MODALITIES) else f" of {_letters(present)}"
     name = f"random per sample{among}, rate {rate:g}"
-    return _applied(name, examples, np.split(masks, np.cumsum(counts)[:-1]), senses)
+    return _applied(name, examples, np.split(masks, np.cumsum(counts)[:-1]), present)
 
 
 def fixed(examples: Sequence[Example], kept: Iterable[Modality]) -> Masked:
@@ -124,18 +80,18 @@ def fixed(examples: Sequence[Example], kept: Iterable[Modality]) -> Masked:
     Raises:
         ValueError: If none is kept, or one that no example has.
     """
-    chosen, senses = frozenset(kept), _senses(examples)
-    if not chosen or not chosen <= set(senses):
-        raise ValueError(f"kept: {sorted(chosen)}, expected some of {[str(modality) for modality in senses]}")
+    chosen, present = frozenset(kept), _present(examples)
+    if not chosen or not chosen <= set(present):
+        raise ValueError(f"kept: {sorted(chosen)}, expected some of {[str(modality) for modality in present]}")
     row = np.array([modality in chosen for modality in MODALITIES])
     masks = [np.tile(row, (len(example.score), 1)) for example in examples]
-    return _applied(f"fixed: {_letters(chosen)}", examples, masks, senses)
+    return _applied(f"fixed: {_letters(chosen)}", examples, masks, present)
 
 
 def within(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
     """Lose steps within modalities, each with the same chance; one step of a clip is always kept.
 
-    A lost step is zeroed and masked: a word is unknown then, a frame or a moment of voice is not seen or heard.
+    A lost step is zeroed and masked.
 
     Raises:
         ValueError: If the rate is not a share below 1.
@@ -145,20 +101,17 @@ def within(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
     rng = np.random.default_rng(seed)
     masked, had, has = [], 0, 0
     for example in examples:
-        kept = {modality: rng.random(len(steps.mask)) >= rate for modality, steps in example.clip.items()}
-        valid = [(modality, step) for modality, steps in example.clip.items() for step in np.flatnonzero(steps.mask)]
-        modality, step = valid[rng.integers(len(valid))]
-        if not any(kept[sense][place] for sense, place in valid):
-            kept[modality][step] = True
+        valid = {modality: steps.mask.numpy() for modality, steps in example.clip.items()}
+        kept = draw_kept_steps(valid, rate=rate, rng=rng)
         clip = {modality: _masked(steps, kept[modality]) for modality, steps in example.clip.items()}
-        had += len(valid)
+        had += sum(int(steps.sum()) for steps in valid.values())
         has += sum(int(steps.mask.sum()) for steps in clip.values())
         masked.append(Example(id=example.id, clip=clip, score=example.score))
     return Masked(f"within modality, rate {rate:g}", 1 - has / had, tuple(masked))
 
 
 def fill(example: Example) -> Example:
-    """All modalities on one grid, for models that read labels step by step.
+    """Put all modalities on one grid, for models that read labels step by step.
 
     Masked steps are zeros with a mask of True, and one more column says whether the step was there (1) or not (0).
 
@@ -168,7 +121,7 @@ def fill(example: Example) -> Example:
     clip = {}
     for modality in MODALITIES:
         if modality not in example.clip or not _by_step(example):
-            found = {str(sense): len(steps.mask) for sense, steps in example.clip.items()}
+            found = {str(modality): len(steps.mask) for modality, steps in example.clip.items()}
             raise ValueError(f"{example.id}: steps {found}, expected {len(example.score)} in each of {MODALITIES}")
         values, mask, seconds = example.clip[modality]
         known = mask[:, None].to(values.dtype)
@@ -185,7 +138,7 @@ def _masked(steps: ModalitySteps, kept: Bool[np.ndarray, " time"]) -> ModalitySt
     return ModalitySteps(steps.values * mask[:, None], mask, steps.seconds)
 
 
-def _senses(examples: Sequence[Example]) -> list[Modality]:
+def _present(examples: Sequence[Example]) -> list[Modality]:
     return [modality for modality in MODALITIES if any(modality in example.clip for example in examples)]
 
 
@@ -194,9 +147,11 @@ def _letters(modalities: Iterable[Modality]) -> str:
     return " ".join(modality.letter for modality in reversed(MODALITIES) if modality in chosen)  # l v a, as papers do
 
 
-def _applied(name: str, examples: Sequence[Example], masks: Sequence[np.ndarray], senses: Sequence[Modality]) -> Masked:
+def _applied(
+    name: str, examples: Sequence[Example], masks: Sequence[np.ndarray], present: Sequence[Modality]
+) -> Masked:
     made = [apply(example, mask) for example, mask in zip(examples, masks, strict=True)]
     left = [any(steps.mask.any() for steps in example.clip.values()) for example in made]
     kept = tuple(example for example, there in zip(made, left, strict=True) if there)
     left_out = tuple(example.id for example, there in zip(made, left, strict=True) if not there)
-    return Masked(name, reached_rate(np.concatenate(masks), modalities=senses), kept, left_out)
+    return Masked(name, reached_rate(np.concatenate(masks), modalities=present), kept, left_out)
