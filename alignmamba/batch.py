@@ -1,4 +1,4 @@
-"""Padded clips: what goes into a model."""
+"""Padded batches of clips, the input of a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PaddedSteps:
     """Steps of one modality for a batch of clips, padded on the right.
 
     Attributes:
-        values: Features; what stands at masked steps has no influence, but must be finite.
+        values: Features; those of masked steps have no influence, but must be finite.
         mask: True where a step was observed; all False for a clip without this modality.
         seconds: Middle of each step; read only where the cost has a time term.
     """
@@ -65,6 +65,14 @@ def collate(clips: Sequence[Mapping[str, ModalitySteps]]) -> dict[Modality, Padd
 
     Raises:
         ValueError: If no clip is given, or a clip has an unknown modality or no valid step of any modality.
+
+    >>> def steps(count: int) -> ModalitySteps:
+    ...     return ModalitySteps(torch.randn(count, 5), torch.ones(count, dtype=torch.bool), torch.arange(count) / 10)
+    >>> batch = collate([{"audio": steps(3)}, {"audio": steps(2), "language": steps(4)}])
+    >>> batch[Modality.AUDIO].values.shape, batch[Modality.AUDIO].mask.tolist()
+    (torch.Size([2, 3, 5]), [[True, True, True], [True, True, False]])
+    >>> batch[Modality.LANGUAGE].mask.any(1).tolist()
+    [False, True]
     """
     if not clips:
         raise ValueError("clips: none given, expected at least one")
@@ -91,13 +99,13 @@ def compact(
 ) -> tuple[Bool[Tensor, "batch kept"], list[Float[Tensor, "batch kept ..."]]]:
     """Move the valid steps to the front, keeping their order, and cut the common tail.
 
-    After this every mask is a prefix: causal layers and padding-free numbers follow.
+    Afterwards every mask is a prefix, as causal layers need it.
     """
     if bool(mask.all()):
         return mask, list(streams)
     kept = int(mask.sum(1).max())
     if bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return mask[:, :kept], [stream[:, :kept] for stream in streams]
-    order = torch.argsort(~mask, dim=1, stable=True)[:, :kept]
-    rows = torch.arange(len(mask), device=mask.device)[:, None]
+    order = torch.argsort(~mask, dim=1, stable=True)[:, :kept]  # (batch, kept)
+    rows = torch.arange(len(mask), device=mask.device)[:, None]  # (batch, 1)
     return mask[rows, order], [stream[rows, order] for stream in streams]

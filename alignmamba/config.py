@@ -1,21 +1,19 @@
-"""Settings of the model; the paper names none of these numbers, so every default is our choice."""
+"""Model settings. The paper gives none of these numbers, so every default is our choice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from alignmamba.modality import MODALITIES, Modality
 
-# What each setting of a method may be; the first is the paper's.
-CHOICES = {
-    "local": ("relaxed", "sinkhorn", "uniform"),
-    "scaling": ("paper", "mean"),
-    "bandwidth": ("inverse_dim", "median"),
-    "absent": ("skip", "embed"),
-    "level": ("clip", "step"),
-}
+# What each setting of a method may be; the default is the first. See `ModelConfig` for what they mean.
+Local = Literal["relaxed", "sinkhorn", "uniform"]
+Scaling = Literal["paper", "mean"]
+Bandwidth = Literal["inverse_dim", "median"]
+Absent = Literal["skip", "embed"]
+Level = Literal["clip", "step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +21,9 @@ class ModelConfig:
     """Shape and method of an `AlignMamba`.
 
     Attributes:
-        audio_dim: Columns of a voice step.
-        video_dim: Columns of a face step.
-        language_dim: Columns of a word.
+        audio_dim: Features of an audio step.
+        video_dim: Features of a video step.
+        language_dim: Features of a language step, a word.
         width: Width d of every stream after its encoder.
         encoder_layers: Mamba layers per modality encoder.
         fusion_layers: Mamba layers over the interleaved sequence.
@@ -48,6 +46,13 @@ class ModelConfig:
         classes: Number of classes of the classification head; 0 for none.
         level: What is scored: the "clip", or every "step" of a grid that all modalities share (the utterances of a
             conversation).
+
+    >>> config = ModelConfig(audio_dim=50, video_dim=55, language_dim=384, width=32)
+    >>> ModelConfig.from_dict(config.to_dict()) == config
+    True
+    >>> ModelConfig.from_dict({**config.to_dict(), "local": "greedy"})
+    Traceback (most recent call last):
+    ValueError: local: 'greedy', expected one of ('relaxed', 'sinkhorn', 'uniform')
     """
 
     audio_dim: int
@@ -62,15 +67,15 @@ class ModelConfig:
     dropout: float = 0.2
     bidirectional: bool = False
     order: tuple[Modality, ...] = MODALITIES
-    local: str = "relaxed"
+    local: Local = "relaxed"
     blur: float = 0.05
-    scaling: str = "paper"
+    scaling: Scaling = "paper"
     time_weight: float = 0.0
-    bandwidth: str = "inverse_dim"
+    bandwidth: Bandwidth = "inverse_dim"
     align_weight: float = 0.01
-    absent: str = "skip"
+    absent: Absent = "skip"
     classes: int = 3
-    level: str = "clip"
+    level: Level = "clip"
 
     def __post_init__(self) -> None:
         for name in (
@@ -94,9 +99,7 @@ class ModelConfig:
             raise ValueError(f"dropout: {self.dropout}, expected a share in [0, 1)")
         if sorted(self.order) != sorted(MODALITIES):
             raise ValueError(f"order: {self.order}, expected each of {MODALITIES} once")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: {getattr(self, name)!r}, expected one of {choices}")
+        _check_choices(vars(self))
 
     def feature_dim(self, modality: Modality) -> int:
         """Columns of a step of `modality` before its encoder."""
@@ -117,4 +120,12 @@ class ModelConfig:
         unknown = sorted(set(plain) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"model config: unknown settings {unknown}")
+        _check_choices(plain)
         return cls(**{**plain, "order": tuple(Modality(name) for name in plain.get("order", MODALITIES))})
+
+
+def _check_choices(settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that is none of its `Literal` type's values."""
+    for name, kind in get_type_hints(ModelConfig).items():
+        if get_origin(kind) is Literal and name in settings and settings[name] not in get_args(kind):
+            raise ValueError(f"{name}: {settings[name]!r}, expected one of {get_args(kind)}")

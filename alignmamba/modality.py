@@ -1,4 +1,4 @@
-"""The three senses of a clip and their order."""
+"""The three modalities of a clip and their order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import combinations
 
 
 class Modality(StrEnum):
-    """One sense; the value is its name in every file and on every screen."""
+    """A modality; the value is its name in files and over HTTP."""
 
     AUDIO = "audio"
     VIDEO = "video"
@@ -22,7 +22,8 @@ class Modality(StrEnum):
 
 MODALITIES: tuple[Modality, ...] = tuple(Modality)
 
-# Whose time axis the others are aligned to: language, else video (paper, section on incomplete input), else audio.
+# The anchor, to whose time axis the others are aligned, is the first of these that a clip has: language, else video
+# (paper, section on incomplete input), else audio.
 ANCHOR_ORDER: tuple[Modality, ...] = (Modality.LANGUAGE, Modality.VIDEO, Modality.AUDIO)
 
 # The seven non-empty subsets, all three first.

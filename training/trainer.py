@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from alignmamba.batch import Batch
-from alignmamba.modeling.model import loss
+from alignmamba.modeling.loss import loss
 from training.run_state import Progress
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,9 @@
-"""Mamba-1 block (Gu & Dao 2023) with the parameter names of `mamba_ssm`, masks and carried state."""
+"""Mamba-1 block and its residual layer (Gu & Dao 2023, arXiv 2312.00752), with masks and a state between pieces.
+
+h_t = Abar h_{t-1} + Bbar x_t, y_t = C h_t, with Abar = exp(dt A) and Bbar = dt B (AlignMamba, CVPR 2025, fusion;
+arXiv 2412.00833). The scan itself is `alignmamba.ops.selective_scan`; parameters have the names of `mamba_ssm`, so a
+state_dict of one fits the other.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ BLOCK_STEPS = 1024  # steps whose inner activations are held at once without gra
 
 
 class MambaState(NamedTuple):
-    """What a causal block remembers between two pieces of one sequence."""
+    """State of a causal block between two pieces of one sequence."""
 
     conv: Float[Tensor, "batch taps inner"]
     scan: Float[Tensor, "batch inner state"]
@@ -33,6 +38,13 @@ class Mamba(nn.Module):
 
     A masked step takes part in nothing: its input is zeroed before the convolution and its step size is zero, so
     that the state passes it unchanged.
+
+    >>> block, x = Mamba(width=16), torch.randn(2, 10, 16)
+    >>> y = block(x)
+    >>> first, state = block.run(x[:, :6], None, block.initial_state(2))
+    >>> second, _ = block.run(x[:, 6:], None, state)  # in pieces: the same numbers
+    >>> torch.allclose(torch.cat([first, second], 1), y, atol=1e-6)
+    True
     """
 
     def __init__(self, width: int, *, state_dim: int = 16, conv_width: int = 4, expand: int = 2) -> None:
@@ -85,13 +97,14 @@ class Mamba(nn.Module):
         """
         if self._fuses(x, *state):
             return self._run_fused(x, mask, state, reverse=reverse)
-        u, gate = self.in_proj(x).chunk(2, dim=-1)
+        u, gate = self.in_proj(x).chunk(2, dim=-1)  # (batch, time, 2 inner) -> two of (batch, time, inner)
         if mask is not None:
             u = u * mask[:, :, None]
         u, tail = self._convolve(u, state.conv, reverse=reverse)
         u = F.silu(u)
+        # (batch, time, dt_rank + 2 state) -> (batch, time, dt_rank), (batch, time, state), (batch, time, state)
         low_rank, B, C = self.x_proj(u).split([self.dt_rank, self.state_dim, self.state_dim], dim=-1)
-        dt = F.softplus(self.dt_proj(low_rank))
+        dt = F.softplus(self.dt_proj(low_rank))  # (batch, time, inner)
         if mask is not None:
             dt = dt * mask[:, :, None]
         y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=state.scan)
@@ -139,7 +152,12 @@ class Mamba(nn.Module):
 
 
 class MambaLayer(nn.Module):
-    """Pre-norm residual layer: x + dropout(mamba(norm(x))), causal or in both directions."""
+    """Pre-norm residual layer: x + dropout(mamba(norm(x))), causal or bidirectional.
+
+    >>> layer = MambaLayer(16, state_dim=4, conv_width=4, expand=2, dropout=0.0, bidirectional=True)
+    >>> layer(torch.randn(2, 10, 16)).shape
+    torch.Size([2, 10, 16])
+    """
 
     def __init__(
         self, width: int, *, state_dim: int, conv_width: int, expand: int, dropout: float, bidirectional: bool
@@ -181,9 +199,9 @@ def run_layers(
 ) -> Float[Tensor, "batch time width"]:
     """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
 
-    A causal layer carries its convolution tail and scan state from piece to piece, so the inner activations, several
-    times the size of the sequence, are held for one piece only. With gradients, or looking both ways, a layer needs
-    the whole sequence at once. With `overwrite`, x may be used for the result, which saves one more sequence.
+    A causal layer hands its convolution tail and scan state from piece to piece, so the inner activations, several
+    times the size of the sequence, are held for one piece only. With gradients, or if it is bidirectional, a layer
+    needs the whole sequence at once. With `overwrite`, x may be used for the result, which saves one more sequence.
     """
     stack = [cast(MambaLayer, layer) for layer in layers]  # nn.ModuleList forgets the type of its modules
     whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in stack)

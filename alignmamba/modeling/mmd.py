@@ -1,4 +1,9 @@
-"""Global alignment: maximum mean discrepancy between two streams (paper, "distribution-level alignment")."""
+"""Global alignment by maximum mean discrepancy (AlignMamba, CVPR 2025, distribution-level alignment; arXiv 2412.00833).
+
+k(x, y) = exp(-||x - y||^2 / (2 sigma^2))
+MMD^2(X, Y) = mean k(x, x') + mean k(y, y') - 2 mean k(x, y)                        `mmd2`
+L_align = MMD^2(X~_v, X_l) + MMD^2(X~_a, X_l), X~ the transported streams           `alignmamba.modeling.loss`
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from alignmamba.config import Bandwidth
+
 
 def _squared_distances(x: Float[Tensor, "batch n dim"], y: Float[Tensor, "batch m dim"]) -> Float[Tensor, "batch n m"]:
     """||x_i - y_j||^2 by the expanded square; never negative."""
-    square = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]
+    square = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]  # (batch, n, m)
     return (square - 2 * x @ y.mT).clamp(min=0)
 
 
@@ -20,10 +27,10 @@ def _median_scale(
     y_mask: Bool[Tensor, "batch m"],
 ) -> Float[Tensor, " batch"]:
     """2 sigma^2 as the median squared distance between distinct valid points of both samples, one per clip."""
-    points, mask = torch.cat([x, y], 1).detach(), torch.cat([x_mask, y_mask], 1)
-    pair = (mask[:, :, None] & mask[:, None, :]).triu(1)
+    points, mask = torch.cat([x, y], 1).detach(), torch.cat([x_mask, y_mask], 1)  # (batch, n + m, ...)
+    pair = (mask[:, :, None] & mask[:, None, :]).triu(1)  # (batch, n + m, n + m), each pair once
     distances = _squared_distances(points, points).masked_fill(~pair, torch.nan)
-    median = distances.flatten(1).nanmedian(1).values
+    median = distances.flatten(1).nanmedian(1).values  # (batch, pairs) -> (batch,)
     return torch.where(median > 0, median, torch.ones_like(median))  # one point, or all the same: any scale will do
 
 
@@ -33,7 +40,7 @@ def mmd2(
     x_mask: Bool[Tensor, "batch n"],
     y_mask: Bool[Tensor, "batch m"],
     *,
-    bandwidth: str = "inverse_dim",
+    bandwidth: Bandwidth = "inverse_dim",
 ) -> Float[Tensor, " batch"]:
     """Biased squared MMD per clip with k(x, y) = exp(-||x - y||^2 / 2 sigma^2), diagonal included as in the paper.
 
@@ -46,6 +53,12 @@ def mmd2(
 
     Returns:
         MMD^2 >= 0; zero where either sample is empty.
+
+    >>> x, every = torch.randn(1, 100, 8), torch.ones(1, 100, dtype=torch.bool)
+    >>> mmd2(x, x, every, every).item()
+    0.0
+    >>> mmd2(x, x + 5, every, every).item() > 0.1
+    True
     """
     scale = x.new_full((len(x),), x.shape[-1]) if bandwidth == "inverse_dim" else _median_scale(x, y, x_mask, y_mask)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alignmamba.batch import Batch, PaddedSteps, compact
-from alignmamba.config import ModelConfig
+from alignmamba.config import Level, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
 from alignmamba.modeling.mamba import MambaLayer, run_layers
 from alignmamba.modeling.mmd import mmd2
@@ -29,13 +29,8 @@ class Stream(NamedTuple):
 
 def stream_cost(source: Stream, target: Stream, *, time_weight: float) -> Float[Tensor, "batch source target"]:
     """`cosine_cost` of every pair of steps of two streams."""
-    return cosine_cost(
-        source.x,
-        target.x,
-        time_weight=time_weight,
-        source_seconds=source.seconds,
-        target_seconds=target.seconds,
-    )
+    seconds = {"source_seconds": source.seconds, "target_seconds": target.seconds}
+    return cosine_cost(source.x, target.x, time_weight=time_weight, **seconds)
 
 
 class Fused(NamedTuple):
@@ -46,7 +41,7 @@ class Fused(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the model says of a batch.
+    """Output of the model for a batch.
 
     Attributes:
         score: Regression head, unbounded; one per clip or, at level "step", per step of the shared grid.
@@ -83,7 +78,7 @@ def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
 
 
 class Encoder(nn.Module):
-    """Features of one modality to a stream of the common width: standardise, project, Mamba layers, norm."""
+    """Encoder of one modality: standardise, project to the common width, Mamba layers, norm."""
 
     mean: Float[Tensor, " dim"]
     std: Float[Tensor, " dim"]
@@ -130,15 +125,15 @@ class Encoders(nn.ModuleDict):
 
 
 def pool(
-    x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"], *, level: str
+    x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"], *, level: Level
 ) -> Float[Tensor, "batch *steps width"]:
-    """What the heads read: the mean over valid steps at level "clip", every step at level "step"."""
+    """Input of the heads: the mean over valid steps at level "clip", every step at level "step"."""
     return masked_mean(x, mask) if level == "clip" else x
 
 
 def masked_mean(x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch width"]:
     """Mean over valid steps; zero where there is none."""
-    weight = mask[:, None].to(x.dtype)
+    weight = mask[:, None].to(x.dtype)  # (batch, 1, time)
     return (weight @ x)[:, 0] / weight.sum(-1).clamp(min=1)
 
 
@@ -158,7 +153,32 @@ class Heads(nn.Module):
 
 
 class AlignMamba(nn.Module):
-    """The published model. `forward` is `encode` of each modality, then `fuse`."""
+    """AlignMamba (Li et al., CVPR 2025, pp. 24774-24784), https://arxiv.org/abs/2412.00833.
+
+    Where each part of the paper is, in the order of `forward`:
+
+    1. Modality encoders: X_a, X_v, X_l                                           `Encoders`
+    2. Local alignment: C = 1 - cos(X_v, X_l), M_v2l(i, argmin_j C) = 1/T_v,
+       X~_v = M_v2l^T X_v; the same for audio                                     `alignmamba.modeling.transport`
+    3. Global alignment: L_align = MMD^2(X~_v, X_l) + MMD^2(X~_a, X_l)            `alignmamba.modeling.mmd`
+    4. Fusion: X_mm = [a1, v1, l1, a2, v2, l2, ...], then Mamba layers,
+       h_t = Abar h_{t-1} + Bbar x_t, y_t = C h_t                                 `alignmamba.modeling.mamba`
+    5. Head and loss: L = L_task + lambda L_align                                 `Heads`, `alignmamba.modeling.loss`
+
+    Without language the anchor is video; a modality alone is fused alone. The paper publishes no code and no sizes:
+    those of `ModelConfig` are ours.
+
+    >>> from alignmamba.batch import ModalitySteps, collate
+    >>> model = AlignMamba(ModelConfig(audio_dim=5, video_dim=4, language_dim=6, width=8)).eval()
+    >>> def steps(count: int, dim: int) -> ModalitySteps:
+    ...     return ModalitySteps(torch.randn(count, dim), torch.ones(count, dtype=torch.bool), torch.arange(count) / 10)
+    >>> whole = {"audio": steps(20, 5), "video": steps(12, 4), "language": steps(3, 6)}
+    >>> output = model(collate([whole, {"audio": steps(9, 5)}]))  # the second clip has audio only
+    >>> output.score.shape, output.logits.shape
+    (torch.Size([2]), torch.Size([2, 3]))
+    >>> [ANCHOR_ORDER[rank].value for rank in output.anchor.tolist()]
+    ['language', 'audio']
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -177,7 +197,7 @@ class AlignMamba(nn.Module):
 
         Args:
             batch: Steps per modality.
-            with_mmd: Whether to measure the MMD, which only the loss and the curious need: time grows with T^2.
+            with_mmd: Whether to measure the MMD; its time grows with T^2, and only the loss and reports need it.
 
         Raises:
             ValueError: If the batch is empty, a modality has wrong columns, or a clip has no valid step at all.
@@ -219,22 +239,22 @@ class AlignMamba(nn.Module):
         return rearrange(tokens, "batch (steps streams) width -> batch steps streams width", steps=steps).mean(2)
 
     def running_scores(self, fused: Fused, *, streams: int) -> Float[Tensor, "batch steps"]:
-        """Score after each step of the anchor: what the fusion has read until then.
+        """Score after each step of the anchor, from the tokens that the fusion has read until then.
 
-        The fusion is causal, the alignment is not: a step's voice and face may lie later in the clip.
+        The fusion is causal, the alignment is not: audio and video aligned to a step may lie later in the clip.
 
         Args:
             fused: Of clips that all have the same number of streams.
             streams: How many modalities were interleaved.
 
         Raises:
-            ValueError: If the model looks both ways.
+            ValueError: If the model is bidirectional.
         """
         if self.config.bidirectional:
             raise ValueError("bidirectional: True, expected a causal model for running scores")
-        weight = fused.mask[:, :, None].to(fused.tokens.dtype)
+        weight = fused.mask[:, :, None].to(fused.tokens.dtype)  # (batch, tokens, 1)
         mean = (fused.tokens * weight).cumsum(1) / weight.cumsum(1).clamp(min=1)
-        score: Tensor = self.heads.score(mean[:, streams - 1 :: streams])
+        score: Tensor = self.heads.score(mean[:, streams - 1 :: streams])  # (batch, steps, 1)
         return score.squeeze(-1)
 
     def _anchor(self, streams: Mapping[Modality, Stream]) -> tuple[Tensor, Stream]:
@@ -272,7 +292,7 @@ class AlignMamba(nn.Module):
         return anchor, Stream(torch.stack(xs).sum(0)[:, :kept], mask[:, :kept], torch.stack(seconds).sum(0)[:, :kept])
 
     def _plan(self, stream: Stream, target: Stream) -> Plan:
-        """How the steps of a stream go to the target's."""
+        """Transport plan from the steps of a stream to the target's."""
         if self.config.local == "uniform":
             return uniform_plan(stream.mask, target.mask)
         if self.config.local == "sinkhorn":
@@ -301,34 +321,7 @@ class AlignMamba(nn.Module):
             if found is not None:
                 xs.append(found[0])
                 masks.append(found[1])
-        # Stacked along the step, not ahead of it: what follows is a view, and there is one copy.
+        # (batch, steps, streams, width) -> (batch, steps * streams, width): stacked behind the step, so that flattening
+        # is a view and there is one copy.
         mask, (tokens,) = compact(torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2))
         return tokens, mask
-
-
-def loss(
-    output: Output,
-    score: Float[Tensor, "batch *steps"],
-    classes: Int[Tensor, "batch *steps"] | None,
-    config: ModelConfig,
-    *,
-    labelled: Bool[Tensor, "batch *steps"] | None = None,
-) -> Float[Tensor, ""]:
-    """L = L_task + lambda * L_align, the mean over clips (paper, "optimization").
-
-    L_task is the mean squared error of the score, plus the cross entropy of the classes where both are given.
-
-    Args:
-        output: Of a model here or of a peer.
-        score: True scores.
-        classes: True classes; None leaves the classification head untrained.
-        config: Has lambda.
-        labelled: Which steps have a label; None for all.
-    """
-    labelled = torch.ones_like(score, dtype=torch.bool) if labelled is None else labelled
-    task = F.mse_loss(output.score[labelled], score[labelled])
-    if output.logits is not None and classes is not None:
-        task = task + F.cross_entropy(output.logits[labelled], classes[labelled])
-    align = sum((distance.mean() for distance in output.mmd.values()), score.new_zeros(()))
-    total = task + config.align_weight * align
-    return total if output.auxiliary is None else total + output.auxiliary

@@ -1,12 +1,15 @@
-"""Local alignment: optimal transport of one stream's steps onto another's (paper, "token-level alignment").
+"""Local alignment by optimal transport (AlignMamba, CVPR 2025, token-level alignment; arXiv 2412.00833).
 
-The relaxed problem keeps only the row constraint of the plan, so that its optimum is known: each source step sends
-all its mass 1/T_source to the target of least cost. Such plans are stored as one target index per source step; the
-full problem's, with both constraints, as a matrix.
+Cost          C(i, j) = 1 - cos(x_i, y_j)                                            `cosine_cost`
+Full problem  min_M sum_ij M(i, j) C(i, j), sum_j M(i, j) = 1/T_x, sum_i M(i, j) = 1/T_y, M >= 0    `sinkhorn_plan`
+Relaxed       without the constraint on columns: M(i, j*) = 1/T_x at j* = argmin_j C(i, j), else 0  `relaxed_plan`
+Aligned       M^T X, one row per target step                                         `IndexPlan.transport`
 
-Two scalings of what is carried: "paper" is M^T X, whose rows shrink with the number of targets; "mean" divides each
-row by its column's mass, which makes it a mean of the steps sent there. A target that gets nothing is a zero row in
-both.
+A relaxed plan is stored as one target index per source step, the full problem's plan as a matrix.
+
+Two scalings of the transported steps: "paper" is M^T X, whose rows shrink with the number of targets; "mean" divides
+each row by its column's mass, which makes it a mean of the steps sent there. A target that gets nothing is a zero row
+in both.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from alignmamba.config import Scaling
 from alignmamba.ops import cpu, cpu_fused
 from alignmamba.ops.selective_scan import choose_backend
 
@@ -39,9 +43,9 @@ class IndexPlan(NamedTuple):
     target_steps: int
 
     def transport(
-        self, source: Float[Tensor, "batch source dim"], *, scaling: str
+        self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
-        """Carry source steps to their targets, M^T X of the paper, without building M; see the module on scaling."""
+        """Transport source steps to their targets, M^T X of the paper, without building M."""
         weight = self.source_mask.to(source.dtype)
         if scaling == "paper":
             weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
@@ -49,6 +53,7 @@ class IndexPlan(NamedTuple):
             count = source.new_zeros(len(source), self.target_steps).scatter_add(1, self.chosen, weight)
             weight = weight / count.gather(1, self.chosen).clamp(min=1)
         moved = source.new_zeros(len(source), self.target_steps, source.shape[-1])
+        # (batch, source) -> (batch, source, dim): one target row and one weight for all columns of a step
         return moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
 
     def dense(self) -> Float[Tensor, "batch source target"]:
@@ -56,7 +61,7 @@ class IndexPlan(NamedTuple):
         weight = self.source_mask.to(torch.get_default_dtype())
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
         plan = weight.new_zeros(*self.chosen.shape, self.target_steps)
-        return plan.scatter(2, self.chosen[:, :, None], weight[:, :, None])
+        return plan.scatter(2, self.chosen[:, :, None], weight[:, :, None])  # one entry per row
 
 
 class MatrixPlan(NamedTuple):
@@ -65,13 +70,13 @@ class MatrixPlan(NamedTuple):
     matrix: Float[Tensor, "batch source target"]
 
     def transport(
-        self, source: Float[Tensor, "batch source dim"], *, scaling: str
+        self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
-        """Carry source steps to their targets, M^T X of the paper; see the module on scaling."""
-        moved = self.matrix.mT @ source
+        """Transport source steps to their targets, M^T X of the paper."""
+        moved = self.matrix.mT @ source  # (batch, target, source) @ (batch, source, dim)
         if scaling == "paper":
             return moved
-        mass = self.matrix.sum(1)[:, :, None]
+        mass = self.matrix.sum(1)[:, :, None]  # (batch, target, 1)
         return moved / mass.where(mass > 0, 1.0)
 
     def dense(self) -> Float[Tensor, "batch source target"]:
@@ -97,7 +102,7 @@ def cosine_cost(
     Raises:
         ValueError: If a time term is asked for and the times are missing.
     """
-    cost = 1 - F.normalize(source, dim=-1) @ F.normalize(target, dim=-1).mT
+    cost = 1 - F.normalize(source, dim=-1) @ F.normalize(target, dim=-1).mT  # (batch, source, target)
     if time_weight == 0:
         return cost
     if source_seconds is None or target_seconds is None:
@@ -116,12 +121,21 @@ def relaxed_plan(
     source_seconds: Float[Tensor, "batch source"] | None = None,
     target_seconds: Float[Tensor, "batch target"] | None = None,
 ) -> IndexPlan:
-    """Each source step to its target of least cost: the optimum of the relaxed problem (paper, M_v2l and M_a2l).
+    """Optimum of the relaxed problem: each source step goes to the target of least cost (paper, M_v2l and M_a2l).
 
-    Walks over blocks of source steps, so that the whole cost matrix is never held.
+    Works on blocks of source steps, so that the whole cost matrix is never held.
 
     Raises:
         ValueError: If a clip has no valid target.
+
+    >>> audio = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [3.0, 0.1]]])
+    >>> words = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    >>> every = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+    >>> plan = relaxed_plan(audio, words, *every)
+    >>> plan.chosen.tolist()  # the target of each audio step
+    [[1, 0, 1]]
+    >>> plan.transport(audio, scaling="mean").tolist()  # word by word, the mean of its audio steps
+    [[[0.0, 2.0], [2.0, 0.05000000074505806]]]
     """
     valid = None if target_mask.numel() and bool(target_mask.all()) else target_mask
     if valid is not None and not valid.any(1).all():
@@ -131,14 +145,14 @@ def relaxed_plan(
     native = cpu_fused.applies(source, target) and choose_backend(source.device, source.dtype) == "cpp"
     search = partial(cpu_fused.search, cpu.kernel()) if native else _search
     (batch, steps, _), targets = source.shape, target.shape[1]
-    directions = F.normalize(target, dim=-1).mT
+    directions = F.normalize(target, dim=-1).mT  # (batch, dim, target)
     index = torch.empty(batch, steps, dtype=torch.long, device=source.device)
     block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * targets))
     memory = source.new_empty(batch * min(block, steps) * targets)
     for first in range(0, steps, block):
         rows = slice(first, first + block)
         found = index[:, rows]
-        similarity = memory[: found.numel() * targets].view(*found.shape, targets)
+        similarity = memory[: found.numel() * targets].view(*found.shape, targets)  # (batch, rows, target)
         torch.bmm(F.normalize(source[:, rows], dim=-1), directions, out=similarity)
         seconds = None
         if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
@@ -166,9 +180,9 @@ def _search(
 
 
 def uniform_plan(source_mask: Bool[Tensor, "batch source"], target_mask: Bool[Tensor, "batch target"]) -> IndexPlan:
-    """Each source step to the target at the same relative position: "without local alignment", no content is read.
+    """Plan by position alone: each source step goes to the target at the same relative place.
 
-    Both masks must be prefixes.
+    Stands for the ablation "without local alignment". Both masks must be prefixes.
     """
     source_length = source_mask.sum(1, keepdim=True).clamp(min=1)
     target_length = target_mask.sum(1, keepdim=True)
@@ -187,7 +201,7 @@ def sinkhorn_plan(
     """Plan of the full problem, both marginals kept (paper, before the relaxation), smoothed by entropy.
 
     Solved by POT's `ot.solve_batch` in the log domain; padding has mass zero. The plan itself takes no gradient, as
-    in the relaxed case: encoders learn through the steps that it carries.
+    in the relaxed case: encoders learn through the transported steps.
 
     Args:
         cost: Of every pair.

@@ -1,4 +1,4 @@
-"""The selective scan of Mamba-1: one function, five backends, chosen by device and told.
+"""The selective scan of Mamba-1: one function, five backends, chosen by device and logged.
 
 | backend | runs on | what it is |
 |---|---|---|
@@ -17,27 +17,40 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from alignmamba.ops import chunked, cpu, cuda, reference, triton
-from alignmamba.ops.interface import Inputs
+from alignmamba.ops.interface import Inputs, Outputs
 
 _log = logging.getLogger(__name__)
 
 FORCE_VARIABLE = "ALIGNMAMBA_SCAN"
 
-# A backend module has `scan(inputs, *, reverse)`, `unavailable(device, dtype)`: why it cannot run there, or None, and
-# `describe()`: one phrase for the screen and the log.
-_MODULES = {
+Backend = Literal["cuda", "cpp", "triton", "torch", "reference"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+
+class _BackendModule(Protocol):
+    def scan(self, inputs: Inputs, *, reverse: bool) -> Outputs:
+        """Run `selective_scan`."""
+
+    def unavailable(self, device: str, dtype: torch.dtype) -> str | None:
+        """Why it cannot run there, or None."""
+
+    def describe(self) -> str:
+        """One phrase for the screen and the log."""
+
+
+_MODULES: dict[Backend, _BackendModule] = {
     "cuda": cuda,
     "cpp": cpu,
     "triton": triton,
     "torch": chunked,
     "reference": reference,
 }
-BACKENDS = tuple(_MODULES)
 
 
 class BackendError(ValueError):
@@ -78,6 +91,11 @@ def selective_scan(
     Raises:
         ValueError: If a shape, dtype or device does not fit, or the length is 0; the message names the tensor.
         BackendError: If `ALIGNMAMBA_SCAN` forces a backend that cannot run here.
+
+    >>> x, dt, A = torch.ones(1, 3, 1), torch.ones(1, 3, 1), -torch.ones(1, 1)
+    >>> y, last = selective_scan(x, dt, A, B=x, C=x, D=torch.zeros(1))  # h_t = h_{t-1} / e + 1
+    >>> [round(value, 4) for value in y.flatten().tolist()], round(last.item(), 4)
+    ([1.0, 1.3679, 1.5032], 1.5032)
     """
     dtype = _check(x, dt, A, B, C, D, state)
     backend = choose_backend(x.device, dtype, with_state=state is not None)
@@ -89,7 +107,9 @@ def selective_scan(
         return y.to(x.dtype), final
 
 
-def choose_backend(device: torch.device | str, dtype: torch.dtype = torch.float32, *, with_state: bool = False) -> str:
+def choose_backend(
+    device: torch.device | str, dtype: torch.dtype = torch.float32, *, with_state: bool = False
+) -> Backend:
     """Choose the backend for tensors on a device; the first choice of each is logged.
 
     Args:
@@ -109,29 +129,30 @@ def choose_backend(device: torch.device | str, dtype: torch.dtype = torch.float3
 
 
 def backend_name(device: torch.device | str, dtype: torch.dtype = torch.float32) -> str:
-    """Describe the backend in use on a device, for display: its name and, where it says more, what it stands on."""
+    """Describe the backend in use on a device, for display: its name and what it was built with."""
     name = choose_backend(device, dtype)
     return f"{name} ({_MODULES[name].describe()})"
 
 
 @functools.cache
-def _choose(device: str, dtype: torch.dtype, with_state: bool, forced: str | None) -> str:
-    if forced is not None and forced not in BACKENDS:
+def _choose(device: str, dtype: torch.dtype, with_state: bool, forced: str | None) -> Backend:
+    candidates = [name for name in BACKENDS if forced in (None, name)]
+    if not candidates:
         raise ValueError(f"{FORCE_VARIABLE}: {forced!r}, expected one of {', '.join(BACKENDS)}")
     refused = []
-    for name in BACKENDS if forced is None else (forced,):
+    for name in candidates:
         reason = _MODULES[name].unavailable(device, dtype)
         if reason is None and with_state and name == "cuda":
             reason = "takes no initial state"
         if reason is None:
-            _tell(device, name)
+            _log_once(device, name)
             return name
         refused.append(f"{name}: {reason}")
     raise BackendError(f"{FORCE_VARIABLE}: {forced!r} cannot run on {device} in {dtype}: {refused[0]}")
 
 
 @functools.cache
-def _tell(device: str, name: str) -> None:
+def _log_once(device: str, name: Backend) -> None:
     _log.info("selective scan on %s: %s (%s)", device, name, _MODULES[name].describe())
 
 

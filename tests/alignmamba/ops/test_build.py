@@ -32,7 +32,7 @@ def cache(tmp_path, monkeypatch):
 def forget():
     cpu._library.cache_clear()
     selective_scan._choose.cache_clear()
-    selective_scan._tell.cache_clear()
+    selective_scan._log_once.cache_clear()
 
 
 def compiler(folder, monkeypatch, body):

@@ -263,10 +263,10 @@ def test_forced_backend_that_cannot_run_is_an_error(monkeypatch):
         choose_backend("cpu")
 
 
-def test_choice_is_told_once(monkeypatch, caplog):
+def test_choice_is_logged_once(monkeypatch, caplog):
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "reference")
     scan._choose.cache_clear()
-    scan._tell.cache_clear()
+    scan._log_once.cache_clear()
     with caplog.at_level(logging.INFO, logger="alignmamba.ops.selective_scan"):
         for length in (3, 4):
             selective_scan(**make_inputs(1, length, 2, 2))

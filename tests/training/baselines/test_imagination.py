@@ -6,7 +6,7 @@ import torch
 
 from alignmamba.batch import PaddedSteps
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
-from alignmamba.modeling.model import loss
+from alignmamba.modeling.loss import loss
 from tests.training import small
 from training.baselines.correlation import DeepCCA, total_correlation
 from training.baselines.imagination import IMAGINATION, SIGMA, WINDOW

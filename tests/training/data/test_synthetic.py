@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from alignmamba.batch import Batch, collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
+from alignmamba.modeling.loss import loss as model_loss
 from alignmamba.modeling.model import AlignMamba
-from alignmamba.modeling.model import loss as model_loss
 from training.data.datasets import batches
 from training.data.synthetic import KEY_COLUMNS, make_planted
 
