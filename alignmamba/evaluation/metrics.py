@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from sklearn.metrics import f1_score, recall_score
 
-ACC7_LIMIT = 3  # Acc-7 has the classes -3..3
+from alignmamba.prediction import CLASSES, SCORE_LIMIT
+
+ACC7_LIMIT = int(SCORE_LIMIT)  # Acc-7 has the classes -3..3
 ACC5_LIMIT = 2  # Acc-5 has the classes -2..2
 ACC3_LIMIT = 1  # Acc-3 has the classes -1..1
 CALIBRATION_BINS = 15  # of equal width over [0, 1] (Guo et al., ICML 2017)
 SCORE_BINS = 10  # of equal number of samples
-NEUTRAL = 1  # the class of `sentiment_class`
+NEGATIVE, NEUTRAL, POSITIVE = range(len(CLASSES))  # what `sentiment_class` returns
 NEUTRAL_BAND = 0.5  # |score| below this is the class "neutral"
 
 
 def sentiment_class(score: float) -> int:
-    """0 negative, 1 neutral, 2 positive; the order of `alignmamba.prediction.CLASSES`."""
-    return 1 if abs(score) < NEUTRAL_BAND else 0 if score < 0 else 2
+    """Class of a score, as an index into `alignmamba.prediction.CLASSES`.
 
-
-def weighted_f1(predicted: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"]) -> float:
-    """F1 per class of the truth, averaged with the class sizes as weights."""
-    total = 0.0
-    for label in np.unique(truth):
-        hits = np.sum((predicted == label) & (truth == label))
-        total += np.sum(truth == label) * 2 * hits / (np.sum(predicted == label) + np.sum(truth == label))
-    return float(total / len(truth))
+    >>> [CLASSES[sentiment_class(score)] for score in (-2.0, 0.4, 1.0)]
+    ['negative', 'neutral', 'positive']
+    """
+    if abs(score) < NEUTRAL_BAND:
+        return NEUTRAL
+    return NEGATIVE if score < 0 else POSITIVE
 
 
 def balanced_accuracy(
@@ -33,12 +33,17 @@ def balanced_accuracy(
 ) -> float:
     """Mean of the recalls of the classes that the truth has.
 
+    `balanced_accuracy_score` without its warning about predicted classes that the truth does not have.
+
     Raises:
         ValueError: If there is no sample.
+
+    >>> balanced_accuracy(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
+    0.8333333333333333
     """
     if not len(truth):
         raise ValueError("truth: no sample, expected at least one")
-    return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
+    return float(recall_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0))
 
 
 def expected_calibration_error(
@@ -114,6 +119,10 @@ def sentiment_metrics(predicted: Float[np.ndarray, " n"], truth: Float[np.ndarra
 
     Raises:
         ValueError: If the arrays are empty or hold NaN or inf, or the truth holds no sample other than zero.
+
+    >>> found = sentiment_metrics(np.array([1.8, -0.3, -2.4]), np.array([2.0, 0.4, -3.0]))
+    >>> round(found["acc2_non0"], 3), round(found["f1_non0"], 3), round(found["mae"], 2)
+    (0.667, 0.667, 0.5)
     """
     if not len(truth):
         raise ValueError("truth: no sample, expected at least one")
@@ -125,6 +134,9 @@ def sentiment_metrics(predicted: Float[np.ndarray, " n"], truth: Float[np.ndarra
         raise ValueError("truth: all samples are 0, expected some negative or positive for Non0 measures")
     has0 = (predicted >= 0).astype(int), (truth >= 0).astype(int)
     signs = (predicted[non0] > 0).astype(int), (truth[non0] > 0).astype(int)
+
+    def weighted_f1(predicted: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"]) -> float:
+        return float(f1_score(truth, predicted, average="weighted", zero_division=0))
 
     def rounded_accuracy(limit: int) -> float:
         return float(np.mean(np.round(np.clip(predicted, -limit, limit)) == np.round(np.clip(truth, -limit, limit))))

@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from alignmamba.prediction import SCORE_LIMIT
 from app.charts.alignment_table import AlignmentTable
 from app.i18n import wording
 from app.i18n.translate import _
@@ -22,7 +23,7 @@ PAIRED = "#9b5de5"
 SPOKEN = "rgba(128,128,128,0.9)"
 ALIKE = ["rgba(20,140,130,0.85)", "rgba(20,140,130,0.30)", "rgba(20,140,130,0.04)"]
 
-SCORE_RANGE = (-3.0, 3.0)
+SCORE_RANGE = (-SCORE_LIMIT, SCORE_LIMIT)
 # Heights in pixels; Streamlit fits a chart's axes and legend into its height.
 GAUGE_PX, CLASSES_PX = 100, 140
 ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190

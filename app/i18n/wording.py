@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from alignmamba.modality import Modality
+from alignmamba.prediction import CLASSES, SCORE_LIMIT
 from app.i18n.messages import told
 from app.i18n.translate import N_, _
 
@@ -29,7 +30,7 @@ DEGREES = {
     2: N_("positive"),
     3: N_("very positive"),
 }
-CLASS_SIGNS = {"negative": -1, "neutral": 0, "positive": 1}
+CLASS_SIGNS = dict(zip(CLASSES, (-1, 0, 1), strict=True))
 
 # What `extractors.pipeline.STEPS` do.
 STEPS = {
@@ -73,7 +74,7 @@ def degree(score: float) -> str:
 
 
 def _step(score: float) -> int:
-    return round(max(-3.0, min(3.0, score)))
+    return round(max(-SCORE_LIMIT, min(SCORE_LIMIT, score)))
 
 
 def join(names: Collection[str], *, by: str | None = None) -> str:

@@ -22,6 +22,7 @@ from alignmamba.evaluation.missing import (
     score,
 )
 from alignmamba.modality import Modality
+from alignmamba.prediction import SCORE_LIMIT
 from app.i18n import wording
 from app.i18n.translate import N_, _
 from app.services.analysis import Analysis, on_disk
@@ -30,7 +31,6 @@ from extractors.schema import Hook
 
 FIRST_SEED = 1111  # as in the project's experiments
 MAX_SEEDS = 10
-SCORE_LIMIT = 3.0  # scores live in [-3, 3]
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 ALL_RATES = (*RATES, 1.0)
 SENSE_STEP = 0.1

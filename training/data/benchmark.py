@@ -14,6 +14,7 @@ from alignmamba.batch import ModalitySteps, collate
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.evaluation.missing import draw_masks, exact_rate, max_rate
 from alignmamba.modality import MODALITIES, Modality
+from alignmamba.prediction import SCORE_LIMIT
 from training.data import masking
 from training.data.datasets import Dataset, Example, length_buckets
 from training.trainer import Labelled
@@ -168,7 +169,7 @@ class Benchmark:
             part = self.labelled(examples[first : first + EVALUATION_BATCH]).to(device)
             score = model(part.batch).score
             chosen = torch.ones_like(score, dtype=torch.bool) if part.labelled is None else part.labelled
-            found.append(score[chosen].clamp(-3, 3).double().cpu().numpy())
+            found.append(score[chosen].clamp(-SCORE_LIMIT, SCORE_LIMIT).double().cpu().numpy())
             truth.append(part.score[chosen].double().cpu().numpy())
         return np.concatenate(found), np.concatenate(truth)
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
+from alignmamba.prediction import SCORE_LIMIT
 from extractors.audio import acoustic
 from extractors.config import Recipe
 from extractors.language import text_encoder, word_features
@@ -118,7 +119,7 @@ def sentences(data: Path) -> Iterator[tuple[str, float, str, str, str]]:
         raw = (folder / f"{name}ReviewSnippets_GroundTruth.txt").read_text(encoding="utf-8", errors="replace")
         for line in raw.splitlines():
             _, mean, sentence = line.split("\t", 2)
-            yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -3, 3)), name, "train", ""
+            yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -SCORE_LIMIT, SCORE_LIMIT)), name, "train", ""
 
 
 def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample]:

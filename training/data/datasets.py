@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
 from alignmamba.batch import ModalitySteps
+from alignmamba.config import Level
 from alignmamba.modality import MODALITIES, Modality
+from alignmamba.prediction import SCORE_LIMIT
 
 SPLITS = ("train", "valid", "test")
-LEVELS = ("clip", "step")
-SCORE_LIMIT = 3.0  # scores are in [-3, 3]
+LEVELS = get_args(Level)
 BUCKET_NOISE = 4.0  # steps: lengths this close are mixed
 
 

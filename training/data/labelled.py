@@ -14,6 +14,7 @@ import numpy as np
 
 from alignmamba.batch import ModalitySteps
 from alignmamba.modality import MODALITIES, Modality
+from alignmamba.prediction import SCORE_LIMIT
 from extractors.corpus import run
 from extractors.corpus.items import Item, item_id
 from extractors.corpus.output import Output
@@ -21,7 +22,7 @@ from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import LIMITS
 from extractors.schema import ClipFeatures
 from extractors.storage import feature_files
-from training.data.datasets import SCORE_LIMIT, SPLITS, Dataset, Example, as_steps, sha256, share_of
+from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256, share_of
 
 LABELS = "labels.csv"
 COLUMNS = {"video": True, "label": True, "transcript": False, "split": False}  # whether it must be there

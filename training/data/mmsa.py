@@ -19,8 +19,9 @@ from safetensors.numpy import load_file, save_file
 
 from alignmamba.batch import ModalitySteps
 from alignmamba.modality import Modality
+from alignmamba.prediction import SCORE_LIMIT
 from training.data import unpickle
-from training.data.datasets import SCORE_LIMIT, SPLITS, Dataset, Example, as_steps, sha256
+from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256
 
 CACHE = Path("runs/mmsa")
 FORMAT = 1  # of the converted files

@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Float
 
 from alignmamba.modality import Modality
-from training.data.datasets import SCORE_LIMIT, Dataset, Example, as_steps
+from alignmamba.prediction import SCORE_LIMIT
+from training.data.datasets import Dataset, Example, as_steps
 
 KEY_COLUMNS = 16  # of a step, each about 1 in size
 VALUE_COLUMNS = 2  # of the same number each: few, so that a frame is closer to its word than to words of its value

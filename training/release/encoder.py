@@ -27,6 +27,7 @@ from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from alignmamba.evaluation.metrics import sentiment_metrics
+from alignmamba.prediction import SCORE_LIMIT
 from extractors.assets.registry import asset
 from extractors.language import text_encoder
 from extractors.language.text_encoder import ENCODER, TextModel
@@ -171,7 +172,7 @@ def scores(model: Regressor, tools: TextModel, texts: Sequence[str], *, batch_si
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         found[chosen] = model(*tokenised([texts[index] for index in chosen], tools)).numpy()
-    return found.clip(-3, 3)
+    return found.clip(-SCORE_LIMIT, SCORE_LIMIT)
 
 
 def measure(model: Regressor, tools: TextModel, chosen: Sequence[Sentence]) -> dict[str, float]:

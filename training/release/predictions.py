@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import softmax
 
 from alignmamba.batch import ModalitySteps, collate
 from alignmamba.modality import Modality
@@ -40,6 +41,4 @@ def probabilities(
     logits: Float[np.ndarray, "clips classes"], *, temperature: float = 1.0
 ) -> Float[np.ndarray, "clips classes"]:
     """Softmax of logits over a temperature."""
-    scaled = logits / temperature
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    return softmax(logits / temperature, axis=1)

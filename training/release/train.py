@@ -22,6 +22,7 @@ from alignmamba.config import ModelConfig
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.prediction import SCORE_LIMIT
 from extractors.config import Recipe
 from extractors.language.text_encoder import ENCODER
 from training.data import corpora as readers
@@ -103,7 +104,7 @@ def predict_scores(model: AlignMamba, clips: Sequence[dict], *, batch_size: int 
     for first in range(0, len(clips), batch_size):
         chosen = order[first : first + batch_size]
         scores[chosen] = model(collate([clips[index] for index in chosen])).score.numpy()
-    return scores.clip(-3, 3)
+    return scores.clip(-SCORE_LIMIT, SCORE_LIMIT)
 
 
 class ComposedSource:
