@@ -1,4 +1,4 @@
-"""How sure a trained model may be: temperatures of its classes and intervals around its score, per subset of senses.
+"""Calibrated uncertainty of a trained model: class temperatures and score intervals, per subset of modalities.
 
 They are fitted on held-out clips by `training.release.calibrate` and travel as `calibration.json` beside the weights.
 """
@@ -19,13 +19,17 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Uncertainty:
-    """Of predictions from one subset of senses.
+    """Uncertainty of predictions from one subset of modalities.
 
     Attributes:
         temperature: Divides the class logits (Guo et al., ICML 2017).
         below: How far the interval reaches below the score.
         above: How far it reaches above.
         coverage: Share of held-out clips whose truth lies in the interval.
+
+    >>> fitted = Uncertainty(temperature=1.2, below=0.8, above=0.6, coverage=0.8)
+    >>> fitted.interval(2.0, limit=3.0), fitted.interval(2.75, limit=3.0)
+    ((1.2, 2.6), (1.95, 3.0))
     """
 
     temperature: float
@@ -45,7 +49,7 @@ class Uncertainty:
             raise ValueError(f"coverage: {self.coverage}, expected a share between 0 and 1")
 
     def interval(self, score: float, *, limit: float) -> tuple[float, float]:
-        """The interval around a score, cut to [-limit, limit]."""
+        """Return the interval around a score, clipped to [-limit, limit]."""
         return max(-limit, score - self.below), min(limit, score + self.above)
 
 
@@ -57,7 +61,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
 
     Args:
         path: As `training.release.calibrate` writes it.
-        weights_sha256: Of the weights that lie beside it.
+        weights_sha256: Hash of the weights beside it.
 
     Returns:
         None where there is no such file.
@@ -74,7 +78,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
         rows = {row["modalities"]: _uncertainty(row) for row in content["rows"]}
         found = {subset: rows[letters(subset)] for subset in SUBSETS}
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path.name}: {error!r}, expected a row for each subset of senses and a hash") from error
+        raise ValueError(f"{path.name}: {error!r}, expected a row for each subset of modalities and a hash") from error
     if fitted_to != weights_sha256:
         raise ValueError(
             f"{path.name}: fitted to weights {str(fitted_to)[:12]}, the weights here are {weights_sha256[:12]}; "

@@ -1,4 +1,4 @@
-"""A trained model in a folder: `model.safetensors` and `config.json`, nothing that can run code."""
+"""Checkpoint folders: `model.safetensors` and `config.json`, nothing that can run code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for whoever makes the features
+ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for the extraction of its features
 EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 FORMAT = 1  # of config.json
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message says why and what to do."""
+    """A checkpoint cannot be used; the message gives the reason and the remedy."""
 
 
 class Checkpoint(NamedTuple):
@@ -33,8 +33,8 @@ class Checkpoint(NamedTuple):
         model: Ready to predict.
         schema: `FeatureSchema.to_dict()`.
         training: Settings, seed and history of the run.
-        encoder: The text encoder that its words need: a folder, or the name of the extractors' own.
-        calibration: How sure it may be, per subset of senses; None where that was not fitted.
+        encoder: Text encoder for its language features: a folder, or the name of the extractors' own.
+        calibration: Uncertainty per subset of modalities; None where that was not fitted.
     """
 
     model: AlignMamba
@@ -47,10 +47,10 @@ class Checkpoint(NamedTuple):
 def save(
     folder: Path, model: AlignMamba, *, schema: Mapping[str, Any], training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a checkpoint. A calibration that lies in the folder goes: it was fitted to other weights.
+    """Write a checkpoint. A calibration in the folder is removed: it was fitted to other weights.
 
     Args:
-        folder: Made if it is not there.
+        folder: Created if it does not exist.
         model: Its weights are stored in float32.
         schema: `FeatureSchema.to_dict()` of the features it was trained on.
         training: Settings, seed and data hashes of the run, for the record.
@@ -68,7 +68,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
 
     Args:
         folder: Holds `model.safetensors` and `config.json`, perhaps `calibration.json` and `encoder/`.
-        calibrated: Whether to read the calibration; not for whoever fits it anew.
+        calibrated: Whether to read the calibration; False to fit it anew.
 
     Raises:
         CheckpointError: If a file is missing, damaged, or does not fit the other.

@@ -1,6 +1,6 @@
-"""The model as Hugging Face's hub knows it: `from_pretrained`, `save_pretrained` and `push_to_hub`.
+"""The model on Hugging Face's hub: `from_pretrained`, `save_pretrained` and `push_to_hub`.
 
-A local folder needs no network. What travels is a checkpoint folder as `alignmamba.checkpoint` writes it; weights are
+A local folder needs no network. A checkpoint folder is transferred as `alignmamba.checkpoint` writes it; weights are
 read from safetensors only, where the hub's own class would fall back to a pickle.
 """
 
@@ -28,9 +28,9 @@ CARD_TEMPLATE = """---
 
 # AlignMamba
 
-Words, voice and face, aligned by optimal transport and MMD and fused by Mamba (Li et al., CVPR 2025).
+Text, audio and video, aligned by optimal transport and MMD and fused by Mamba (Li et al., CVPR 2025).
 
-**Say here first what the weights may be used for:** weights that were trained on research-only data are for research
+**State here first what the weights may be used for:** weights that were trained on research-only data are for research
 only. Load them with `alignmamba.hub.HubAlignMamba.from_pretrained`; `config.json` holds the schema of the features that
 a clip must have.
 """
@@ -44,11 +44,15 @@ class HubAlignMamba(
     tags=["multimodal-sentiment-analysis", "mamba"],
     model_card_template=CARD_TEMPLATE,
 ):
-    """`AlignMamba` with the hub's methods and what its checkpoint says.
+    """`AlignMamba` with the hub's methods and the checkpoint that it was loaded from.
 
     Attributes:
         folder: Where it was loaded from; None for a model that was not loaded, which cannot be saved here.
         trained: The checkpoint there.
+
+    >>> model = HubAlignMamba.from_pretrained("checkpoints/alignmamba-open")
+    >>> model.config.order == model.trained.model.config.order
+    True
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -99,7 +103,7 @@ class HubAlignMamba(
         """Write a checkpoint folder: weights, settings, encoder, card, and the calibration if the weights are the same.
 
         Args:
-            save_directory: Made if it is not there.
+            save_directory: Created if it does not exist.
             **kwargs: Of the hub.
 
         Raises:

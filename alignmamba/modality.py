@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from itertools import combinations
 
@@ -43,6 +43,9 @@ def parse_modalities(names: Iterable[str]) -> frozenset[Modality]:
 
     Raises:
         ValueError: If a name is unknown or none is given.
+
+    >>> sorted(str(modality) for modality in parse_modalities(["video", "audio"]))
+    ['audio', 'video']
     """
     known = {modality.value: modality for modality in MODALITIES}
     chosen = frozenset(names)
@@ -54,7 +57,20 @@ def parse_modalities(names: Iterable[str]) -> frozenset[Modality]:
     return frozenset(known[name] for name in chosen)
 
 
+def anchor_of(modalities: Collection[Modality]) -> Modality:
+    """Anchor of a clip that has these modalities, at least one.
+
+    >>> str(anchor_of({Modality.AUDIO, Modality.VIDEO}))
+    'video'
+    """
+    return next(modality for modality in ANCHOR_ORDER if modality in modalities)
+
+
 def letters(modalities: Iterable[Modality]) -> str:
-    """Short name of a subset in files: "avl", "av", "l"."""
+    """Short name of a subset in files: "avl", "av", "l".
+
+    >>> letters([Modality.LANGUAGE, Modality.AUDIO])
+    'al'
+    """
     chosen = frozenset(modalities)
     return "".join(modality.letter for modality in MODALITIES if modality in chosen)

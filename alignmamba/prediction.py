@@ -1,4 +1,4 @@
-"""Predictions: what the model reads of a clip and what it answers."""
+"""Features that the model reads, and the predictions that it returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = ("negative", "neutral", "positive")
 
 @runtime_checkable
 class Schema(Protocol):
-    """How features were made."""
+    """Schema of the features: names, dimensions, rates, encoders."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schema as plain JSON types."""
@@ -24,7 +24,7 @@ class Schema(Protocol):
 
 @runtime_checkable
 class ModalityFeatures(Protocol):
-    """Steps of one modality with their times; `absent` says why there are none."""
+    """Steps of one modality with their times; `absent` is the reason if there are none."""
 
     values: np.ndarray
     start: np.ndarray
@@ -35,11 +35,11 @@ class ModalityFeatures(Protocol):
 
 @runtime_checkable
 class Features(Protocol):
-    """What the predictor reads of a clip; `extractors.schema.ClipFeatures` is one."""
+    """Features of a clip; `extractors.schema.ClipFeatures` is one implementation."""
 
     @property
     def schema(self) -> Schema:
-        """How the features were made."""
+        """Schema of the features."""
 
     def modality(self, name: str) -> ModalityFeatures:
         """Steps of one modality."""
@@ -47,7 +47,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """Which step of `target` each step of `source` was matched to.
+    """Alignment of the steps of `source` to those of `target`.
 
     Attributes:
         source: Modality whose steps are the rows.
@@ -64,7 +64,7 @@ class Alignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the model says of a clip, given some of its modalities.
+    """Prediction for a clip from some of its modalities.
 
     Attributes:
         score: Sentiment in [-3, 3].
@@ -75,7 +75,7 @@ class Prediction:
         mmd: Squared MMD of each aligned modality to the anchor.
         contributions: Per used modality and step, gradient times encoded step: its first-order share in the score.
         running_scores: Score in [-3, 3] after each step of the anchor (word), NaN at invalid steps; None if the model
-            looks both ways.
+            is bidirectional.
         backend: Scan implementation and device.
         milliseconds: Wall-clock time of this prediction.
         interval: Where the true score lies with `interval_coverage`, within [-3, 3]; None where the checkpoint was not

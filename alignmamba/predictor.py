@@ -14,7 +14,7 @@ from torch import Tensor
 from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
-from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, parse_modalities
+from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
 from alignmamba.modeling.model import Output, Stream, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.selective_scan import backend_name
@@ -24,7 +24,26 @@ SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of thi
 
 
 class Predictor:
-    """Holds a trained model and one clip. Use `fork` to serve several clips at once from the same weights."""
+    """A trained AlignMamba (CVPR 2025, https://arxiv.org/abs/2412.00833) and one clip, encoded once.
+
+    `set_clip` encodes each modality; `predict` then aligns and fuses any subset of them in milliseconds. Use `fork` to
+    serve several clips at once from the same weights.
+
+    Features come from `extractors.pipeline.extract`; here they are made up:
+
+    >>> from types import SimpleNamespace
+    >>> predictor = Predictor.from_pretrained("checkpoints/alignmamba-open", device="cpu")
+    >>> def steps(count: int, dim: int) -> SimpleNamespace:
+    ...     start, valid = np.arange(count) / 10, np.ones(count, bool)
+    ...     values = np.zeros((count, dim), np.float32)
+    ...     return SimpleNamespace(values=values, start=start, end=start + 0.1, valid=valid, absent=None)
+    >>> made = {m: steps(20, predictor.config.feature_dim(m)) for m in MODALITIES}
+    >>> schema = SimpleNamespace(to_dict=lambda: predictor.schema)
+    >>> predictor.set_clip(SimpleNamespace(schema=schema, modality=made.__getitem__))
+    >>> prediction = predictor.predict(["audio", "video"])
+    >>> -3 <= prediction.score <= 3, str(prediction.anchor), prediction.alignments["audio"].plan.shape
+    (True, 'video', (20, 20))
+    """
 
     def __init__(self, trained: checkpoint.Checkpoint, *, device: torch.device) -> None:
         self._trained, self._device = trained, device
@@ -57,7 +76,7 @@ class Predictor:
 
     @property
     def encoder(self) -> str:
-        """The text encoder that the words need, to be given to `extractors.pipeline.extract`."""
+        """Text encoder of the language features, to be given to `extractors.pipeline.extract`."""
         return self._trained.encoder
 
     @property
@@ -72,7 +91,7 @@ class Predictor:
 
     @property
     def calibrated(self) -> bool:
-        """Whether predictions carry intervals and calibrated probabilities."""
+        """Whether predictions have intervals and calibrated probabilities."""
         return self._trained.calibration is not None
 
     @property
@@ -81,7 +100,7 @@ class Predictor:
         return frozenset(self._clip)
 
     def set_clip(self, features: Features) -> None:
-        """Take a clip and encode each of its modalities once.
+        """Set the clip and encode each of its modalities once.
 
         Raises:
             CheckpointError: If the features were made by another schema than the model's.
@@ -159,7 +178,7 @@ class Predictor:
         if blur <= 0:
             raise ValueError(f"blur: {blur}, expected a positive number")
         used = self._used(modalities)
-        anchor = next(modality for modality in ANCHOR_ORDER if modality in used)
+        anchor = anchor_of(used)
         found = {}
         with torch.no_grad():
             for source in MODALITIES:
@@ -172,14 +191,14 @@ class Predictor:
         return found
 
     def transported(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return what fusion sees of each modality: its encoded steps as the plan carries them to the anchor.
+        """Return the encoded steps of each modality as the plan transports them to the anchor.
 
         Args:
             modalities: As in `predict`.
 
         Returns:
-            Per modality other than the anchor (carried, anchor), each (anchor steps, width); rows that carry nothing
-            are left out of the former.
+            Per modality other than the anchor (transported, anchor), each (anchor steps, width); transported rows that
+            no step was sent to are left out.
 
         Raises:
             ValueError: As `predict`.
@@ -190,9 +209,9 @@ class Predictor:
         with torch.no_grad():
             plans = model.fuse(streams, with_mmd=False).plans
             moved = {m: plan.transport(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
-        anchor = streams[next(modality for modality in ANCHOR_ORDER if modality in used)].x[0].cpu().numpy()
-        found = {str(modality): rows[rows.any(1)].cpu().numpy() for modality, rows in moved.items()}
-        return {modality: (rows, anchor) for modality, rows in found.items() if modality != _anchor_name(used)}
+        anchor = anchor_of(used)
+        target = streams[anchor].x[0].cpu().numpy()
+        return {str(m): (rows[rows.any(1)].cpu().numpy(), target) for m, rows in moved.items() if m != anchor}
 
     def _used(self, modalities: Iterable[str] | None) -> frozenset[Modality]:
         """Check which modalities a caller asks for."""
@@ -212,11 +231,11 @@ class Predictor:
         anchor = ANCHOR_ORDER[int(output.anchor[0])]
         score = float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT))
         fitted = self._trained.calibration
-        sure = None if fitted is None else fitted[frozenset(streams)]
-        temperature = 1.0 if sure is None else sure.temperature
+        uncertainty = None if fitted is None else fitted[frozenset(streams)]
+        temperature = 1.0 if uncertainty is None else uncertainty.temperature
         probabilities = (output.logits[0].detach() / temperature).softmax(-1).tolist()
         shares = {
-            modality: self._spread(modality, (gradients[modality] * stream.x).sum(-1)[0], 0.0)
+            modality: self._spread(modality, (gradients[modality] * stream.x).sum(-1)[0], 0.0)  # (time,)
             for modality, stream in streams.items()
         }
         alignments = {str(source): self._alignment(source, anchor, plan) for source, plan in output.plans.items()}
@@ -231,8 +250,8 @@ class Predictor:
             running_scores=self._running_scores(anchor, output, streams=len(streams)),
             backend=backend_name(self._device),
             milliseconds=(time.perf_counter() - began) * 1e3,
-            interval=None if sure is None else sure.interval(score, limit=SCORE_LIMIT),
-            interval_coverage=None if sure is None else sure.coverage,
+            interval=None if uncertainty is None else uncertainty.interval(score, limit=SCORE_LIMIT),
+            interval_coverage=None if uncertainty is None else uncertainty.coverage,
         )
 
     def _running_scores(self, anchor: Modality, output: Output, *, streams: int) -> np.ndarray | None:
@@ -249,15 +268,15 @@ class Predictor:
 
     def _alignment(self, source: Modality, target: Modality, plan: Plan) -> Alignment:
         def full(matrix: Tensor, fill: float) -> np.ndarray:
-            by_row = self._spread(source, matrix[0], fill)
-            return self._spread(target, torch.from_numpy(by_row).T, fill).T
+            by_row = self._spread(source, matrix[0], fill)  # (all source steps, valid target steps)
+            return self._spread(target, torch.from_numpy(by_row).T, fill).T  # (all source steps, all target steps)
 
         return Alignment(
             source=source, target=target, plan=full(plan.dense(), 0.0), cost=full(self._cost(source, target), np.nan)
         )
 
     def _spread(self, modality: Modality, rows: Tensor, fill: float) -> np.ndarray:
-        """Put rows of valid steps back to their places among all steps of the clip."""
+        """Scatter rows of valid steps to their places among all steps of the clip; other rows are `fill`."""
         valid = self._clip[modality].mask[0].cpu().numpy()
         spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
         spread[valid] = rows.detach().cpu().numpy()
@@ -270,10 +289,6 @@ class Predictor:
             for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
         )
         return PaddedSteps(values=values, mask=mask, seconds=seconds).to(self._device)
-
-
-def _anchor_name(used: frozenset[Modality]) -> str:
-    return str(next(modality for modality in ANCHOR_ORDER if modality in used))
 
 
 def _names(modalities: Iterable[Modality]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Results as plain JSON types: what was said of a clip, with the words, times and pairs that it rests on.
+"""Results as plain JSON types: the predictions for a clip, with the words, times and pairs that they rest on.
 
 `result.schema.json` beside this file is the JSON Schema (2020-12) of a document. Its `version` counts up when a reader
 of an older one could go wrong: the first number where something is renamed or removed, the second where it is added.
@@ -29,7 +29,7 @@ Predictions = Mapping[frozenset[Modality], Prediction]
 
 
 class SpokenWord(Protocol):
-    """A word and when it is said, in seconds from the start of the clip."""
+    """A word and its time span, in seconds from the start of the clip."""
 
     text: str
     start: float
@@ -37,7 +37,7 @@ class SpokenWord(Protocol):
 
 
 class Analysed(Features, Protocol):
-    """What a document tells of a clip beside its predictions; `extractors.schema.ClipFeatures` has it."""
+    """What a document contains of a clip beside its predictions; `extractors.schema.ClipFeatures` has it."""
 
     words: Sequence[SpokenWord]
     duration: float
@@ -61,17 +61,17 @@ def document(
     clip: Mapping[str, Any],
     checkpoint: str,
 ) -> dict[str, Any]:
-    """Make the document of one result.
+    """Build the document of one result.
 
     Args:
         features: Of the clip.
-        predictions: What was predicted; empty where nothing could be judged.
-        used: The subset that is told in full; by default the largest.
+        predictions: Per subset; empty where no prediction was possible.
+        used: The subset that is written in full; by default the largest.
         clip: `title` and, where known, `sha256`, `bytes` and `synthetic`.
         checkpoint: Name of the checkpoint that predicted.
 
     Returns:
-        Plain JSON types that follow `schema`. Seconds count from the start of the clip; what is no number is None.
+        Plain JSON types that follow `schema`. Seconds count from the start of the clip; NaN and infinity become None.
 
     Raises:
         ValueError: If the subset was not predicted.

@@ -40,8 +40,8 @@ TOGGLE_ROUNDS = 30  # each over all seven subsets
 
 
 def make_clip(path: Path, *, sample: Path = SAMPLE, seconds: float = SECONDS) -> None:
-    """Write a 720p H.264 + AAC clip: the sample, fitted into the picture, again and again with its sound."""
-    pictures, sound = _decode(sample)
+    """Write a 720p H.264 + AAC clip: the sample, fitted into the frame and repeated with its sound."""
+    frames, sound = _decode(sample)
     left = (WIDTH - HEIGHT) // 2
     with av.open(str(path), "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "21"})
@@ -54,10 +54,10 @@ def make_clip(path: Path, *, sample: Path = SAMPLE, seconds: float = SECONDS) ->
             container.mux(audio.encode(chunk))
         container.mux(audio.encode(None))
         for index in range(round(seconds * FRAME_RATE)):
-            picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-            square = pictures[index % len(pictures)].reformat(HEIGHT, HEIGHT, "rgb24")
-            picture[:, left : left + HEIGHT] = square.to_ndarray()
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+            square = frames[index % len(frames)].reformat(HEIGHT, HEIGHT, "rgb24")
+            canvas[:, left : left + HEIGHT] = square.to_ndarray()
+            frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -65,15 +65,15 @@ def make_clip(path: Path, *, sample: Path = SAMPLE, seconds: float = SECONDS) ->
 
 def _decode(sample: Path) -> tuple[list[av.VideoFrame], np.ndarray]:
     with av.open(str(sample)) as container:
-        pictures = list(container.decode(video=0))
+        frames = list(container.decode(video=0))
     with av.open(str(sample)) as container:
         mono = av.AudioResampler(format="fltp", layout="mono", rate=AUDIO_RATE)
         sound = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in mono.resample(frame)]
-    return pictures, np.concatenate(sound)
+    return frames, np.concatenate(sound)
 
 
 def transcript_of(sample: Path) -> str:
-    """What samples.json says is spoken in a sample."""
+    """Transcript of a sample in samples.json."""
     listing = json.loads((sample.parent / "samples.json").read_text(encoding="utf-8"))
     return next(item["transcript"] for item in listing if item["file"] == sample.name)
 

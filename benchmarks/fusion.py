@@ -149,7 +149,7 @@ def rows_of(steps: int, names: list[str], device: str, rounds: int) -> list[dict
     inputs = batch(steps, device)
     peaks = {name: peak_apart(name, steps, device) for name in names}
     models = {name: build(name, device) for name in names if peaks[name][1] == "ok"}
-    first = {name: timed(model, inputs, device) for name, model in models.items()}  # warms up, and tells the slow
+    first = {name: timed(model, inputs, device) for name, model in models.items()}  # warms up, and finds the slow
     times: dict[str, list[float]] = {name: [] for name in models}
     quick = all(milliseconds < 1000 * QUICK_SECONDS for milliseconds in first.values())
     for turn in range(rounds * (QUICK_ROUNDS if quick else 1)):

@@ -1,7 +1,7 @@
 """Time, memory and error of every selective scan at hand: `python -m benchmarks.scan`.
 
 All implementations run in turn on the same inputs, round after round, so that a busy machine slows all of them alike;
-medians are kept. Peers: mambapy (`pip install --no-deps -r benchmarks/requirements.txt`) and mamba-ssm's
+medians are kept. Baselines: mambapy (`pip install --no-deps -r benchmarks/requirements.txt`) and mamba-ssm's
 `selective_scan_ref`, where they import.
 """
 
@@ -40,7 +40,7 @@ D_INNER = 256
 D_STATE = 16
 ROUNDS = 9
 BUDGET = 20.0  # seconds after which an implementation starts no further round at a shape
-PEERS = ("mambapy", "selective_scan_ref")
+BASELINES = ("mambapy", "selective_scan_ref")
 
 Scan = Callable[..., Tensor]
 
@@ -65,11 +65,11 @@ def main() -> None:
 
 
 def measure(batch: int, length: int, device: str, *, peaks: bool = True) -> list[dict[str, Any]]:
-    """Measure all implementations at one shape; those that cannot run get a row that says why."""
+    """Measure all implementations at one shape; those that cannot run get a row with the reason."""
     inputs = make_inputs(batch, length, device)
     oracle = call("reference", [tensor.double() for tensor in inputs])
     runs, rows = {}, []
-    for name in (*BACKENDS, *PEERS):
+    for name in (*BACKENDS, *BASELINES):
         row = {
             "implementation": name, "batch": batch, "length": length, "d_inner": D_INNER, "d_state": D_STATE,
             "forward_ms": None, "forward_backward_ms": None, "peak_mb": None, "forward_backward_peak_mb": None,
@@ -154,15 +154,15 @@ def implementation(name: str, device: torch.device) -> Iterator[Scan]:
     """Give a function of (x, dt, A, B, C, D) that returns y.
 
     Raises:
-        ImportError: If a peer is not installed.
+        ImportError: If a baseline is not installed.
         BackendError: If a backend cannot run on the device.
     """
     if name == "mambapy":
         block = importlib.import_module("mambapy.mamba").MambaBlock
         yield lambda *inputs: block.selective_scan(None, *inputs)  # a method that uses nothing of its object
     elif name == "selective_scan_ref":
-        peer = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_ref
-        yield lambda x, dt, A, B, C, D: peer(x.mT, dt.mT, A, B.mT, C.mT, D).mT
+        reference = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_ref
+        yield lambda x, dt, A, B, C, D: reference(x.mT, dt.mT, A, B.mT, C.mT, D).mT
     else:
         before = os.environ.get(FORCE_VARIABLE)
         os.environ[FORCE_VARIABLE] = name
@@ -176,15 +176,15 @@ def implementation(name: str, device: torch.device) -> Iterator[Scan]:
 
 
 def peak_of_a_process(name: str, batch: int, length: int, direction: str, device: str) -> float | None:
-    """`peak_mb` in a process of its own, whose heap no other implementation has stretched."""
+    """`peak_mb` in a process of its own, whose heap no other implementation has grown."""
     command = [sys.executable, "-m", "benchmarks.scan", "--device", device]
     command += ["--peak", name, str(batch), str(length), direction]
     done = subprocess.run(command, cwd=result_files.ROOT, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         print(f"{name}, {direction}: no peak: {(done.stderr.strip().splitlines() or [f'exit {done.returncode}'])[-1]}")
         return None
-    said = done.stdout.split()[-1]
-    return None if said == "None" else round(float(said), 2)
+    printed = done.stdout.split()[-1]
+    return None if printed == "None" else round(float(printed), 2)
 
 
 def peak_mb(name: str, batch: int, length: int, direction: str, device: str) -> float | None:
@@ -220,14 +220,14 @@ def show(rows: list[dict[str, Any]], device: str) -> None:
         f"\nbatch {first['batch']}, length {first['length']}, "
         f"{result_files.device_name(device)}, {backend_name(device)}"
     )
-    peer = next((row for row in rows if row["implementation"] == "mambapy" and row["status"] == "ok"), None)
+    baseline = next((row for row in rows if row["implementation"] == "mambapy" and row["status"] == "ok"), None)
     for row in rows:
         if row["status"] != "ok":
             print(f"  {row['implementation']:20} {row['status']}")
             continue
         line = f"  {row['implementation']:20} {row['forward_ms']:9.1f} {row['forward_backward_ms']:9.1f} ms"
-        if peer is not None:
-            ratios = (peer[key] / row[key] for key in ("forward_ms", "forward_backward_ms"))
+        if baseline is not None:
+            ratios = (baseline[key] / row[key] for key in ("forward_ms", "forward_backward_ms"))
             line += "  mambapy x " + " / ".join(f"{ratio:.1f}" for ratio in ratios)
         print(line + f"  error {row['max_abs_error']:.1e}  MB {row['peak_mb']} / {row['forward_backward_peak_mb']}")
 

@@ -1,4 +1,4 @@
-"""How long a visitor waits: for the first screen of a visit, and for new numbers after a toggle.
+"""Waiting time of a user: for the first screen of a session, and for new numbers after a toggle.
 
 `python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
 of a warm server. "server" is the time from the browser's request to the first answer that holds the score, by the
@@ -25,10 +25,10 @@ from training.reporting.result_files import write
 VISITS, TOGGLES = 10, 40
 PATIENCE_MS = 120_000  # the first visit loads every model
 PAUSE_MS = 1500  # between two toggles, until the page is at rest
-# No word to anybody but the page's own server; sandboxing needs rights that a container seldom has.
+# No traffic but to the page's own server; sandboxing needs rights that a container seldom has.
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 SCORE = '[data-testid="stMetricValue"]'
-# Clicks a button, looks at the score in every frame, and tells the milliseconds until it has changed.
+# Clicks a button, looks at the score in every frame, and returns the milliseconds until it has changed.
 TOGGLE = """
 (button) => new Promise((resolve) => {
   const score = () => document.querySelector('[data-testid="stMetricValue"]')?.innerText
@@ -41,7 +41,7 @@ TOGGLE = """
 
 
 class Wire:
-    """What went over a page's connection to the server, and when."""
+    """Frames of a page's connection to the server, with their times."""
 
     def __init__(self, page: Page) -> None:
         self.sent: list[float] = []  # seconds of the browser's clock
@@ -62,19 +62,19 @@ class Wire:
         Raises:
             RuntimeError: If there was none.
         """
-        told = (at for at, content in self.received if at >= self.sent[0] and score.encode() in content)
-        if (at := next(told, None)) is None:
+        answers = (at for at, content in self.received if at >= self.sent[0] and score.encode() in content)
+        if (at := next(answers, None)) is None:
             raise RuntimeError(f"no answer of the server holds {score}")
         return 1000 * (at - self.sent[0])
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def clear(self) -> None:
+        """Clear both lists."""
         self.sent.clear()
         self.received.clear()
 
 
 def visit(browser: Browser, address: str) -> tuple[Page, Wire, float]:
-    """Open the app as a new visitor; returns the page and the milliseconds until a first result stood there."""
+    """Open the app in a new session; returns the page and the milliseconds until a first result was shown."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE_MS)
     wire = Wire(page)
@@ -84,9 +84,9 @@ def visit(browser: Browser, address: str) -> tuple[Page, Wire, float]:
 
 
 def toggle(page: Page, wire: Wire) -> tuple[float, float]:
-    """Switch the face on or off; returns the milliseconds of the server and those until the new score stood there."""
+    """Switch video on or off; returns the milliseconds of the server and those until the new score was shown."""
     page.wait_for_timeout(PAUSE_MS)
-    wire.forget()
+    wire.clear()
     seen = page.locator('[data-testid="stButtonGroup"] button', has_text="Face").first.evaluate(TOGGLE)
     return wire.answer_ms(page.locator(SCORE).first.inner_text()), seen
 
@@ -107,7 +107,7 @@ def run(path: str) -> list[dict[str, Any]]:
     """Measure with the browser at a path and return the rows."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        running(Path(folder) / "said.txt") as port,
+        running(Path(folder) / "server.log") as port,
         sync_playwright() as driver,
     ):
         browser = driver.chromium.launch(executable_path=path, args=list(QUIET))
@@ -135,7 +135,7 @@ def find_browser() -> str | None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Measure how long a visitor waits for the first screen and a toggle.")
+    parser = argparse.ArgumentParser(description="Measure how long a user waits for the first screen and a toggle.")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
     )

@@ -19,8 +19,8 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running(said: Path) -> Iterator[int]:
-    """Start the app, give its port, stop it; what it prints goes to `said`.
+def running(log: Path) -> Iterator[int]:
+    """Start the app, give its port, stop it; what it prints goes to `log`.
 
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
@@ -29,7 +29,7 @@ def running(said: Path) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
-    with said.open("wb") as stream:
+    with log.open("wb") as stream:
         server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
             [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags], cwd=ROOT, stdout=stream, stderr=stream
         )
@@ -37,7 +37,7 @@ def running(said: Path) -> Iterator[int]:
             end = time.monotonic() + START_SECONDS
             while not answers(port):
                 if server.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"the server did not start:\n{said.read_text()}")
+                    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
                 time.sleep(0.1)
             yield port
         finally:
@@ -47,12 +47,12 @@ def running(said: Path) -> Iterator[int]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-    if "Traceback" in said.read_text():
-        raise RuntimeError(f"the server failed:\n{said.read_text()}")
+    if "Traceback" in log.read_text():
+        raise RuntimeError(f"the server failed:\n{log.read_text()}")
 
 
 def answers(port: int) -> bool:
-    """Whether a server says that it is well."""
+    """Whether a server reports that it is healthy."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:  # loopback
             return answer.status == 200

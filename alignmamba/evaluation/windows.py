@@ -1,4 +1,4 @@
-"""The score over time: a clip judged window by window."""
+"""Score over time: predictions for overlapping windows of a clip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sliceable(Features, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A stretch of a clip and its score.
+    """A segment of a clip and its score.
 
     Attributes:
         start: Seconds.
@@ -49,14 +49,14 @@ def scores_over_time(
     seconds: float = WINDOW_SECONDS,
     hop: float = HOP_SECONDS,
 ) -> list[Window]:
-    """Judge overlapping windows of a clip.
+    """Predict overlapping windows of a clip.
 
-    Words keep the vectors that they got in the whole sentence.
+    Words keep their vectors from the context of the whole sentence.
 
     Args:
         predictor: Any; the clip that it holds is left alone.
         features: Of the whole clip.
-        modalities: What to judge by; in a window, whichever of them is there.
+        modalities: Modalities to predict from; in a window, whichever of them are present.
         seconds: Length of a window; the last one ends with the clip.
         hop: From one window's start to the next one's.
 
@@ -66,14 +66,14 @@ def scores_over_time(
     if seconds <= 0 or hop <= 0:
         raise ValueError(f"seconds, hop: {seconds}, {hop}, expected positive numbers")
     asked = parse_modalities(modalities)
-    judge = predictor.fork()
+    fork = predictor.fork()
     count = 1 + max(0, math.ceil((features.duration - seconds) / hop - 1e-9))
     windows = []
     for index in range(count):
         start = max(0.0, min(index * hop, features.duration - seconds))
         end = min(start + seconds, features.duration)
-        judge.set_clip(features.between(start, end))
-        used = asked & judge.available
-        score = judge.predict(used).score if used else None
+        fork.set_clip(features.between(start, end))
+        used = asked & fork.available
+        score = fork.predict(used).score if used else None
         windows.append(Window(start=start, end=end, score=score, used=used))
     return windows

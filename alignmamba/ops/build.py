@@ -1,4 +1,4 @@
-"""Build the C++ kernels at first use, keep it per user, load it; say why where that fails.
+"""Build the C++ kernels at first use, keep it per user, load it; give the reason where that fails.
 
 The library's name is a hash of the sources, of the flags and of everything the compiler predefines for this machine
 (its version and the instruction sets it may use), so another compiler, another CPU on a shared home folder or a
@@ -60,7 +60,7 @@ def load_library(check: Callable[[ctypes.CDLL], None]) -> Library:
         The first library, in order of speed, that builds, loads and passes the check.
 
     Raises:
-        BuildError: If there is none; the message says what each compiler said.
+        BuildError: If there is none; the message has each compiler's own.
     """
     failures = {}
     for compiler in _compilers():
@@ -149,7 +149,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The first line that says something."""
+    """First informative line of an error."""
     if isinstance(error, subprocess.CalledProcessError):
         lines = error.stderr.decode(errors="replace").strip().splitlines()
         return next((line for line in lines if "error" in line), lines[0] if lines else f"exit {error.returncode}")

@@ -62,7 +62,7 @@ def kernel() -> ctypes.CDLL:
     """The loaded library.
 
     Raises:
-        BuildError: If there is none; `unavailable` says so beforehand.
+        BuildError: If there is none; `unavailable` gives the reason.
     """
     library = _library()
     if isinstance(library, BuildError):
@@ -143,7 +143,7 @@ def _call(
 
 @functools.cache
 def _library() -> Library | BuildError:
-    """The kernel, or why there is none: built and told once per process."""
+    """The kernel, or why there is none: built and logged once per process."""
     try:
         return load_library(_self_check)
     except BuildError as error:

@@ -247,7 +247,7 @@ def view(tensor: Tensor, reverse: bool = False) -> tuple[int, int, int]:
 
 
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """A kernel believes what it is told of its memory: what it is told must be true."""
+    """Refuse a wrong shape, dtype or device: the kernels trust the sizes that they are given."""
     if tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
         raise ValueError(
             f"{name}: {tuple(tensor.shape)} in {tensor.dtype} on {tensor.device}, expected {shape} in {dtype} on cpu"

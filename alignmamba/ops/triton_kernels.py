@@ -1,4 +1,4 @@
-"""The Triton kernels of `scan_triton`; importing this module needs triton.
+"""The Triton kernels of `alignmamba.ops.triton`; importing this module needs triton.
 
 One program takes DIMS channels of one batch item with all their states through time, CHUNK steps at once. Within a
 chunk, (decay, drive) pairs are combined by an associative scan over time: products and sums only, so a decay of 0 is

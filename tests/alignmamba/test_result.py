@@ -26,7 +26,7 @@ class Word:
 
 
 class Clip(Steps):
-    """A clip with the words and notes that a document tells of."""
+    """A clip with the words and notes that a document contains."""
 
     duration = 1.25
     transcript_source = "given"
@@ -36,7 +36,7 @@ class Clip(Steps):
         super().__init__(absent={*absent, *(name for name in MODALITIES if name not in steps)}, **steps)
         count = steps.get("language", 0)
         self.words = tuple(Word(("</script>", "好", "a\u2028b", '"')[index % 4], index / 10) for index in range(count))
-        self.step_seconds = {"voice": 0.25}
+        self.step_seconds = {"acoustic": 0.25}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def predictor(tmp_path_factory):
 
 
 def made(predictor, clip, **options):
-    """A clip's document, and the predictions that it tells of."""
+    """A clip's document, and the predictions that it contains."""
     predictor.set_clip(clip)
     predictions = {subset: predictor.predict(subset) for subset in SUBSETS if subset <= predictor.available}
     return result.document(clip, predictions, clip={"title": "A clip"}, checkpoint="small", **options), predictions
@@ -74,17 +74,17 @@ def test_a_document_follows_the_schema_and_tells_what_was_predicted(predictor, s
     assert json.loads(result.to_json(plain)) == plain, "only what JSON knows, and back to the same"
     VALIDATOR.validate(plain)
     full = predictions[max(predictions, key=len)]
-    told = plain["prediction"]
-    assert told["score"] == pytest.approx(full.score, abs=1e-6)
-    assert set(told["used"]) == set(full.used)
+    detail = plain["prediction"]
+    assert detail["score"] == pytest.approx(full.score, abs=1e-6)
+    assert set(detail["used"]) == set(full.used)
     assert len(plain["subsets"]) == len(predictions)
     assert [word["text"] for word in plain["transcript"]["words"]] == [word.text for word in clip.words]
-    for alignment in told["alignments"]:
+    for alignment in detail["alignments"]:
         plan = np.zeros_like(full.alignments[alignment["source"]].plan)
         pairs = alignment["pairs"]
         plan[pairs["source_step"], pairs["target_step"]] = pairs["weight"]
         np.testing.assert_allclose(plan, full.alignments[alignment["source"]].plan, atol=1e-6)
-    for name, columns in told["contributions"].items():
+    for name, columns in detail["contributions"].items():
         assert {len(column) for column in columns.values()} == {steps[name]}
 
 
@@ -115,13 +115,13 @@ def test_nothing_to_judge_is_a_document(predictor):
 )
 def test_the_schema_refuses_what_is_missing_or_of_another_kind(predictor, path):
     plain, _ = made(predictor, Clip(audio=4, language=2))
-    for spoil in (lambda place, key: place.pop(key), lambda place, key: place.update({key: "much"})):
-        spoilt = copy.deepcopy(plain)
-        place = spoilt
+    for corrupt in (lambda place, key: place.pop(key), lambda place, key: place.update({key: "much"})):
+        corrupted = copy.deepcopy(plain)
+        place = corrupted
         for key in path[:-1]:
             place = place[key]
-        spoil(place, path[-1])
-        assert not VALIDATOR.is_valid(spoilt)
+        corrupt(place, path[-1])
+        assert not VALIDATOR.is_valid(corrupted)
     assert not VALIDATOR.is_valid({**plain, "more": 1})
 
 

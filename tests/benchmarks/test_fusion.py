@@ -1,4 +1,4 @@
-"""The benchmark of whole models measures what it says."""
+"""The benchmark of whole models measures what it reports."""
 
 import pytest
 import torch

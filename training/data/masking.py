@@ -113,7 +113,7 @@ def within(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
 def fill(example: Example) -> Example:
     """Put all modalities on one grid, for models that read labels step by step.
 
-    Masked steps are zeros with a mask of True, and one more column says whether the step was there (1) or not (0).
+    Masked steps are zeros with a mask of True, and one more column flags whether the step was there (1) or not (0).
 
     Raises:
         ValueError: If a modality lacks steps that labels have.

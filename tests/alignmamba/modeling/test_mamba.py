@@ -1,4 +1,4 @@
-"""The block against plain operations, its masks and its carried state."""
+"""The block against plain operations, its masks and the state between pieces."""
 
 import pytest
 import torch

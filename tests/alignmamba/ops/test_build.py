@@ -1,4 +1,4 @@
-"""Whatever the machine does to the build of the C++ scan, the numbers are right and the backend is told."""
+"""Whatever the machine does to the build of the C++ scan, the numbers are right and the backend is reported."""
 
 import logging
 import os
@@ -157,11 +157,11 @@ def test_two_processes_build_at_once(monkeypatch, cache):
     )
     command = [sys.executable, "-c", program]
     started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0].strip() for process in started]
+    printed = [process.communicate(timeout=120)[0].strip() for process in started]
     (library,) = cache.iterdir()
     built = library.stat()
-    assert f"{8 * int(said[0])}-bit vectors" in backend_name("cpu")
-    assert said[0] == said[1]
+    assert f"{8 * int(printed[0])}-bit vectors" in backend_name("cpu")
+    assert printed[0] == printed[1]
     assert_right(monkeypatch, "cpp")
     assert [path.stat().st_ino for path in cache.iterdir()] == [built.st_ino]
 

@@ -95,7 +95,7 @@ def test_half_precision_comes_back_as_it_went_in(monkeypatch, backend, dtype):
 
 @pytest.mark.parametrize("reverse", (False, True))
 @pytest.mark.parametrize("backend", FAST)
-def test_two_parts_with_a_carried_state_are_the_whole(monkeypatch, backend, reverse):
+def test_two_parts_with_the_state_between_are_the_whole(monkeypatch, backend, reverse):
     monkeypatch.setenv("ALIGNMAMBA_SCAN", backend)
     inputs = make_inputs(2, 75, 17, 5)
     whole = run(monkeypatch, backend, inputs, reverse=reverse)
@@ -214,7 +214,7 @@ def test_no_state_is_a_state_of_zeros(monkeypatch):
 
 
 def test_gradient_that_the_cuda_kernel_does_not_give(monkeypatch):
-    """Its final state carries the gradient of a scan from zeros; that part needs no GPU."""
+    """Its final state has the gradient of a scan from zeros; that part needs no GPU."""
     inputs = make_inputs(2, 40, 6, 5)
     inputs["state"] = torch.zeros_like(inputs["state"])
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "reference")

@@ -49,8 +49,8 @@ def compare_decays():
 
 
 def test_agrees_with_the_reference():
-    said = in_a_process(f"from {HERE} import compare_shapes as run; run()", TRITON_INTERPRET="1")
-    assert said == ["same"] * 4 * len(SHAPES)
+    printed = in_a_process(f"from {HERE} import compare_shapes as run; run()", TRITON_INTERPRET="1")
+    assert printed == ["same"] * 4 * len(SHAPES)
 
 
 def test_decays_down_to_exp_minus_1000():
