@@ -1,4 +1,4 @@
-"""Alignments and contributions as tables: rows that charts draw, few enough for a browser."""
+"""Alignments and contributions as tables for charts, small enough for a browser."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from alignmamba.modality import Modality
-from app.i18n.wording import DISPLAY_ORDER, RELAXED, name, signed, subset
+from app.i18n.wording import DISPLAY_ORDER, RELAXED, Solver, name, signed, subset
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 from extractors.vision.stills import Moment
 
 if TYPE_CHECKING:
-    # Only for annotations: the predictor brings torch, and the page must show before that has loaded.
+    # Only for annotations: importing windows loads torch, and the page must show before that.
     from alignmamba.evaluation.windows import Window
     from alignmamba.prediction import Alignment, Prediction
 
@@ -42,14 +42,14 @@ class AlignmentTable:
         cells: Cost per cell: `start`, `end`, `anchor_start`, `anchor_end` (seconds), `cost`, `weight` (sum over the
             cell), `share` (of the source steps' weight) and, when the anchor is language, `label` and `word`.
         plan: The same columns for the cells that carry weight; never averaged where each step has one of them.
-        cost: Sum of weight times cost: what the plan pays.
+        cost: Total cost of the plan: the sum of weight times cost.
         spoken: When each word is spoken: `label`, `start`, `end` (seconds); empty without words.
         averaged: Source steps that one cell stands for; 1 when every cell is exact.
     """
 
     source: str
     anchor: str
-    solver: str
+    solver: Solver
     words: tuple[str, ...]
     rows: int
     duration: float
@@ -67,7 +67,7 @@ class AlignmentTable:
 
 
 def tabulate(
-    alignment: Alignment, features: ClipFeatures, *, solver: str = RELAXED, max_cells: int = MAX_CELLS
+    alignment: Alignment, features: ClipFeatures, *, solver: Solver = RELAXED, max_cells: int = MAX_CELLS
 ) -> AlignmentTable:
     """Turn an alignment into rows.
 
@@ -103,13 +103,13 @@ def tabulate(
 
 
 def seconds(features: ClipFeatures) -> float:
-    """Return what every chart over the clip's time shows, so that one playhead fits them all."""
+    """Return the end of every chart's time axis in seconds, the same for all, so that one playhead fits them."""
     ends = [float(features.modality(name).end.max(initial=0.0)) for name in Modality]
     return max(features.duration, *ends)
 
 
 def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 6) -> list[Moment]:
-    """Choose the frames that a plan matched to a word, evenly where there are many.
+    """Choose frames that a plan aligned to a word, evenly spaced where there are many.
 
     Args:
         found: An alignment of the face to the words.
@@ -130,7 +130,7 @@ def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 
 
 
 def windows(scores: Sequence[Window]) -> pd.DataFrame:
-    """Turn the scores of windows into rows: what `app.charts.over_time.trend` draws."""
+    """Return the scores of windows as the table that `app.charts.over_time.trend` draws."""
     return pd.DataFrame(
         {
             "start": [window.start for window in scores],
@@ -142,7 +142,7 @@ def windows(scores: Sequence[Window]) -> pd.DataFrame:
 
 
 def contributions(prediction: Prediction, features: ClipFeatures, *, max_moments: int = MAX_MOMENTS) -> pd.DataFrame:
-    """Turn contributions into rows: what `app.charts.scores.contribution_strip` draws.
+    """Return contributions as the table that `app.charts.scores.contribution_strip` draws.
 
     Long streams are summed over neighbouring steps, so that the total stays the same.
     """
