@@ -25,8 +25,7 @@ def how() -> None:
         )
     )
     analysis = clip_header.opened()
-    if analysis is None or not analysis.predictions:
-        clip_header.offer()
+    if analysis is None:
         return
     clip_header.headline(analysis)
     used = modality_pills.choose(analysis, page="about")

@@ -112,7 +112,7 @@ def _distances(analysis: Analysis, prediction: Prediction) -> None:
             st.markdown(
                 "- "
                 + wording.distance(
-                    modality, prediction.anchor, mmd=prediction.mmd[modality], a_distance=distances.get(modality)
+                    modality, anchor=prediction.anchor, mmd=prediction.mmd[modality], a_distance=distances.get(modality)
                 )
             )
     st.caption(
@@ -132,8 +132,6 @@ st.markdown(
     )
 )
 analysis = clip_header.opened()
-if analysis is None or not analysis.predictions:
-    clip_header.offer()
-else:
+if analysis is not None:
     clip_header.headline(analysis)
     show()

@@ -84,9 +84,7 @@ if not pins.all_pins() and "pins-restored" not in st.session_state:
     links.checked(pins.restore, links.PINS)
 st.session_state["pins-restored"] = True
 analysis = clip_header.opened()
-if analysis is None or not analysis.predictions:
-    clip_header.offer()
-else:
+if analysis is not None:
     add(analysis)
 kept = pins.all_pins()
 links.put(links.PINS, pins.link())

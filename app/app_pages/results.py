@@ -41,9 +41,9 @@ def show(path: Path, draw: Callable[[results.Record], None]) -> None:
     source(record)
 
 
-def reported(table: str, dataset: str | None) -> None:
+def reported(table: str, *, dataset: str | None) -> None:
     """Show the numbers that the paper reports, in a frame of their own and with their source."""
-    rows = results.paper(table, dataset)
+    rows = results.paper(table, dataset=dataset)
     if not rows:
         return
     address, url = results.paper_source()
@@ -112,7 +112,7 @@ def checkpoint() -> None:
     show(model.CHECKPOINT / "metrics.json", draw)
 
 
-def experiment(dataset: str, table: str, path: Path) -> None:
+def experiment(table: str, *, dataset: str, path: Path) -> None:
     """Show one of the paper's tables as measured here."""
     st.header(results.title(table), anchor=False)
 
@@ -129,7 +129,7 @@ def experiment(dataset: str, table: str, path: Path) -> None:
             )
 
     show(path, draw)
-    reported(table, PAPER_SETS.get(dataset))
+    reported(table, dataset=PAPER_SETS.get(dataset))
 
 
 def benchmarks() -> None:
@@ -143,7 +143,7 @@ def benchmarks() -> None:
     if dataset == "composed":
         st.caption(_("Small runs on composed clips, made to choose settings; not the paper's protocol."))
     for table, path in found[dataset].items():
-        experiment(dataset, table, path)
+        experiment(table, dataset=dataset, path=path)
 
 
 def cost() -> None:
@@ -156,7 +156,7 @@ def cost() -> None:
     )
     for path in sorted(results.BENCHMARKS.glob("fusion-*.json")):
         show(path, draw_cost)
-    reported("efficiency", None)
+    reported("efficiency", dataset=None)
 
 
 def draw_cost(record: results.Record) -> None:

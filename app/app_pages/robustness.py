@@ -239,9 +239,7 @@ st.markdown(
     )
 )
 analysis = clip_header.opened()
-if analysis is None or not analysis.predictions:
-    clip_header.offer()
-else:
+if analysis is not None:
     clip_header.headline(analysis)
     used = modality_pills.choose(analysis, page="robustness", linked=True)
     if used:

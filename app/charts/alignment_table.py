@@ -80,11 +80,11 @@ def tabulate(
     """
     source, anchor = features.modality(alignment.source), features.modality(alignment.target)
     words = features.words if alignment.target == "language" else ()
-    exact = _Grid.of(source, anchor, alignment.cost, alignment.plan)
+    exact = _Grid.of(source, anchor, cost=alignment.cost, weight=alignment.plan)
     reduction = max(1.0, alignment.cost.size / max_cells)
     # Words keep a row each; two time axes share the reduction.
     across = int(np.ceil(reduction if words else np.sqrt(reduction)))
-    coarse = exact.averaged(across, 1 if words else across)
+    coarse = exact.averaged(across=across, down=1 if words else across)
     pairs = exact if (exact.weight > 0).sum(1).max(initial=0) <= 1 else coarse
     labels = tuple(_label(place, word) for place, word in enumerate(words, start=1))
     return AlignmentTable(
@@ -161,7 +161,7 @@ def contributions(prediction: Prediction, features: ClipFeatures, *, max_moments
 
 
 def _label(place: int, word: Word) -> str:
-    """Number a word, so that one said twice has two rows."""
+    """Return a numbered label, so that a repeated word has two rows."""
     return f"{place} {word.text[:LABEL_CHARACTERS]}"
 
 
@@ -177,7 +177,7 @@ class _Grid:
     weight: Float[np.ndarray, "source anchor"]
 
     @classmethod
-    def of(cls, source: ModalityFeatures, anchor: ModalityFeatures, cost: np.ndarray, weight: np.ndarray) -> _Grid:
+    def of(cls, source: ModalityFeatures, anchor: ModalityFeatures, *, cost: np.ndarray, weight: np.ndarray) -> _Grid:
         return cls(
             start=source.start,
             end=source.end,
@@ -193,17 +193,19 @@ class _Grid:
         total = self.weight.sum(1, keepdims=True)
         return np.divide(self.weight, total, out=np.zeros_like(self.weight), where=total > 0)
 
-    def averaged(self, across: int, down: int) -> _Grid:
+    def averaged(self, *, across: int, down: int) -> _Grid:
         """Join blocks of `across` source by `down` anchor steps: mean of the known costs, sum of the weights."""
         known = ~np.isnan(self.cost)
-        total, count = (_sums(part, across, down) for part in (np.where(known, self.cost, 0.0), known.astype(float)))
+        total, count = (
+            _sums(part, across=across, down=down) for part in (np.where(known, self.cost, 0.0), known.astype(float))
+        )
         return _Grid(
             start=self.start[::across],
             end=_last(self.end, across),
             anchor_start=self.anchor_start[::down],
             anchor_end=_last(self.anchor_end, down),
             cost=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
-            weight=_sums(self.weight, across, down),
+            weight=_sums(self.weight, across=across, down=down),
         )
 
     def rows(self, where: Bool[np.ndarray, "source anchor"], words: tuple[Word, ...]) -> pd.DataFrame:
@@ -226,7 +228,7 @@ class _Grid:
         return rows
 
 
-def _sums(matrix: np.ndarray, across: int, down: int) -> np.ndarray:
+def _sums(matrix: np.ndarray, *, across: int, down: int) -> np.ndarray:
     """Sum over blocks of rows and columns; the last ones may be smaller."""
     summed = np.add.reduceat(matrix, np.arange(0, matrix.shape[0], across), axis=0)
     return np.add.reduceat(summed, np.arange(0, matrix.shape[1], down), axis=1)

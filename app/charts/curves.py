@@ -47,12 +47,12 @@ def score_curve(
         base.mark_line(
             color=PALETTE[0], strokeWidth=2.5, point={"filled": True, "size": 45, "color": PALETTE[0]}
         ).encode(x=x, y=y, tooltip=numbers),
-        _draws(points, x, number=number).mark_point(color=PAIRED, size=40, opacity=0.75),
+        _draws(points, x, x_title=x_title, number=number).mark_point(color=PAIRED, size=40, opacity=0.75),
     ]
     return alt.layer(*layers).properties(height=CURVE_PX)
 
 
-def _draws(points: pd.DataFrame, x: alt.X, *, number: str) -> alt.Chart:
+def _draws(points: pd.DataFrame, x: alt.X, *, x_title: str, number: str) -> alt.Chart:
     """Encode single draws, the seed by the shape of the point; `number` is the format of x."""
     return alt.Chart(points).encode(
         x=x,
@@ -60,7 +60,7 @@ def _draws(points: pd.DataFrame, x: alt.X, *, number: str) -> alt.Chart:
         shape=alt.Shape("seed:N", title=_("Seed"), legend=alt.Legend(orient="bottom")),
         tooltip=[
             alt.Tooltip("seed:N", title=_("Seed")),
-            alt.Tooltip("x:Q", title=x.title, format=number),
+            alt.Tooltip("x:Q", title=x_title, format=number),
             alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
             alt.Tooltip("lost:N", title=_("What was lost")),
         ],

@@ -11,6 +11,22 @@ from app.services.analysis import Analysis
 
 
 def opened() -> Analysis | None:
+    """Return the clip that the page is about.
+
+    Returns:
+        None where there is nothing to predict from; a link to the page Analyse is shown then.
+    """
+    analysis = _last()
+    if analysis is not None and analysis.predictions:
+        return analysis
+    st.info(
+        _("There is no prediction to show yet. Analyse a clip with words, a voice or a face."), icon=":material/movie:"
+    )
+    st.page_link("app_pages/analyse.py", label=_("Choose a clip"), icon=":material/arrow_forward:")
+    return None
+
+
+def _last() -> Analysis | None:
     """Return the session's last result; a new session gets the sample that the link names, else the first one.
 
     Returns:
@@ -47,12 +63,3 @@ def headline(analysis: Analysis) -> None:
                         links.put(links.SAMPLE, sample.name)
                         st.rerun()
             st.page_link("app_pages/analyse.py", label=_("Your own clip"), icon=":material/upload:")
-
-
-def offer() -> None:
-    """Say that there is no result yet, and link to the page that makes one."""
-    st.info(
-        _("There is no prediction to show yet. Analyse a clip with words, a voice or a face."),
-        icon=":material/movie:",
-    )
-    st.page_link("app_pages/analyse.py", label=_("Choose a clip"), icon=":material/arrow_forward:")

@@ -56,5 +56,5 @@ def _row(analysis: Analysis, subset: frozenset[Modality], *, best: float) -> dic
         "score": prediction.score if prediction else None,
         "difference": prediction.score - best if prediction else None,
         "class": wording.likely_class(prediction.classes) if prediction else "",
-        "remark": wording.missing_from(subset, analysis.available),
+        "remark": wording.missing_from(subset, available=analysis.available),
     }

@@ -115,7 +115,7 @@ def _inline(image: images.ChartImage) -> str:
 
 def _subset(analysis: Analysis, subset: frozenset[Modality]) -> dict[str, str]:
     prediction = analysis.predictions.get(subset)
-    row = {"name": wording.subset(subset), "remark": wording.missing_from(subset, analysis.available)}
+    row = {"name": wording.subset(subset), "remark": wording.missing_from(subset, available=analysis.available)}
     if prediction is None:
         return {**row, "score": "", "class": ""}
     return {**row, "score": wording.signed(prediction.score), "class": wording.likely_class(prediction.classes)}

@@ -152,13 +152,13 @@ def bullets(points: Iterable[str]) -> str:
     return "\n".join(f"- {point}" for point in points)
 
 
-def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:
+def missing_from(modalities: Collection[Modality], *, available: Collection[Modality]) -> str:
     """Say which modalities of a subset are absent; empty when none is."""
     absent = [name(modality).lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
     return _("no {absent} in this clip").format(absent=join(absent, by=_("or"))) if absent else ""
 
 
-def distance(modality: Modality, anchor: Modality, *, mmd: float, a_distance: float | None) -> str:
+def distance(modality: Modality, *, anchor: Modality, mmd: float, a_distance: float | None) -> str:
     """Describe how similar an aligned modality and its anchor are.
 
     Args:

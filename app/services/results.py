@@ -225,7 +225,7 @@ def efficiency(record: Record) -> pd.DataFrame:
     return pd.DataFrame([{name: row.get(name) for name in columns} for row in record.rows], columns=columns)
 
 
-def paper(table: str, dataset: str | None = None) -> list[dict[str, Any]]:
+def paper(table: str, *, dataset: str | None = None) -> list[dict[str, Any]]:
     """Return the rows that the paper reports in a table.
 
     Args:

@@ -22,9 +22,6 @@ class RecentFeatures:
     def __init__(self) -> None:
         self._features: OrderedDict[tuple[str, str | None], ClipFeatures] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._features)
-
     def get(self, clip: Clip) -> ClipFeatures | None:
         """Return the features of a clip with this content, or None."""
         features = self._features.get(clip.content)

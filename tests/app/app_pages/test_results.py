@@ -110,16 +110,16 @@ def test_a_checkpoint_has_a_metric_for_every_subset():
 
 def test_the_papers_numbers_are_the_papers():
     """Spot checks against its tables; and the averages that it prints follow from the rows."""
-    missing = [row for row in results.paper("missing", "mosi") if row["model"] == "AlignMamba"]
+    missing = [row for row in results.paper("missing", dataset="mosi") if row["model"] == "AlignMamba"]
     assert [row["missing_percent"] for row in missing] == [10, 20, 30, 40, 50, 60, 70]
     assert sum(row["accuracy_percent"] for row in missing) / 7 == pytest.approx(79.9, abs=0.05)
     assert sum(row["f1_percent"] for row in missing) / 7 == pytest.approx(79.6, abs=0.05)
-    mosei = [row for row in results.paper("missing", "mosei") if row["model"] == "IMDer"]
+    mosei = [row for row in results.paper("missing", dataset="mosei") if row["model"] == "IMDer"]
     assert sum(row["accuracy_percent"] for row in mosei) / 7 == pytest.approx(80.3, abs=0.06)
     assert len(results.paper("missing")) == 7 * 7 * 2
-    (ours,) = [row for row in results.paper("complete", "mosei") if row["model"] == "AlignMamba"]
+    (ours,) = [row for row in results.paper("complete", dataset="mosei") if row["model"] == "AlignMamba"]
     assert (ours["accuracy_percent"], ours["f1_percent"]) == (86.6, 86.5)
-    assert len(results.paper("ablation", "mosi")) == 9
+    assert len(results.paper("ablation", dataset="mosi")) == 9
 
 
 def test_the_page_shows_files_and_the_paper_apart_and_lists_predictions(tmp_path, monkeypatch):

@@ -239,8 +239,8 @@ def test_every_subset_has_a_name_of_its_own():
 
 
 def test_missing_modalities_are_named():
-    assert wording.missing_from(SUBSETS[0], {Modality.AUDIO}) == "no words or face in this clip"
-    assert wording.missing_from({Modality.AUDIO}, {Modality.AUDIO}) == ""
+    assert wording.missing_from(SUBSETS[0], available={Modality.AUDIO}) == "no words or face in this clip"
+    assert wording.missing_from({Modality.AUDIO}, available={Modality.AUDIO}) == ""
 
 
 @pytest.mark.parametrize("text", ["![x](http://example.com/x.png)", "<b>", ":red[x]", "`a`", "$x$", "a_b_c", r"\*"])
