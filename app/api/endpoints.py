@@ -1,12 +1,12 @@
-"""HTTP beside the screen: `POST /api/v1/analyse` takes a clip and answers with a result document.
+"""The HTTP interface beside the screen: `POST /api/v1/analyse` accepts a clip and returns a result document.
 
-These are routes of `st.App` and no server of their own (FastAPI, say). The screen and the interface then share one
-process: one model in memory, one queue of jobs with one bound, one set of limits and sentences, one address to start,
-stop and guard; a second server would load a gigabyte again and could only guess how busy the first is. What FastAPI
-would add, forms read by type and an OpenAPI document, is little for one form, and neither bounds an upload while it
-streams in. The document is `app.api.openapi`'s, and a test holds it against what the routes do.
+These are routes of `st.App` rather than a server of their own (FastAPI, say). The screen and the interface share one
+process: one model in memory, one bounded queue of jobs, one set of limits and messages, one address to start, stop and
+guard. A second server would load a gigabyte again and could not know how busy the first one is. FastAPI would add typed
+forms and an OpenAPI document, which is little for one form, and would not bound an upload while it streams in. The
+document is built in `app.api.openapi`; a test checks it against the routes.
 
-Answers are English, whatever the screen speaks. Errors say what happened, why, and what to do.
+Responses are in English, whatever the language of the screen. Errors say what happened, why, and what to do.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from app.services.errors import PlainError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
 
-PLACES = 4  # requests whose clips are taken in, wait or are analysed; one more is asked to come back
+PLACES = 4  # requests that upload, wait or are analysed at once; further ones are refused with Retry-After
 UPLOAD_SECONDS = 120.0  # for a whole upload
 RETRY_SECONDS = 10
-TEXT_BYTES = 2_000_000  # of one field of text, as much as the longest subtitles; transcripts have their own limit
+TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
 FIELDS = ("file", "transcript", "modalities")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
@@ -44,15 +44,15 @@ TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 _places = threading.BoundedSemaphore(PLACES)
 
 
-class Wanted(NamedTuple):
-    """What a request asks for."""
+class AnalyseRequest(NamedTuple):
+    """The content of a request: a clip, and the modalities to predict from (None for all)."""
 
     clip: Clip
     modalities: frozenset[Modality] | None
 
 
 class _Endpoint(HTTPEndpoint):
-    """Answers every error in JSON."""
+    """An endpoint that returns every error as JSON."""
 
     async def dispatch(self) -> None:
         request = Request(self.scope, receive=self.receive)
@@ -62,7 +62,7 @@ class _Endpoint(HTTPEndpoint):
         except refusals.RefusedError as refused:
             response = refused.response()
         except ClientDisconnect:
-            return  # nobody is there to be answered
+            return  # nobody waits for a response
         except Exception as error:
             response = refusals.unforeseen(error).response()
         await response(self.scope, self.receive, self.send)
@@ -74,29 +74,29 @@ class _Endpoint(HTTPEndpoint):
 
 
 class Analyse(_Endpoint):
-    """Analyses the clip of a form."""
+    """The endpoint that analyses a clip."""
 
     methods = ("POST",)
 
     async def post(self, request: Request) -> Response:
-        """Take a clip in, analyse it in a process of its own, answer with a document."""
+        """Read a clip, analyse it in a worker process, return the result document."""
         _check_headers(request.headers)
         if not _places.acquire(blocking=False):
             raise refusals.busy(PLACES, retry_seconds=RETRY_SECONDS)
         try:
-            wanted = await _read(request)
-            analysis = await _analyse(wanted.clip, request)
-            plain = await asyncio.to_thread(_document, analysis, wanted.modalities)
+            asked = await _read(request)
+            analysis = await _analyse(asked.clip, request)
+            document = await asyncio.to_thread(_document, analysis, asked.modalities)
         finally:
             _places.release()
-        return Response(plain, media_type="application/json", headers={"cache-control": "no-store"})
+        return Response(document, media_type="application/json", headers={"cache-control": "no-store"})
 
 
 class Document(_Endpoint):
     """The OpenAPI document."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with it."""
+        """Return it."""
         return JSONResponse(await asyncio.to_thread(openapi.document))
 
     head = get
@@ -106,17 +106,17 @@ class Schema(_Endpoint):
     """The JSON Schema of a result."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with it."""
+        """Return it."""
         return JSONResponse(await asyncio.to_thread(openapi.result_schema), media_type="application/schema+json")
 
     head = get
 
 
 class Docs(_Endpoint):
-    """The OpenAPI document as a page."""
+    """The OpenAPI document as an HTML page."""
 
     async def get(self, request: Request) -> Response:
-        """Answer with it."""
+        """Return it."""
         policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
         page = await asyncio.to_thread(openapi.page)
         return HTMLResponse(page, headers={"content-security-policy": policy})
@@ -152,10 +152,10 @@ def routes() -> list[BaseRoute]:
 
 
 def _check_headers(headers: Headers) -> None:
-    """Refuse what need not be read to be refused.
+    """Check what can be checked before the body is read.
 
     Raises:
-        RefusedError: Such a request.
+        RefusedError: If the request is not acceptable.
     """
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
         raise refusals.other_site()
@@ -166,7 +166,7 @@ def _check_headers(headers: Headers) -> None:
         raise refusals.too_large(TOO_LARGE)
 
 
-async def _read(request: Request) -> Wanted:
+async def _read(request: Request) -> AnalyseRequest:
     """Read the form; its size and time are bounded while it streams in.
 
     Raises:
@@ -185,13 +185,13 @@ async def _read(request: Request) -> Wanted:
             raise refusals.too_large(f"A field of text has more than {TEXT_BYTES:,} bytes.") from error
         raise refusals.unreadable_form(error.message, FIELDS) from error
     try:
-        return await _wanted(form)
+        return await _parse(form)
     finally:
         await form.close()
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    """Pass a body on until it is larger than any form may be."""
+    """Yield the body in chunks; refuse it once it exceeds the limit."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -200,7 +200,7 @@ async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _wanted(form: FormData) -> Wanted:
+async def _parse(form: FormData) -> AnalyseRequest:
     if unknown := sorted(set(form) - set(FIELDS)):
         raise refusals.unreadable_form(
             f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.", FIELDS
@@ -221,7 +221,7 @@ async def _wanted(form: FormData) -> Wanted:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
         raise refusals.unknown_kind(error) from error
-    return Wanted(clip, modalities)
+    return AnalyseRequest(clip, modalities)
 
 
 def _modalities(names: str) -> frozenset[Modality]:
@@ -232,11 +232,11 @@ def _modalities(names: str) -> frozenset[Modality]:
 
 
 async def _analyse(clip: Clip, request: Request) -> Analysis:
-    """Wait for a job; it is abandoned when the sender goes away.
+    """Run a job; it is abandoned when the client disconnects.
 
     Raises:
         RefusedError: If the clip cannot be analysed.
-        ClientDisconnect: If nobody waits any more.
+        ClientDisconnect: If the client has disconnected.
     """
     job = Job(clip)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
@@ -258,10 +258,10 @@ async def _disconnected(request: Request) -> None:
 
 
 def _document(analysis: Analysis, modalities: frozenset[Modality] | None) -> str:
-    """Write an analysis as a document.
+    """Return an analysis as a JSON document.
 
     Raises:
-        RefusedError: If the clip lacks a modality that was asked for.
+        RefusedError: If the clip lacks a requested modality.
     """
     for modality in MODALITIES:
         if modality in (modalities or ()) and modality not in analysis.available:

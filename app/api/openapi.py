@@ -1,4 +1,4 @@
-"""The interface's OpenAPI document, and a page made of it."""
+"""The OpenAPI document of the HTTP interface, and an HTML page rendered from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.services import upload
 from extractors.media.probe import LIMITS
 
 CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1/analyse"
-# Status of an answer -> (codes of its errors, when it is given).
+# HTTP status -> (its error codes, when it is returned).
 ERRORS = {
     400: (("no_file", "unreadable_form"), "The form cannot be read, or holds no file."),
     403: (("other_site",), "A browser sends the request for a page of another site."),
@@ -20,12 +20,12 @@ ERRORS = {
     405: (("method_not_allowed",), "Another method than POST."),
     408: (("too_slow",), "The upload takes too long."),
     413: (("too_large",), "The file or a field is too large."),
-    415: (("not_a_form", "unknown_kind"), "The body is no form, or the file of a kind that is not taken."),
+    415: (("not_a_form", "unknown_kind"), "The body is not a form, or the kind of file is not accepted."),
     422: (
         ("unusable_clip", "unusable_transcript", "unknown_modalities", "modality_absent"),
         "Clip, transcript or modalities cannot be used.",
     ),
-    500: (("unforeseen",), "An error that nobody foresaw; the server's log has it."),
+    500: (("unforeseen",), "An unforeseen error; the server's log has the details."),
     503: (("busy", "not_ready"), "No place is free (see Retry-After), or the model cannot be loaded."),
 }
 CODES = tuple(code for codes, _when in ERRORS.values() for code in codes)
@@ -43,7 +43,7 @@ def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
     answers = {
         "200": {
-            "description": "What was found. A clip without a face, without sound or without speech is a result too.",
+            "description": "The result. A clip without a face, without sound or without speech has a result too.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Result"}}},
         }
     }
@@ -59,42 +59,42 @@ def document() -> dict[str, Any]:
             "summary": "Sentiment of a short clip from words, voice and face.",
             "description": (
                 "An estimate of how a clip comes across, often wrong, and no statement about what a person feels. Not "
-                "for judging people at work or in education. A clip lies in a private folder while it is analysed and "
-                "is deleted then; nothing is stored or sent elsewhere."
+                "for assessing people at work or in education. A clip is kept in a private folder while it is "
+                "analysed, then deleted; nothing is stored or sent elsewhere."
             ),
             "license": {
                 "name": "MIT (code); the trained model is for research only",
                 "url": "https://spdx.org/licenses/MIT",
             },
         },
-        "paths": {
-            "/api/v1/analyse": {
-                "post": {
-                    "operationId": "analyse",
-                    "summary": "Analyse a clip",
-                    "description": (
-                        f"One speaker, at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB. The answer "
-                        "comes when the analysis has ended; going away ends it."
-                    ),
-                    "requestBody": {
-                        "required": True,
-                        "content": {"multipart/form-data": {"schema": {"$ref": "#/components/schemas/Form"}}},
-                    },
-                    "responses": answers,
-                }
-            }
-        },
+        "paths": {"/api/v1/analyse": {"post": _analyse(answers)}},
         "components": {"schemas": {"Form": _form(), "Error": _error(), **_result()}},
     }
 
 
+def _analyse(answers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "analyse",
+        "summary": "Analyse a clip",
+        "description": (
+            f"One speaker, at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB. The answer comes when "
+            "the analysis has ended; disconnecting stops the analysis."
+        ),
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": {"$ref": "#/components/schemas/Form"}}},
+        },
+        "responses": answers,
+    }
+
+
 def page() -> str:
-    """Return the document as a page of HTML that needs nothing else."""
+    """Return the document as a self-contained HTML page."""
     return render("docs.html", document=document(), errors=ERRORS, curl=CURL)
 
 
 def _result() -> dict[str, Any]:
-    """Return the schema of a result and its parts, where tools for OpenAPI look for them."""
+    """Return the schema of a result and its parts, as components of the OpenAPI document."""
     schema = json.loads(json.dumps(result_schema()).replace("#/$defs/", "#/components/schemas/"))
     parts = schema.pop("$defs")
     return {"Result": {key: value for key, value in schema.items() if not key.startswith("$")}, **parts}
@@ -113,13 +113,13 @@ def _form() -> dict[str, Any]:
             },
             "transcript": {
                 "type": "string",
-                "description": "What is said, as plain text, SRT or WebVTT; left out, speech is recognised.",
+                "description": "What is said in the clip: text, SRT or WebVTT. If left out, speech is recognised.",
             },
             "modalities": {
                 "type": "string",
                 "description": (
-                    f"Which of {', '.join(MODALITIES)} to judge by, with commas between them; left out, all that the "
-                    "clip has."
+                    f"Which of {', '.join(MODALITIES)} to predict from, separated by commas; if left out, all that "
+                    "the clip has."
                 ),
                 "examples": ["audio,video"],
             },
@@ -130,7 +130,7 @@ def _form() -> dict[str, Any]:
 def _error() -> dict[str, Any]:
     texts = {
         "what": "What happened.",
-        "why": "Why, as the app's screen says it.",
+        "why": "Why, in the words of the app's screen.",
         "what_to_do": "What to do about it.",
     }
     return {
@@ -144,7 +144,7 @@ def _error() -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": {
                     "code": {"enum": list(CODES)},
-                    **{name: {"type": "string", "minLength": 1, "description": said} for name, said in texts.items()},
+                    **{name: {"type": "string", "minLength": 1, "description": text} for name, text in texts.items()},
                 },
             }
         },

@@ -1,4 +1,4 @@
-"""Refusals: every answer of the HTTP interface that is no result, and says what happened, why, and what to do."""
+"""Error responses of the HTTP interface; each says what happened, why, and what to do."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from app.services import errors, upload
 from app.services.errors import PlainError
 from extractors.media.probe import LIMITS
 
-NOT_TAKEN, NOT_ANALYSED = "The clip was not taken.", "The clip was not analysed."
+NOT_ACCEPTED, NOT_ANALYSED = "The clip was not accepted.", "The clip was not analysed."
 DOCS = "/api/v1/docs"
-QUOTED_CHARACTERS = 200  # of what a request said
+QUOTED_CHARACTERS = 200  # of a request's values, in error messages
 
 
 class RefusedError(Exception):
-    """A request that is not answered with a result.
+    """A request that is answered with an error.
 
     Attributes:
-        status: Of HTTP.
+        status: HTTP status.
         code: For programs: one of `openapi.CODES`.
-        what: Happened.
-        why: Where the screen would say the same, its sentence.
-        remedy: What to do.
-        headers: More for the answer.
+        what: What happened.
+        why: Why; the screen's message where there is one.
+        remedy: What to do about it.
+        headers: Further headers of the response.
     """
 
     def __init__(
@@ -37,42 +37,42 @@ class RefusedError(Exception):
         self.headers = headers or {}
 
     def response(self) -> JSONResponse:
-        """Return the answer."""
-        told = {"code": self.code, "what": self.what, "why": self.why, "what_to_do": self.remedy}
-        return JSONResponse({"error": told}, self.status, headers={**self.headers, "cache-control": "no-store"})
+        """Return the HTTP response."""
+        error = {"code": self.code, "what": self.what, "why": self.why, "what_to_do": self.remedy}
+        return JSONResponse({"error": error}, self.status, headers={**self.headers, "cache-control": "no-store"})
 
 
 def not_found() -> RefusedError:
-    """Of an address that is none."""
+    """Return the error for an unknown address."""
     why = "There is nothing at this address."
     return RefusedError(404, "not_found", what="Nothing was done.", why=why, remedy=f"See {DOCS} for what there is.")
 
 
 def method_not_allowed(method: str, allowed: Sequence[str]) -> RefusedError:
-    """Of a method that an address does not take."""
+    """Return the error for a method that an address does not support."""
     return RefusedError(
         405,
         "method_not_allowed",
         what="Nothing was done.",
-        why=f"This address does not take {method[:QUOTED_CHARACTERS]}.",
+        why=f"This address does not support {method[:QUOTED_CHARACTERS]}.",
         remedy=f"Use {' or '.join(allowed)}; {DOCS} shows how.",
         headers={"allow": ", ".join(allowed)},
     )
 
 
 def other_site() -> RefusedError:
-    """Of what another site's page sends through a visitor's browser."""
+    """Return the error for a request from another site's page through a user's browser."""
     return RefusedError(
         403,
         "other_site",
-        what=NOT_TAKEN,
+        what=NOT_ACCEPTED,
         why="A page of another site has sent this request through a browser.",
         remedy="Send it from a program, or from this server's own address.",
     )
 
 
 def not_a_form() -> RefusedError:
-    """Of a body that is no form."""
+    """Return the error for a body that is not a form."""
     return RefusedError(
         415,
         "not_a_form",
@@ -83,13 +83,13 @@ def not_a_form() -> RefusedError:
 
 
 def unreadable_form(why: str, fields: Sequence[str]) -> RefusedError:
-    """Of a form that cannot be read or holds something else than its fields."""
+    """Return the error for a form that cannot be read or has unexpected fields."""
     remedy = f"Send each of these fields once at most: {', '.join(fields)}; `file` alone as a file."
     return RefusedError(400, "unreadable_form", what="The form could not be used.", why=why, remedy=remedy)
 
 
 def no_file() -> RefusedError:
-    """Of a form without a clip."""
+    """Return the error for a form without a clip."""
     return RefusedError(
         400,
         "no_file",
@@ -100,30 +100,30 @@ def no_file() -> RefusedError:
 
 
 def busy(places: int, *, retry_seconds: int) -> RefusedError:
-    """Of one request more than there is room for."""
+    """Return the error for a request beyond the capacity."""
     return RefusedError(
         503,
         "busy",
-        what=NOT_TAKEN,
-        why=f"{places} clips are being taken in or analysed, as many as there is room for.",
+        what=NOT_ACCEPTED,
+        why=f"{places} clips are being uploaded or analysed already, which is the limit.",
         remedy=f"Send it again in {retry_seconds} seconds or later.",
         headers={"retry-after": str(retry_seconds)},
     )
 
 
 def too_slow(seconds: float) -> RefusedError:
-    """Of an upload that does not come to an end."""
+    """Return the error for an upload that does not end in time."""
     why = f"The upload took longer than {seconds:.0f} seconds."
     remedy = "Send a smaller clip, or use a faster connection."
-    return RefusedError(408, "too_slow", what=NOT_TAKEN, why=why, remedy=remedy, headers={"connection": "close"})
+    return RefusedError(408, "too_slow", what=NOT_ACCEPTED, why=why, remedy=remedy, headers={"connection": "close"})
 
 
 def too_large(why: str) -> RefusedError:
-    """Of more bytes than are taken."""
+    """Return the error for too many bytes."""
     return RefusedError(
         413,
         "too_large",
-        what=NOT_TAKEN,
+        what=NOT_ACCEPTED,
         why=why,
         remedy=(
             f"Send a file of at most {upload.MAX_MEGABYTES} MB, and as transcript only what is said in the clip: cut "
@@ -134,36 +134,36 @@ def too_large(why: str) -> RefusedError:
 
 
 def unknown_kind(error: upload.KindError) -> RefusedError:
-    """Of a file of a kind that is not taken."""
+    """Return the error for a kind of file that is not accepted."""
     remedy = "Convert it to MP4 and send it under a name that ends in .mp4."
-    return RefusedError(415, "unknown_kind", what=NOT_TAKEN, why=str(error), remedy=remedy)
+    return RefusedError(415, "unknown_kind", what=NOT_ACCEPTED, why=str(error), remedy=remedy)
 
 
 def unknown_modalities(error: ValueError) -> RefusedError:
-    """Of names of modalities that are none."""
+    """Return the error for unknown names of modalities."""
     return RefusedError(
         422,
         "unknown_modalities",
         what=NOT_ANALYSED,
         why=f"{error}.",
-        remedy=f"Name some of {', '.join(MODALITIES)}, with commas between them, or leave the field out.",
+        remedy=f"Name some of {', '.join(MODALITIES)}, separated by commas, or leave the field out.",
     )
 
 
 def modality_absent(modality: str, reason: str) -> RefusedError:
-    """Of a clip that lacks what it should be judged by."""
+    """Return the error for a clip that lacks a requested modality."""
     return RefusedError(
         422,
         "modality_absent",
-        what="The clip cannot be judged by what was asked for.",
+        what="There is no prediction from the requested modalities.",
         why=f"It has no {modality}: {reason}.",
-        remedy="Name other modalities, or leave the field out: then all that are there are used.",
+        remedy="Name other modalities, or leave the field out to use all that the clip has.",
     )
 
 
 def not_analysed(error: PlainError) -> RefusedError:
-    """Of a clip, transcript or server that an analysis cannot be made with, in the screen's words."""
-    from extractors.workers.client import MediaError, TranscriptError  # bring decoders, and are there by now
+    """Return the error for a clip, transcript or server that prevents an analysis, with the screen's message."""
+    from extractors.workers.client import MediaError, TranscriptError  # imports decoders, loaded by now
 
     if isinstance(error.__cause__, TranscriptError):
         remedy = "Correct the field `transcript`, or leave it out to have speech recognised."
@@ -171,12 +171,12 @@ def not_analysed(error: PlainError) -> RefusedError:
     if isinstance(error.__cause__, MediaError):
         remedy = f"Send a video or sound of at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB."
         return RefusedError(422, "unusable_clip", what=NOT_ANALYSED, why=str(error), remedy=remedy)
-    remedy = "Tell whoever runs this server."
+    remedy = "Inform the operator of this server."
     return RefusedError(503, "not_ready", what=NOT_ANALYSED, why=str(error), remedy=remedy)
 
 
 def unforeseen(error: Exception) -> RefusedError:
-    """Of an error that nobody foresaw; it goes to the log under an id."""
+    """Return the error for an unforeseen exception, whose details are logged under an id."""
     with spoken_in(SOURCE):
         why = errors.sentence(error)
     return RefusedError(500, "unforeseen", what=NOT_ANALYSED, why=why, remedy="Try again later.")

@@ -1,4 +1,4 @@
-"""Which moments of voice and face the model matched to which word: plans, costs, the frames of a word, distances."""
+"""The page Alignment: plans and costs, the frames of a word, distances between the modalities."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.charts import alignment_table
 from app.components import alignment_maps, clip_header, player, stage
 from app.i18n import wording
 from app.i18n.translate import N_, _
+from app.i18n.wording import Solver
 from app.services import errors, session
 from app.services.analysis import Analysis
 from app.services.errors import PlainError
@@ -19,17 +20,19 @@ from app.services.errors import PlainError
 if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction
 
-# What may be drawn of the plans: by which ways to solve the transport problem.
-PLANS = {
+# The choices of the page: which solvers' plans to show.
+PLANS: dict[str, tuple[Solver, ...]] = {
     N_("Relaxed (used by the model)"): (wording.RELAXED,),
     N_("Sinkhorn (both marginals)"): (wording.SINKHORN,),
     N_("Side by side"): (wording.RELAXED, wording.SINKHORN),
 }
 
+FRAME_PX = 120  # width
+
 
 @st.fragment
 def show() -> None:
-    """Show the alignments of the visitor's last clip."""
+    """Show the alignments of the session's last clip."""
     with errors.plain_sentences():
         analysis = session.current().analysis
         prediction = analysis.predictions[analysis.available]
@@ -66,20 +69,20 @@ def _choose_word(analysis: Analysis, prediction: Prediction) -> int | None:
 
 
 def _frames(analysis: Analysis, prediction: Prediction, word: int) -> None:
-    said = analysis.features.words[word]
-    st.markdown(_("Frames that the model matched to **{word}**").format(word=wording.plain(said.text)))
+    text = analysis.features.words[word].text
+    st.markdown(_("Frames aligned to **{word}**").format(word=wording.plain(text)))
     chosen = alignment_table.moments(prediction.alignments[Modality.VIDEO], analysis.features, word)
     if not chosen:
-        st.caption(_("No frame fits this word best; each frame goes to one word, so some words get none."))
+        st.caption(_("No frame fits this word best: each frame is aligned to one word, so some words get none."))
         return
-    with st.spinner(_("Looking up the frames")):
-        pictures = analysis.stills(chosen)
-    # Fixed width: a phone shows them in as many rows as it needs.
+    with st.spinner(_("Extracting the frames")):
+        frames = analysis.stills(chosen)
+    # With a fixed width a phone shows them in as many rows as it needs.
     with st.container(horizontal=True, gap="small"):
-        for moment, picture in zip(chosen, pictures, strict=False):
+        for moment, frame in zip(chosen, frames, strict=False):
             when = _("{second:.1f} s").format(second=moment.second)
-            about = _("Frame at {second:.1f} s, the face's mesh drawn on it").format(second=moment.second)
-            st.image(picture, caption=when, width=120, alt=about)
+            alt = _("Frame at {second:.1f} s with the face mesh").format(second=moment.second)
+            st.image(frame, caption=when, width=FRAME_PX, alt=alt)
 
 
 def _plans(analysis: Analysis, prediction: Prediction) -> None:
@@ -87,7 +90,7 @@ def _plans(analysis: Analysis, prediction: Prediction) -> None:
     chosen = st.segmented_control(
         _("Plans"), PLANS, default=next(iter(PLANS)), format_func=_, required=True, key="plans"
     )
-    plans: dict[str, dict[str, Alignment]] = {}
+    plans: dict[Solver, dict[str, Alignment]] = {}
     for solver in PLANS[chosen]:
         if solver == wording.RELAXED:
             plans[solver] = prediction.alignments
@@ -102,21 +105,21 @@ def _plans(analysis: Analysis, prediction: Prediction) -> None:
 
 
 def _distances(analysis: Analysis, prediction: Prediction) -> None:
-    st.subheader(_("How alike they are after alignment"), anchor=False)
-    apart = analysis.distances()
+    st.subheader(_("Similarity after alignment"), anchor=False)
+    distances = analysis.distances()
     for modality in wording.DISPLAY_ORDER:
         if modality in prediction.alignments:
             st.markdown(
                 "- "
                 + wording.distance(
-                    modality, prediction.anchor, mmd=prediction.mmd[modality], a_distance=apart.get(modality)
+                    modality, anchor=prediction.anchor, mmd=prediction.mmd[modality], a_distance=distances.get(modality)
                 )
             )
     st.caption(
         _(
-            "MMD² compares how two sets of vectors are spread: 0 is alike, 2 shares nothing. The proxy A-distance asks "
-            "a linear classifier to tell them apart, by cross-validation over the words of this clip alone: 0 is "
-            "guessing, 2 is never wrong. A short clip has few words, so take it as a hint."
+            "MMD² compares the distributions of two sets of vectors: 0 means equal, 2 means nothing in common. The "
+            "proxy A-distance says how well a linear classifier separates them, by cross-validation over the words of "
+            "this clip alone: 0 is guessing, 2 is never wrong. A short clip has few words, so take it as a hint."
         )
     )
 
@@ -124,13 +127,11 @@ def _distances(analysis: Analysis, prediction: Prediction) -> None:
 st.title(_("Alignment"), anchor=False)
 st.markdown(
     _(
-        "Before it judges, the model matches every moment of voice and face to a word. Click a word or a map to go "
+        "Before it predicts, the model aligns every moment of voice and face to a word. Click a word or a map to go "
         "there."
     )
 )
 analysis = clip_header.opened()
-if analysis is None or not analysis.predictions:
-    clip_header.offer()
-else:
+if analysis is not None:
     clip_header.headline(analysis)
     show()

@@ -1,4 +1,4 @@
-"""Analyse a clip: choose one, watch the steps, read the result."""
+"""The page Analyse: choose a clip, follow the steps, read the result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import streamlit as st
 from app.components import notice, progress, recorder, result_view
 from app.i18n import wording
 from app.i18n.translate import N_, _
-from app.services import errors, samples, session, upload
+from app.services import errors, links, samples, session, upload
 from app.services.analysis import Analysis, Clip, predict_all
 from app.services.errors import PlainError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
 
-# What samples.json says.
+# The texts of samples.json, marked for translation.
 SAMPLE_TEXTS = (
     N_("Delighted"),
     N_("Glad words, a lively voice and a smile."),
@@ -29,8 +29,6 @@ SAMPLE_TEXTS = (
     N_("Without a face"),
     N_("Glad words over a landscape: no face is there, so only voice and words count."),
 )
-
-SAMPLE_KEY = "sample"  # of the URL
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ def choose_upload() -> Clip | None:
     """Show the upload form, after the notice; return the clip once it is submitted.
 
     Raises:
-        PlainError: If there is no file, or one that is not taken.
+        PlainError: If there is no file, or one that is not accepted.
     """
     if not notice.agreed():
         return None
@@ -85,10 +83,10 @@ def choose_upload() -> Clip | None:
 
 
 def choose_recording() -> Clip | None:
-    """Show the recorder, after the notice; return the recording once it is handed over.
+    """Show the recorder, after the notice; return the recording once it is sent.
 
     Raises:
-        PlainError: If what the browser sent is not taken.
+        PlainError: If what the browser sent is not accepted.
     """
     if not st.session_state.get(notice.KEY, False):
         st.info(_("Read the notice under “Your own clip” first, then you can record here."), icon=":material/info:")
@@ -97,49 +95,49 @@ def choose_recording() -> Clip | None:
 
 
 def greeting() -> Clip | None:
-    """Return what a visit begins with: the sample that the link names, else the first one."""
-    if visitor.greeted or visitor.analysis is not None:
+    """Return the sample that a new session begins with: the one that the link names, else the first."""
+    if state.greeted or state.analysis is not None:
         return None
-    visitor.greeted = True
-    asked = st.query_params.get(SAMPLE_KEY)
+    state.greeted = True
+    asked = st.query_params.get(links.SAMPLE)
     return samples.of_sample(next((each for each in samples.shipped() if each.name == asked), samples.shipped()[0]))
 
 
-def made_before(clip: Clip) -> Analysis | None:
-    """Judge a clip whose features are there already; None where they have to be extracted."""
+def from_kept_features(clip: Clip) -> Analysis | None:
+    """Predict from kept or precomputed features; None where the features have to be extracted."""
     began = time.perf_counter()
-    if (features := visitor.kept.get(clip)) is not None:
-        return predict_all(clip, features, began=began, again=True)
+    if (features := state.kept.get(clip)) is not None:
+        return predict_all(clip, features, began=began, reused=True)
     if clip.sample is None:
         return None
     try:
-        return samples.prepared(next(each for each in samples.shipped() if each.name == clip.sample))
+        return samples.precomputed(next(each for each in samples.shipped() if each.name == clip.sample))
     except samples.StaleError as error:
         log.warning("%s", error)
-        visitor.remark = _(
-            "What was prepared for this sample does not fit the model that is loaded; the sample was analysed anew."
+        state.remark = _(
+            "The precomputed features of this sample do not fit the loaded model; the sample was analysed again."
         )
         return None
 
 
 def run(clip: Clip) -> Analysis:
-    """Analyse a clip in a worker thread and draw its progress meanwhile; at once where its features are there."""
-    if (analysis := made_before(clip)) is not None:
+    """Analyse a clip in a worker and show its progress; at once where its features exist already."""
+    if (analysis := from_kept_features(clip)) is not None:
         return analysis
     analysis = progress.watch(Job(clip))
-    visitor.kept.keep(clip, analysis.features)
+    state.kept.keep(clip, analysis.features)
     return analysis
 
 
 st.title("AlignMamba")
 st.markdown(
     _(
-        "How positive or negative does a short clip come across? Voice and face are aligned with the words, then "
-        "judged together."
+        "How positive or negative does a short clip come across? Voice and face are aligned with the words, then all "
+        "three are fused into one prediction."
     )
 )
 from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
-visitor = session.current()
+state = session.current()
 clip = None
 with from_samples, errors.plain_sentences():
     clip = choose_sample()
@@ -149,18 +147,15 @@ try:
     with from_camera:
         clip = choose_recording() or clip or greeting()
     if clip is not None:
-        visitor.problem = visitor.remark = None
-        visitor.analysis = run(clip)
-        if clip.sample is not None:
-            st.query_params[SAMPLE_KEY] = clip.sample
-        elif SAMPLE_KEY in st.query_params:
-            del st.query_params[SAMPLE_KEY]
+        state.problem = state.remark = None
+        state.analysis = run(clip)
+        links.put(links.SAMPLE, clip.sample)
 except Exception as error:
-    visitor.problem = errors.sentence(error)
+    state.problem = errors.sentence(error)
 
-if visitor.problem is not None:
-    st.error(wording.plain(visitor.problem), icon=":material/error:")
-if visitor.remark is not None:
-    st.info(visitor.remark, icon=":material/update:")
-if visitor.analysis is not None:
+if state.problem is not None:
+    st.error(wording.plain(state.problem), icon=":material/error:")
+if state.remark is not None:
+    st.info(state.remark, icon=":material/update:")
+if state.analysis is not None:
     result_view.show()

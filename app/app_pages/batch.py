@@ -1,4 +1,4 @@
-"""Many clips at once: give files or a folder, watch them being analysed, filter the table, take it along."""
+"""The page Batch: upload files or a folder, follow their analysis, filter and download the table."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from alignmamba.prediction import CLASSES
 from app.components import notice
 from app.i18n import wording
 from app.i18n.messages import told
 from app.i18n.translate import N_, _
 from app.services import batch, errors, upload
-from app.services.batch import Batch, Row, Status
+from app.services.batch import Batch, BatchRow, Status
 from app.services.errors import PlainError
 from extractors.media.probe import LIMITS
 
 POLL_SECONDS = 0.5
-# What `batch.Status` says.
+# Names of `batch.Status` on screen.
 STATUSES = {
     Status.DONE: N_("done"),
     Status.FAILED: N_("failed"),
-    Status.RUNNING: N_("under way"),
+    Status.RUNNING: N_("running"),
     Status.WAITING: N_("waiting"),
 }
 
 
 def mine() -> Batch:
-    """Return the visitor's batch."""
+    """Return the batch of this session."""
     return st.session_state.setdefault("batch", Batch())
 
 
 def choose() -> None:
-    """Show the upload field; take what is handed over into the batch and start it."""
+    """Show the upload field; add the uploaded files to the batch and start it."""
     folder = st.toggle(_("A whole folder"), key="batch-folder", help=_("With all clips in it and in its folders."))
     with st.form("batch-upload", border=False, clear_on_submit=True):
         files = st.file_uploader(
@@ -54,7 +55,7 @@ def choose() -> None:
 
 
 def follow() -> None:
-    """Show how far the batch is and its table; while it goes on, this part alone runs again and again."""
+    """Show the batch's progress and table; while the batch runs, this part alone is rerun."""
     with errors.plain_sentences():
         current = mine()
         was_working = working(current)
@@ -67,18 +68,19 @@ def follow() -> None:
 
 
 def working(current: Batch) -> bool:
-    """Whether there is something to look at again in a moment."""
-    return current.going or bool(current.of(Status.RUNNING))
+    """Whether the batch is still changing."""
+    return current.active or bool(current.of(Status.RUNNING))
 
 
 def _steps(current: Batch) -> None:
     done, failed = len(current.of(Status.DONE)), len(current.of(Status.FAILED))
     text = _("{done} of {count} clips done, {failed} failed").format(done=done, count=len(current.rows), failed=failed)
     st.progress((done + failed) / len(current.rows), text=text)
-    if current.twice:
-        st.caption(_("{count} of the files were there already and are not analysed again.").format(count=current.twice))
+    if current.duplicates:
+        text = _("{count} of the files were there already and are not analysed again.")
+        st.caption(text.format(count=current.duplicates))
     for row in current.of(Status.RUNNING):
-        st.caption(_("Under way: {name}").format(name=wording.plain(row.name)))
+        st.caption(_("Analysing: {name}").format(name=wording.plain(row.name)))
         for step, completed, total in current.steps.values():
             st.progress(min(completed / total, 1.0) if total else 1.0, text=wording.step(step))
 
@@ -88,11 +90,11 @@ def _controls(current: Batch) -> None:
         if working(current):
             st.button(_("Stop"), key="batch-stop", icon=":material/stop_circle:", on_click=current.stop)
         elif current.of(Status.WAITING):
-            st.button(_("Go on"), key="batch-go", icon=":material/play_arrow:", on_click=current.start)
+            st.button(_("Continue"), key="batch-go", icon=":material/play_arrow:", on_click=current.start)
         if any(row.clip is not None for row in current.of(Status.FAILED)):
             again = partial(current.start, failed_too=True)
             st.button(_("Try failed ones again"), key="batch-again", icon=":material/refresh:", on_click=again)
-        st.button(_("Forget all"), key="batch-forget", icon=":material/delete:", on_click=_forget)
+        st.button(_("Clear all"), key="batch-forget", icon=":material/delete:", on_click=_forget)
 
 
 def _forget() -> None:
@@ -100,7 +102,7 @@ def _forget() -> None:
     del st.session_state["batch"]
 
 
-def _table(rows: Sequence[Row]) -> None:
+def _table(rows: Sequence[BatchRow]) -> None:
     chosen = _filtered(rows)
     if not chosen:
         st.info(_("No clip passes these filters."), icon=":material/filter_alt_off:")
@@ -108,13 +110,13 @@ def _table(rows: Sequence[Row]) -> None:
     st.dataframe(
         pd.DataFrame([_cells(row) for row in chosen]),
         hide_index=True,
-        alt=_("One line per clip: state, score, class, what it was judged by, words, error"),
+        alt=_("One line per clip: state, score, class, modalities used, words, error"),
         column_config={
             "file": st.column_config.TextColumn(_("File"), pinned=True),
             "status": _("State"),
             "score": st.column_config.NumberColumn(_("Score"), format="%+.2f", width="small"),
             "class": _("Class"),
-            "used": _("Judged by"),
+            "used": _("Predicted from"),
             "duration_s": st.column_config.NumberColumn(_("Seconds"), format="%.1f", width="small"),
             "transcript": st.column_config.TextColumn(_("Words"), width="large"),
             "error": st.column_config.TextColumn(_("Why not"), width="large"),
@@ -127,7 +129,7 @@ def _table(rows: Sequence[Row]) -> None:
             ("batch.json", batch.to_json, "application/json"),
         ):
             st.download_button(
-                _("These lines as {kind}").format(kind=name.rpartition(".")[2].upper()),
+                _("Download as {kind}").format(kind=name.rpartition(".")[2].upper()),
                 partial(make, chosen),
                 file_name=name,
                 mime=mime,
@@ -137,15 +139,13 @@ def _table(rows: Sequence[Row]) -> None:
             )
 
 
-def _filtered(rows: Sequence[Row]) -> list[Row]:
+def _filtered(rows: Sequence[BatchRow]) -> list[BatchRow]:
     """Show the filters; return the rows that pass them."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         statuses = st.pills(
             _("State"), list(STATUSES), selection_mode="multi", key="batch-status", format_func=lambda s: _(STATUSES[s])
         )
-        classes = st.pills(
-            _("Class"), list(wording.CLASS_SIGNS), selection_mode="multi", key="batch-class", format_func=_
-        )
+        classes = st.pills(_("Class"), CLASSES, selection_mode="multi", key="batch-class", format_func=_)
         wanted = st.text_input(
             _("Search in names and words"), key="batch-search", icon=":material/search:", width=260
         ).casefold()
@@ -158,8 +158,8 @@ def _filtered(rows: Sequence[Row]) -> list[Row]:
     return chosen
 
 
-def _cells(row: Row) -> dict[str, object]:
-    """Return what the table shows of a row, in the visitor's language."""
+def _cells(row: BatchRow) -> dict[str, object]:
+    """Return a row of the table, in the session's language."""
     cells = row.cells()
     used = [modality for modality in wording.DISPLAY_ORDER if modality in (cells["used"] or "").split()]
     chance = cells[f"p_{cells['class']}"] if cells["class"] else None
@@ -168,7 +168,7 @@ def _cells(row: Row) -> dict[str, object]:
         "status": _(STATUSES[row.status]),
         "score": cells["score"],
         "class": "" if chance is None else f"{_(cells['class'])} {wording.share(chance)}",
-        "used": _("nothing to judge") if row.status == Status.DONE and not used else wording.subset(used),
+        "used": _("nothing to predict from") if row.status == Status.DONE and not used else wording.subset(used),
         "duration_s": cells["duration_s"],
         "transcript": cells["transcript"],
         "error": told(row.error),
@@ -176,7 +176,12 @@ def _cells(row: Row) -> dict[str, object]:
 
 
 st.title(_("Many clips"))
-st.markdown(_("One clip after the other; an error stops none of the others, and what is done stays done."))
+st.markdown(
+    _(
+        "Clips are analysed one after the other; an error in one does not stop the others, and finished clips stay "
+        "finished."
+    )
+)
 try:
     if notice.agreed():
         choose()

@@ -1,4 +1,4 @@
-"""Compare: results put aside, side by side: other clips, other senses, other checkpoints."""
+"""The page Compare: pinned results side by side."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import scores
-from app.components import clip_header
+from app.components import clip_header, modality_pills
 from app.i18n import wording
 from app.i18n.translate import _
 from app.services import errors, links, model, pins
 from app.services.analysis import Analysis
 
-IN_A_ROW = 4
+PINS_PER_ROW = 4
 
 
 def add(analysis: Analysis) -> None:
-    """Let the clip at hand be pinned, by some of its senses and by one checkpoint."""
+    """Let the current clip be pinned, with some of its modalities and one checkpoint."""
     with st.container(border=True):
         clip_header.headline(analysis)
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = clip_header.choose_senses(analysis, key="compare")
+            chosen = modality_pills.choose(analysis, page="compare", linked=True)
             name = st.selectbox(_("Checkpoint"), model.names(), key="compare-checkpoint", width=240)
             pressed = st.button(_("Pin"), key="pin", icon=":material/push_pin:", disabled=not chosen)
         if pressed and chosen:
             with errors.plain_sentences():
                 pins.pin(analysis, chosen, checkpoint=name)
         elif not chosen:
-            st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
+            modality_pills.none_chosen()
 
 
 def card(pin: pins.Pin, first: pins.Pin) -> None:
     """Show one pin."""
     prediction = pin.prediction
-    likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
     score = wording.signed(prediction.score)
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{wording.plain(_(pin.title))}**")
@@ -41,21 +40,17 @@ def card(pin: pins.Pin, first: pins.Pin) -> None:
         to_first = _("{difference} to the first").format(
             difference=wording.signed(prediction.score - first.prediction.score)
         )
-        apart = _("the first") if pin is first else to_first
-        st.metric(_("Score"), score, apart, delta_color="off", delta_arrow="off")
+        difference = _("the first") if pin is first else to_first
+        st.metric(_("Score"), score, difference, delta_color="off", delta_arrow="off")
         st.altair_chart(
             scores.gauge(prediction.score, prediction.interval),
-            alt=_("Score {score} on a scale from -3 to +3").format(score=score),
+            alt=wording.score_alt(prediction.score),
         )
-        share = wording.share(prediction.classes[likeliest])
-        st.altair_chart(
-            scores.class_bars(prediction.classes),
-            alt=_("Class probabilities, {likeliest} {share}").format(likeliest=_(likeliest), share=share),
-        )
+        st.altair_chart(scores.class_bars(prediction.classes), alt=wording.classes_alt(prediction.classes))
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
         if st.button(_("Remove"), key=f"unpin-{pin.number}", icon=":material/close:"):
             pins.all_pins().remove(pin)
-            links.tell(links.PINS, pins.link())
+            links.put(links.PINS, pins.link())
             st.rerun()
 
 
@@ -65,7 +60,7 @@ def table(kept: list[pins.Pin]) -> None:
     rows = [
         {
             _("Clip"): _(pin.title),
-            _("Judged by"): wording.subset(pin.prediction.used),
+            _("Predicted from"): wording.subset(pin.prediction.used),
             _("Checkpoint"): pin.checkpoint,
             _("Score"): pin.prediction.score,
             _("Difference to the first"): pin.prediction.score - first.score,
@@ -84,22 +79,20 @@ def table(kept: list[pins.Pin]) -> None:
 
 
 st.title(_("Compare"), anchor=False)
-st.markdown(_("Pin results and see them side by side: other clips, other senses, another checkpoint."))
+st.markdown(_("Pin results to compare them side by side: other clips, other modalities, another checkpoint."))
 if not pins.all_pins() and "pins-restored" not in st.session_state:
     links.checked(pins.restore, links.PINS)
 st.session_state["pins-restored"] = True
 analysis = clip_header.opened()
-if analysis is None or not analysis.predictions:
-    clip_header.offer()
-else:
+if analysis is not None:
     add(analysis)
 kept = pins.all_pins()
-links.tell(links.PINS, pins.link())
+links.put(links.PINS, pins.link())
 if not kept:
     st.info(_("Nothing is pinned yet."), icon=":material/push_pin:")
 else:
-    for begin in range(0, len(kept), IN_A_ROW):
-        for column, pin in zip(st.columns(IN_A_ROW, gap="small"), kept[begin : begin + IN_A_ROW], strict=False):
+    for begin in range(0, len(kept), PINS_PER_ROW):
+        for column, pin in zip(st.columns(PINS_PER_ROW, gap="small"), kept[begin : begin + PINS_PER_ROW], strict=False):
             with column:
                 card(pin, kept[0])
     table(kept)

@@ -1,8 +1,9 @@
-"""Results: what was measured, from the committed files; what the paper reports, apart from it."""
+"""The page Results: measurements from the committed result files; the paper's own numbers are kept apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,33 +16,34 @@ from app.i18n.translate import _
 from app.services import errors, model, results
 
 ALL, RIGHT, WRONG = "all", "right", "wrong"
-PAPER_SETS = {"mosi-utterance": "mosi", "mosi": "mosi", "mosei": "mosei"}  # folders of which the paper has numbers
+# Folders of datasets that the paper reports on -> its name for them.
+PAPER_SETS = {"mosi-utterance": "mosi", "mosi": "mosi", "mosei": "mosei"}
 
 
 def source(record: results.Record) -> None:
-    """Say what made a file."""
+    """Show which command made a file, on which machine, and when."""
     seeds = _(" Seeds {seeds}.").format(seeds=", ".join(map(str, record.seeds))) if record.seeds else ""
-    told = _("From `{path}`, made by `{command}` on {device} cores, {date}.{seeds}").format(
+    text = _("From `{path}`, made by `{command}` on {device} cores, {date}.{seeds}").format(
         path=record.shown_path, command=record.command, device=record.device, date=record.date, seeds=seeds
     )
-    st.caption(told)
+    st.caption(text)
 
 
-def tell(path: Any, draw: Callable[[results.Record], None]) -> None:
-    """Draw a file's figures and where they come from; a file that is not there is told of."""
+def show(path: Path, draw: Callable[[results.Record], None]) -> None:
+    """Show a file's figures and their source, or that the file cannot be used."""
     try:
         record = results.read(path)
         draw(record)
     except results.RecordError as error:
-        told = _("Not measured yet: {error}.").format(error=wording.plain(str(error)))
-        st.info(told, icon=":material/hourglass_empty:")
+        text = _("Not measured yet: {error}.").format(error=wording.plain(str(error)))
+        st.info(text, icon=":material/hourglass_empty:")
         return
     source(record)
 
 
-def reported(table: str, dataset: str | None) -> None:
-    """Show what the paper reports, apart and with its source."""
-    rows = results.paper(table, dataset)
+def reported(table: str, *, dataset: str | None) -> None:
+    """Show the numbers that the paper reports, in a frame of their own and with their source."""
+    rows = results.paper(table, dataset=dataset)
     if not rows:
         return
     address, url = results.paper_source()
@@ -55,15 +57,15 @@ def reported(table: str, dataset: str | None) -> None:
             alt=_("The paper's own numbers: {table}").format(table=results.title(table)),
             placeholder="",
         )
-        told = _(
-            "Reported by the authors, on other features and machines, and measured by nobody here. "
+        text = _(
+            "Reported by the authors, on other features and machines, and not measured again here. "
             "Source: [{source}]({url})"
         )
-        st.caption(told.format(source=address, url=url))
+        st.caption(text.format(source=address, url=url))
 
 
 def paper_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Lay the paper's rows out as it prints them."""
+    """Lay out the paper's rows as the paper prints them."""
     table = pd.DataFrame(rows).drop(columns=["table"]).dropna(axis=1, how="all")
     if "missing_percent" in table:
         table["both"] = [f"{row.accuracy_percent:.1f} / {row.f1_percent:.1f}" for row in table.itertuples()]
@@ -85,12 +87,12 @@ def paper_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def checkpoint() -> None:
-    """Show what the shipped checkpoint reaches."""
+    """Show the metrics of the shipped checkpoint."""
     st.markdown(
         _(
             "The model that this app runs, on held-out data. The composed clips join sentences, voices and faces of "
-            "different people by label; mostly the senses agree by construction, so they say how senses add up, not "
-            "how well real people are understood."
+            "different people by label; the modalities mostly agree by construction, so the figures show how "
+            "modalities add up, not how well real people are understood."
         )
     )
 
@@ -102,16 +104,16 @@ def checkpoint() -> None:
         st.dataframe(
             results.checkpoint_table(record),
             hide_index=True,
-            alt=_("Metrics of the checkpoint per test set and subset of the senses"),
+            alt=_("Metrics of the checkpoint per test set and subset of the modalities"),
             column_config=numbers | {_("Balanced accuracy %"): st.column_config.NumberColumn(format="%.1f")},
             placeholder="–",
         )
 
-    tell(model.CHECKPOINT / "metrics.json", draw)
+    show(model.CHECKPOINT / "metrics.json", draw)
 
 
-def experiment(dataset: str, table: str, path: Any) -> None:
-    """Show one table of the paper as it came out here."""
+def experiment(table: str, *, dataset: str, path: Path) -> None:
+    """Show one of the paper's tables as measured here."""
     st.header(results.title(table), anchor=False)
 
     def draw(record: results.Record) -> None:
@@ -126,26 +128,26 @@ def experiment(dataset: str, table: str, path: Any) -> None:
                 alt=_("Mean and deviation over seeds of every metric: {table}").format(table=results.title(table)),
             )
 
-    tell(path, draw)
-    reported(table, PAPER_SETS.get(dataset))
+    show(path, draw)
+    reported(table, dataset=PAPER_SETS.get(dataset))
 
 
 def benchmarks() -> None:
-    """Show the paper's tables as they came out here, one dataset at a time."""
+    """Show the paper's tables as measured here, one dataset at a time."""
     found = results.experiments()
     if not found:
-        told = _("No tables are there yet: `python -m training.experiments` makes them.")
-        st.info(told, icon=":material/hourglass_empty:")
+        text = _("No tables are there yet: `python -m training.experiments` makes them.")
+        st.info(text, icon=":material/hourglass_empty:")
         return
     dataset = st.selectbox(_("Dataset"), list(found), key="dataset")
     if dataset == "composed":
         st.caption(_("Small runs on composed clips, made to choose settings; not the paper's protocol."))
     for table, path in found[dataset].items():
-        experiment(dataset, table, path)
+        experiment(table, dataset=dataset, path=path)
 
 
 def cost() -> None:
-    """Show what the fusion costs by length."""
+    """Show the cost of the fusion by length."""
     st.markdown(
         _(
             "Time and memory of whole fusion models of equal width and depth on random features, batch 1, encoders "
@@ -153,12 +155,12 @@ def cost() -> None:
         )
     )
     for path in sorted(results.BENCHMARKS.glob("fusion-*.json")):
-        tell(path, draw_cost)
-    reported("efficiency", None)
+        show(path, draw_cost)
+    reported("efficiency", dataset=None)
 
 
 def draw_cost(record: results.Record) -> None:
-    """Draw time, memory and work of one machine."""
+    """Show time, memory and operations on one machine."""
     table = results.efficiency(record)
     titles = {"time_ms": _("Time, ms"), "peak_mb": _("Peak memory, MB"), "gflop": _("GFLOP")}
     chosen = st.segmented_control(
@@ -175,33 +177,21 @@ def predictions() -> None:
     """List test predictions, right and wrong."""
     st.markdown(
         _(
-            "What the checkpoint says of each composed test clip, named by the id of its CMU-MOSI sentence. Right "
-            "means that the sign is right; clips whose truth is 0 have none. The sentences themselves are not part of "
-            "this project."
+            "The checkpoint's predictions on the composed test clips, each named by the id of its CMU-MOSI sentence. "
+            "Right means that the sign is right; clips with a true score of 0 have no sign. The sentences themselves "
+            "are not part of this project."
         )
     )
     try:
         record = results.read(model.CHECKPOINT / "predictions.json")
     except results.RecordError as error:
-        told = _(
+        text = _(
             "No predictions are there yet ({error}). They are written when the checkpoint is evaluated next: "
             "`python -m training.release.evaluate`."
         )
-        st.info(told.format(error=wording.plain(str(error))), icon=":material/hourglass_empty:")
+        st.info(text.format(error=wording.plain(str(error))), icon=":material/hourglass_empty:")
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        subset = st.selectbox(_("Judged by"), SUBSETS, format_func=wording.subset, key="predictions-subset", width=260)
-        kinds = {ALL: _("all"), RIGHT: _("right"), WRONG: _("wrong")}
-        kind = st.segmented_control(
-            _("Sign"), kinds, format_func=kinds.get, default=ALL, required=True, key="predictions-kind"
-        )
-        wanted = st.text_input(_("Id holds"), key="predictions-id", width=200, max_chars=60)
-    table = results.predictions_table(record, letters(subset))
-    shown = table
-    if kind != ALL:
-        shown = shown[shown["right"] == (kind == RIGHT)]
-    if wanted:
-        shown = shown[shown["id"].str.contains(wanted, case=False, regex=False)]
+    table, shown = _choose_predictions(record)
     signed = table["right"].notna()
     st.caption(
         _("{shown} of {count} clips. Of {signed} with a sign, {right} are right ({share:.1%}).").format(
@@ -215,6 +205,31 @@ def predictions() -> None:
     if shown.empty:
         st.info(_("No clip fits."), icon=":material/filter_alt_off:")
         return
+    _list_predictions(shown)
+    source(record)
+
+
+def _choose_predictions(record: results.Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Show the filters; return all predictions from the chosen modalities, and those that pass the filters."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        subset = st.selectbox(
+            _("Predicted from"), SUBSETS, format_func=wording.subset, key="predictions-subset", width=260
+        )
+        signs = {ALL: _("all"), RIGHT: _("right"), WRONG: _("wrong")}
+        sign = st.segmented_control(
+            _("Sign"), signs, format_func=signs.get, default=ALL, required=True, key="predictions-kind"
+        )
+        wanted = st.text_input(_("Id contains"), key="predictions-id", width=200, max_chars=60)
+    table = results.predictions_table(record, letters(subset))
+    shown = table
+    if sign != ALL:
+        shown = shown[shown["right"] == (sign == RIGHT)]
+    if wanted:
+        shown = shown[shown["id"].str.contains(wanted, case=False, regex=False)]
+    return table, shown
+
+
+def _list_predictions(shown: pd.DataFrame) -> None:
     names = {True: _("right"), False: _("wrong"), None: _("no sign")}
     shown = shown.assign(sign=[names[value] for value in shown["right"]])
     st.altair_chart(curves.prediction_scatter(shown), alt=_("Scores against the truth, one point per clip"))
@@ -230,7 +245,6 @@ def predictions() -> None:
             name: st.column_config.NumberColumn(format="%+.2f") for name in (_("Truth"), _("Score"), _("Error"))
         },
     )
-    source(record)
 
 
 PARTS = {
@@ -243,8 +257,8 @@ PARTS = {
 st.title(_("Results"), anchor=False)
 st.markdown(
     _(
-        "Every figure comes from a file of this project that a command made; each says which. The paper's own numbers "
-        "stand in frames of their own."
+        "Every figure comes from a result file of this project and names the command that made it. The paper's own "
+        "numbers are shown in separate boxes."
     )
 )
 titles = [_("This checkpoint"), _("The paper's tables"), _("Speed and memory"), _("Test predictions")]

@@ -1,4 +1,4 @@
-"""Alignments and contributions as tables: rows that charts draw, few enough for a browser."""
+"""Alignments and contributions as tables for charts, small enough for a browser."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from alignmamba.modality import Modality
-from app.i18n.wording import DISPLAY_ORDER, RELAXED, name, signed, subset
+from app.i18n.wording import DISPLAY_ORDER, RELAXED, Solver, name, signed, subset
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 from extractors.vision.stills import Moment
 
 if TYPE_CHECKING:
-    # Only for annotations: the predictor brings torch, and the page must show before that has loaded.
+    # Only for annotations: importing windows loads torch, and the page must show before that.
     from alignmamba.evaluation.windows import Window
     from alignmamba.prediction import Alignment, Prediction
 
@@ -42,14 +42,14 @@ class AlignmentTable:
         cells: Cost per cell: `start`, `end`, `anchor_start`, `anchor_end` (seconds), `cost`, `weight` (sum over the
             cell), `share` (of the source steps' weight) and, when the anchor is language, `label` and `word`.
         plan: The same columns for the cells that carry weight; never averaged where each step has one of them.
-        cost: Sum of weight times cost: what the plan pays.
+        cost: Total cost of the plan: the sum of weight times cost.
         spoken: When each word is spoken: `label`, `start`, `end` (seconds); empty without words.
         averaged: Source steps that one cell stands for; 1 when every cell is exact.
     """
 
     source: str
     anchor: str
-    solver: str
+    solver: Solver
     words: tuple[str, ...]
     rows: int
     duration: float
@@ -67,7 +67,7 @@ class AlignmentTable:
 
 
 def tabulate(
-    alignment: Alignment, features: ClipFeatures, *, solver: str = RELAXED, max_cells: int = MAX_CELLS
+    alignment: Alignment, features: ClipFeatures, *, solver: Solver = RELAXED, max_cells: int = MAX_CELLS
 ) -> AlignmentTable:
     """Turn an alignment into rows.
 
@@ -80,11 +80,11 @@ def tabulate(
     """
     source, anchor = features.modality(alignment.source), features.modality(alignment.target)
     words = features.words if alignment.target == "language" else ()
-    exact = _Grid.of(source, anchor, alignment.cost, alignment.plan)
+    exact = _Grid.of(source, anchor, cost=alignment.cost, weight=alignment.plan)
     reduction = max(1.0, alignment.cost.size / max_cells)
     # Words keep a row each; two time axes share the reduction.
     across = int(np.ceil(reduction if words else np.sqrt(reduction)))
-    coarse = exact.averaged(across, 1 if words else across)
+    coarse = exact.averaged(across=across, down=1 if words else across)
     pairs = exact if (exact.weight > 0).sum(1).max(initial=0) <= 1 else coarse
     labels = tuple(_label(place, word) for place, word in enumerate(words, start=1))
     return AlignmentTable(
@@ -103,13 +103,13 @@ def tabulate(
 
 
 def seconds(features: ClipFeatures) -> float:
-    """Return what every chart over the clip's time shows, so that one playhead fits them all."""
+    """Return the end of every chart's time axis in seconds, the same for all, so that one playhead fits them."""
     ends = [float(features.modality(name).end.max(initial=0.0)) for name in Modality]
     return max(features.duration, *ends)
 
 
 def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 6) -> list[Moment]:
-    """Choose the frames that a plan matched to a word, evenly where there are many.
+    """Choose frames that a plan aligned to a word, evenly spaced where there are many.
 
     Args:
         found: An alignment of the face to the words.
@@ -130,7 +130,7 @@ def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 
 
 
 def windows(scores: Sequence[Window]) -> pd.DataFrame:
-    """Turn the scores of windows into rows: what `app.charts.over_time.trend` draws."""
+    """Return the scores of windows as the table that `app.charts.over_time.trend` draws."""
     return pd.DataFrame(
         {
             "start": [window.start for window in scores],
@@ -142,7 +142,7 @@ def windows(scores: Sequence[Window]) -> pd.DataFrame:
 
 
 def contributions(prediction: Prediction, features: ClipFeatures, *, max_moments: int = MAX_MOMENTS) -> pd.DataFrame:
-    """Turn contributions into rows: what `app.charts.scores.contribution_strip` draws.
+    """Return contributions as the table that `app.charts.scores.contribution_strip` draws.
 
     Long streams are summed over neighbouring steps, so that the total stays the same.
     """
@@ -161,7 +161,7 @@ def contributions(prediction: Prediction, features: ClipFeatures, *, max_moments
 
 
 def _label(place: int, word: Word) -> str:
-    """Number a word, so that one said twice has two rows."""
+    """Return a numbered label, so that a repeated word has two rows."""
     return f"{place} {word.text[:LABEL_CHARACTERS]}"
 
 
@@ -177,7 +177,7 @@ class _Grid:
     weight: Float[np.ndarray, "source anchor"]
 
     @classmethod
-    def of(cls, source: ModalityFeatures, anchor: ModalityFeatures, cost: np.ndarray, weight: np.ndarray) -> _Grid:
+    def of(cls, source: ModalityFeatures, anchor: ModalityFeatures, *, cost: np.ndarray, weight: np.ndarray) -> _Grid:
         return cls(
             start=source.start,
             end=source.end,
@@ -193,17 +193,19 @@ class _Grid:
         total = self.weight.sum(1, keepdims=True)
         return np.divide(self.weight, total, out=np.zeros_like(self.weight), where=total > 0)
 
-    def averaged(self, across: int, down: int) -> _Grid:
+    def averaged(self, *, across: int, down: int) -> _Grid:
         """Join blocks of `across` source by `down` anchor steps: mean of the known costs, sum of the weights."""
         known = ~np.isnan(self.cost)
-        total, count = (_sums(part, across, down) for part in (np.where(known, self.cost, 0.0), known.astype(float)))
+        total, count = (
+            _sums(part, across=across, down=down) for part in (np.where(known, self.cost, 0.0), known.astype(float))
+        )
         return _Grid(
             start=self.start[::across],
             end=_last(self.end, across),
             anchor_start=self.anchor_start[::down],
             anchor_end=_last(self.anchor_end, down),
             cost=np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0),
-            weight=_sums(self.weight, across, down),
+            weight=_sums(self.weight, across=across, down=down),
         )
 
     def rows(self, where: Bool[np.ndarray, "source anchor"], words: tuple[Word, ...]) -> pd.DataFrame:
@@ -226,7 +228,7 @@ class _Grid:
         return rows
 
 
-def _sums(matrix: np.ndarray, across: int, down: int) -> np.ndarray:
+def _sums(matrix: np.ndarray, *, across: int, down: int) -> np.ndarray:
     """Sum over blocks of rows and columns; the last ones may be smaller."""
     summed = np.add.reduceat(matrix, np.arange(0, matrix.shape[0], across), axis=0)
     return np.add.reduceat(summed, np.arange(0, matrix.shape[1], down), axis=1)

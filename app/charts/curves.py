@@ -1,11 +1,11 @@
-"""Altair curves over something else than time: rates of what is missing, lengths, seeds."""
+"""Altair curves over something other than time: missing rates, lengths."""
 
 from __future__ import annotations
 
 import altair as alt
 import pandas as pd
 
-from app.charts.scores import NEUTRAL, PAIRED, SCORE_RANGE
+from app.charts.scores import NEUTRAL, PAIRED, SCORE_RANGE, SCORE_TICKS
 from app.i18n.translate import _
 
 CURVE_PX = 380
@@ -32,7 +32,7 @@ def score_curve(
         "mean:Q",
         title=_("Score"),
         scale=alt.Scale(domain=list(SCORE_RANGE)),
-        axis=alt.Axis(values=[-3, -2, -1, 0, 1, 2, 3]),
+        axis=alt.Axis(values=SCORE_TICKS),
     )
     numbers = [
         alt.Tooltip("x:Q", title=x_title, format=number),
@@ -41,7 +41,20 @@ def score_curve(
         alt.Tooltip("high:Q", title=_("One deviation above"), format="+.2f"),
     ]
     base = alt.Chart(summary)
-    draws = alt.Chart(points).encode(
+    layers = [
+        alt.Chart(pd.DataFrame({"full": [full]})).mark_rule(color=NEUTRAL, strokeDash=[4, 4]).encode(y="full:Q"),
+        base.mark_area(color=PALETTE[0], opacity=0.22).encode(x=x, y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_line(
+            color=PALETTE[0], strokeWidth=2.5, point={"filled": True, "size": 45, "color": PALETTE[0]}
+        ).encode(x=x, y=y, tooltip=numbers),
+        _draws(points, x, x_title=x_title, number=number).mark_point(color=PAIRED, size=40, opacity=0.75),
+    ]
+    return alt.layer(*layers).properties(height=CURVE_PX)
+
+
+def _draws(points: pd.DataFrame, x: alt.X, *, x_title: str, number: str) -> alt.Chart:
+    """Encode single draws, the seed by the shape of the point; `number` is the format of x."""
+    return alt.Chart(points).encode(
         x=x,
         y=alt.Y("score:Q"),
         shape=alt.Shape("seed:N", title=_("Seed"), legend=alt.Legend(orient="bottom")),
@@ -52,19 +65,10 @@ def score_curve(
             alt.Tooltip("lost:N", title=_("What was lost")),
         ],
     )
-    layers = [
-        alt.Chart(pd.DataFrame({"full": [full]})).mark_rule(color=NEUTRAL, strokeDash=[4, 4]).encode(y="full:Q"),
-        base.mark_area(color=PALETTE[0], opacity=0.22).encode(x=x, y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_line(
-            color=PALETTE[0], strokeWidth=2.5, point={"filled": True, "size": 45, "color": PALETTE[0]}
-        ).encode(x=x, y=y, tooltip=numbers),
-        draws.mark_point(color=PAIRED, size=40, opacity=0.75),
-    ]
-    return alt.layer(*layers).properties(height=CURVE_PX)
 
 
 def rate_curves(table: pd.DataFrame, *, y_title: str, x_title: str) -> alt.LayerChart:
-    """Draw a metric against the rate that is missing, one line per model.
+    """Draw a metric against the missing rate, one line per model.
 
     Args:
         table: Columns `model`, `rate`, `mean`, `low`, `high`.
@@ -128,7 +132,7 @@ def prediction_scatter(table: pd.DataFrame) -> alt.LayerChart:
         table: Columns `id`, `truth`, `score` and `sign`, on screen "right", "wrong" or "no sign".
     """
     low, high = SCORE_RANGE
-    axis = {"scale": alt.Scale(domain=[low, high]), "axis": alt.Axis(values=[-3, -2, -1, 0, 1, 2, 3])}
+    axis = {"scale": alt.Scale(domain=[low, high]), "axis": alt.Axis(values=SCORE_TICKS)}
     kinds = [_("right"), _("wrong"), _("no sign")]
     points = (
         alt.Chart(table)

@@ -1,8 +1,8 @@
-"""How a prediction is made, as a graph in the DOT language with the shapes of the clip that is shown."""
+"""The model as a graph in the DOT language, with the tensor shapes of one prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.prediction import Prediction
@@ -30,54 +30,54 @@ def dot(shapes: Mapping[str, tuple[int, ...]], prediction: Prediction, *, fusion
     Returns:
         A digraph; every text in it is the screen's own.
     """
-    lines = [STYLE]
-
-    def node(name: str, text: str, shape: tuple[int, ...] | None, fill: str) -> None:
-        size = "" if shape is None else f"\\n{' × '.join(f'{count:,}' for count in shape)}"
-        lines.append(f'"{name}" [label="{_escaped(text)}{size}", fillcolor="{fill}"];')
-
-    node("fused", _("Interleaved by time"), shapes["fused"], SHARED)
-    for modality in (each for each in MODALITIES if each in prediction.used):
-        fill, name = FILLS[modality], wording.name(modality)
-        node(
-            f"features {modality}",
-            _("{name}: steps × features").format(name=name),
-            shapes[f"features {modality}"],
-            fill,
-        )
-        node(f"encoded {modality}", _("encoded"), shapes[f"encoded {modality}"], fill)
-        lines.append(f'"features {modality}" -> "encoded {modality}";')
-        last = f"encoded {modality}"
-        if modality != prediction.anchor:
-            anchor = wording.name(prediction.anchor).lower()
-            node(f"plan {modality}", _("plan to {anchor}").format(anchor=anchor), shapes[f"plan {modality}"], fill)
-            node(
-                f"transported {modality}",
-                _("carried to {anchor}").format(anchor=anchor),
-                shapes[f"transported {modality}"],
-                fill,
-            )
-            lines.append(f'"{last}" -> "plan {modality}" -> "transported {modality}";')
-            lines.append(f'"encoded {prediction.anchor}" -> "plan {modality}" [style=dotted, constraint=false];')
-            last = f"transported {modality}"
-        lines.append(f'"{last}" -> "fused";')
-    node("mamba", _("{count} Mamba layers").format(count=fusion_layers), shapes["fused"], SHARED)
-    node("pooled", _("mean over tokens"), shapes["fused"][1:], SHARED)
-    node("score", _("Score") + " " + wording.signed(prediction.score), None, SHARED)
     likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
-    node("classes", _("Classes: {likeliest}").format(likeliest=_(likeliest)), shapes["classes"], SHARED)
-    lines.append('"fused" -> "mamba" -> "pooled"; "pooled" -> "score"; "pooled" -> "classes";')
+    lines = [
+        STYLE,
+        _node("fused", _("Interleaved by time"), shapes["fused"], fill=SHARED),
+        *(line for each in MODALITIES if each in prediction.used for line in _modality(each, shapes, prediction)),
+        _node("mamba", _("{count} Mamba layers").format(count=fusion_layers), shapes["fused"], fill=SHARED),
+        _node("pooled", _("mean over tokens"), shapes["fused"][1:], fill=SHARED),
+        _node("score", _("Score") + " " + wording.signed(prediction.score), None, fill=SHARED),
+        _node("classes", _("Classes: {likeliest}").format(likeliest=_(likeliest)), shapes["classes"], fill=SHARED),
+        '"fused" -> "mamba" -> "pooled"; "pooled" -> "score"; "pooled" -> "classes";',
+    ]
     return "digraph {" + " ".join(lines) + "}"
 
 
+def _modality(modality: Modality, shapes: Mapping[str, tuple[int, ...]], prediction: Prediction) -> Iterator[str]:
+    """Yield nodes and edges from a modality's features to the fused sequence."""
+    fill, anchor = FILLS[modality], wording.name(prediction.anchor).lower()
+    title = _("{name}: steps × features").format(name=wording.name(modality))
+
+    def node(stage: str, text: str) -> str:
+        return _node(f"{stage} {modality}", text, shapes[f"{stage} {modality}"], fill=fill)
+
+    yield node("features", title)
+    yield node("encoded", _("encoded"))
+    yield f'"features {modality}" -> "encoded {modality}";'
+    if modality == prediction.anchor:
+        yield f'"encoded {modality}" -> "fused";'
+        return
+    yield node("plan", _("plan to {anchor}").format(anchor=anchor))
+    yield node("transported", _("transported to {anchor}").format(anchor=anchor))
+    yield f'"encoded {modality}" -> "plan {modality}" -> "transported {modality}";'
+    yield f'"encoded {prediction.anchor}" -> "plan {modality}" [style=dotted, constraint=false];'
+    yield f'"transported {modality}" -> "fused";'
+
+
+def _node(name: str, text: str, shape: tuple[int, ...] | None, *, fill: str) -> str:
+    size = "" if shape is None else f"\\n{' × '.join(f'{count:,}' for count in shape)}"
+    return f'"{name}" [label="{_escaped(text)}{size}", fillcolor="{fill}"];'
+
+
 def described(shapes: Mapping[str, tuple[int, ...]], prediction: Prediction) -> str:
-    """Say the graph in a sentence, for who cannot see it."""
-    senses = [wording.name(modality) for modality in wording.DISPLAY_ORDER if modality in prediction.used]
+    """Return the alt text of the graph."""
+    modalities = [wording.name(modality) for modality in wording.DISPLAY_ORDER if modality in prediction.used]
     return _(
-        "{senses} are encoded, carried to {anchor} by transport plans, interleaved into {tokens} tokens of width "
-        "{width}, read by Mamba layers and averaged into a score of {score}."
+        "{modalities} are encoded, transported to {anchor} by transport plans, interleaved into {tokens} tokens of "
+        "width {width}, processed by Mamba layers and averaged into a score of {score}."
     ).format(
-        senses=wording.join(senses),
+        modalities=wording.join(modalities),
         anchor=wording.name(prediction.anchor).lower(),
         tokens=shapes["fused"][0],
         width=shapes["fused"][1],

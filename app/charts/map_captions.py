@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from app.charts.alignment_table import AlignmentTable
 from app.i18n.translate import _
-from app.i18n.wording import RELAXED, SINKHORN
+from app.i18n.wording import RELAXED, SINKHORN, Solver
 
 
-def legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
+def legend(*, words: bool, solvers: Collection[Solver] = (RELAXED,)) -> str:
     """Explain the alignment maps of one or both ways to solve the transport problem."""
     rows = _("word") if words else _("moment of the face")
     text = _("Moments run from left to right; stronger green is a closer fit, in content and in time.")
@@ -19,7 +19,7 @@ def legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
         )
     if SINKHORN in solvers:
         text += " " + _(
-            "Sinkhorn: every {rows} must receive the same weight in all, so a moment may be shared out; stronger "
+            "Sinkhorn: every {rows} must receive the same weight in all, so a moment may be split; stronger "
             ":violet[violet] is a larger share, and cells under a tenth of a moment's largest share are left out."
         ).format(rows=rows)
     if words:
@@ -28,7 +28,7 @@ def legend(*, words: bool, solvers: Collection[str] = (RELAXED,)) -> str:
 
 
 def summary(table: AlignmentTable) -> str:
-    """Name an alignment map for who cannot see it."""
+    """Return the alt text of an alignment map."""
     return _("{source} aligned to {anchor} ({solver}): {pairs} pairs over {seconds:.0f} seconds").format(
         source=table.source,
         anchor=table.anchor.lower(),
@@ -39,7 +39,7 @@ def summary(table: AlignmentTable) -> str:
 
 
 def note(table: AlignmentTable) -> str:
-    """Say what a plan pays and, for a long clip, what a cell stands for."""
+    """Return the cost of a plan and, for a long clip, how many steps a cell averages."""
     text = _("Cost of the plan: {cost:.3f}.").format(cost=table.cost)
     if table.averaged > 1:
         text += " " + _("The clip is long: each shade is the mean of {steps} neighbouring steps.").format(

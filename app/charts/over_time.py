@@ -1,4 +1,4 @@
-"""Altair charts over the time of a clip: what was measured, and how the score went."""
+"""Altair charts over the time of a clip: measured curves, and the score of windows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def timeline(table: pd.DataFrame, names: Sequence[str], duration: float) -> alt.
         curve.mark_area(color=CURVE, opacity=0.3).encode(**place),
         curve.mark_line(color=CURVE, strokeWidth=1.2).encode(x=x, y=top, detail="row:N"),
         span.mark_rect(color=SPAN).encode(x2="end:Q", **place),
-        # What the pointer meets: a row's whole height, so that nobody has to aim at a line.
+        # The hover target is a row's whole height, so that nobody has to aim at a line.
         base.transform_calculate(head="datum.foot - 1")
         .mark_rect(opacity=0)
         .encode(x=x, x2="end:Q", y=y, y2="head:Q", tooltip=tooltip),
@@ -60,17 +60,18 @@ def trend(table: pd.DataFrame, duration: float) -> alt.LayerChart:
     """Draw the score window by window.
 
     Args:
-        table: Columns `start`, `end` (seconds), `score` in [-3, 3] (missing where nothing could be judged) and `used`.
+        table: Columns `start`, `end` (seconds), `score` in [-3, 3] (missing for a window without any modality) and
+            `used`.
         duration: Seconds that the axis shows.
     """
     low, high = SCORE_RANGE
     x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration))
-    y = alt.Y("score:Q", title=_("Score"), scale=alt.Scale(domain=[low, high]), axis=alt.Axis(values=[-3, 0, 3]))
+    y = alt.Y("score:Q", title=_("Score"), scale=alt.Scale(domain=[low, high]), axis=alt.Axis(values=[low, 0, high]))
     tooltip = [
         alt.Tooltip("start:Q", title=_("From (s)"), format=".1f"),
         alt.Tooltip("end:Q", title=_("To (s)"), format=".1f"),
         alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
-        alt.Tooltip("used:N", title=_("Judged by")),
+        alt.Tooltip("used:N", title=_("Predicted from")),
     ]
     sign = alt.condition("datum.score < 0", alt.value(NEGATIVE), alt.value(POSITIVE))
     base = alt.Chart(table)

@@ -24,6 +24,7 @@ SPOKEN = "rgba(128,128,128,0.9)"
 ALIKE = ["rgba(20,140,130,0.85)", "rgba(20,140,130,0.30)", "rgba(20,140,130,0.04)"]
 
 SCORE_RANGE = (-SCORE_LIMIT, SCORE_LIMIT)
+SCORE_TICKS = list(range(-int(SCORE_LIMIT), int(SCORE_LIMIT) + 1))
 # Heights in pixels; Streamlit fits a chart's axes and legend into its height.
 GAUGE_PX, CLASSES_PX = 100, 140
 ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190
@@ -31,9 +32,9 @@ STRIP_PX, STRIP_FRAME_PX = 34, 75
 
 
 def on_time(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
-    """Make a chart over the clip's time one that `app.components.stage` can follow: drawn as SVG."""
+    """Prepare a chart over the clip's time for the playhead of `app.components.stage`: it is rendered as SVG."""
     chart.usermeta = {"embedOptions": {"renderer": "svg"}}
-    # The chart as a whole has its text; thousands of cells that each say theirs would bury it.
+    # The chart as a whole has alt text; a label for each of thousands of cells would bury it.
     return chart.configure(aria=False, mark=alt.MarkConfig(aria=False))
 
 
@@ -51,7 +52,7 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
         "from:Q",
         title=_("Sentiment score"),
         scale=alt.Scale(domain=SCORE_RANGE, nice=False),
-        axis=alt.Axis(values=list(range(-3, 4)), grid=False, format="+d", labelExpr=_gauge_labels(), labelFlush=True),
+        axis=alt.Axis(values=SCORE_TICKS, grid=False, format="+d", labelExpr=_gauge_labels(), labelFlush=True),
     )
     # In the middle, where the marks are, whatever height is left for the plot.
     middle = {"y": {"expr": "height / 2 - 11"}, "y2": {"expr": "height / 2 + 11"}}
@@ -82,7 +83,7 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
 
 
 def _gauge_labels() -> str:
-    """Name both ends and the middle of the scale, in Vega's expression language."""
+    """Return labels for both ends and the middle of the scale, in Vega's expression language."""
     low, middle, high = (json.dumps(f"{number:+d} {wording.degree(number)}") for number in (-3, 0, 3))
     return f"datum.value == -3 ? {low} : datum.value == 3 ? {high} : datum.value == 0 ? {middle} : datum.label"
 
@@ -113,7 +114,7 @@ def class_bars(classes: dict[str, float]) -> alt.LayerChart:
 
 
 def alignment_map(table: AlignmentTable) -> alt.LayerChart:
-    """Draw which step of a source the model paired with which step of its anchor.
+    """Draw which step of a source the model aligned to which step of its anchor.
 
     Args:
         table: Rows to draw, made by `app.charts.alignment_table.tabulate`.
@@ -123,26 +124,17 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         (1 - cosine, and the time between them), filled cells are the plan, as strong as their share of a step's weight,
         outlines show when a word was spoken.
     """
-    source, anchor = table.source, table.anchor
-    step = _("Word") if table.words else anchor
     # Steps of a long clip are thinner than a pixel: pairs get a margin, outlines step back.
     dense = table.averaged > 1
     time = alt.Scale(domain=[0, table.duration], nice=False)
     x = alt.X(
-        "start:Q", title=_("{name} (seconds)").format(name=source), scale=time, axis=alt.Axis(grid=False, tickCount=8)
+        "start:Q",
+        title=_("{name} (seconds)").format(name=table.source),
+        scale=time,
+        axis=alt.Axis(grid=False, tickCount=8),
     )
     y, y2 = _anchor_axis(table)
-    tooltip = [
-        alt.Tooltip("word:N", title=_("Word")),
-        alt.Tooltip("anchor_start:Q", title=_("{name} from (s)").format(name=step), format=".2f"),
-        alt.Tooltip("anchor_end:Q", title=_("{name} to (s)").format(name=step), format=".2f"),
-        alt.Tooltip("start:Q", title=_("{name} from (s)").format(name=source), format=".2f"),
-        alt.Tooltip("end:Q", title=_("{name} to (s)").format(name=source), format=".2f"),
-        alt.Tooltip("cost:Q", title=_("Cost (distance in content and time)"), format=".3f"),
-        alt.Tooltip("weight:Q", title=_("Weight in the plan"), format=".4f"),
-    ]
-    if not table.words:
-        tooltip = tooltip[1:]
+    tooltip = _map_tooltip(table)
     cost = alt.Color(
         "cost:Q",
         scale=alt.Scale(range=ALIKE, domain=table.cost_domain, clamp=True),
@@ -164,15 +156,29 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
         layers.append(spoken.encode(**place))
     chart = alt.layer(*layers).properties(
         title=_("{source} aligned to {anchor} ({solver})").format(
-            source=source, anchor=anchor.lower(), solver=_(table.solver)
+            source=table.source, anchor=table.anchor.lower(), solver=_(table.solver)
         ),
         height=MAP_FRAME_PX + int(np.clip(ROW_PX * table.rows, MIN_MAP_PX, MAX_MAP_PX)),
     )
     return on_time(chart)
 
 
+def _map_tooltip(table: AlignmentTable) -> list[alt.Tooltip]:
+    source, step = table.source, _("Word") if table.words else table.anchor
+    word = [alt.Tooltip("word:N", title=_("Word"))] if table.words else []
+    return [
+        *word,
+        alt.Tooltip("anchor_start:Q", title=_("{name} from (s)").format(name=step), format=".2f"),
+        alt.Tooltip("anchor_end:Q", title=_("{name} to (s)").format(name=step), format=".2f"),
+        alt.Tooltip("start:Q", title=_("{name} from (s)").format(name=source), format=".2f"),
+        alt.Tooltip("end:Q", title=_("{name} to (s)").format(name=source), format=".2f"),
+        alt.Tooltip("cost:Q", title=_("Cost (distance in content and time)"), format=".3f"),
+        alt.Tooltip("weight:Q", title=_("Weight in the plan"), format=".4f"),
+    ]
+
+
 def _anchor_axis(table: AlignmentTable) -> tuple[alt.Y, str | None]:
-    """Words get one row each; an anchor without words gets its own seconds, downwards like the words."""
+    """Return the y axis: one row a word, or the seconds of another anchor, from top to bottom."""
     if table.words:
         labels = list(table.words)
         # The number before a word keeps two rows of one word apart and need not be read.

@@ -1,4 +1,4 @@
-"""What was measured over the clip as rows: tracks of voice and face that a chart stacks."""
+"""Measurements of voice and face over the clip as rows of a table, for a chart that stacks them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extractors.schema import ClipFeatures
 MAX_POINTS = 400  # per row, a few pixels each on a wide screen
 PEAK = 0.86  # height of a row's curve, in rows
 
-# Three that most people read at a glance; left and right are averaged.
+# Three expressions that most people recognise at a glance; left and right are averaged.
 EXPRESSIONS = {
     N_("Smile"): ("mouthSmileLeft", "mouthSmileRight"),
     N_("Brow lowered"): ("browDownLeft", "browDownRight"),
@@ -24,8 +24,8 @@ EXPRESSIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One curve.
+class TimelineRow:
+    """One curve of the timeline.
 
     Attributes:
         name: On screen.
@@ -46,13 +46,13 @@ class Row:
     spans: bool = False
 
 
-def rows(features: ClipFeatures) -> list[Row]:
-    """List the clip's curves from top to bottom; what the clip does not have is left out."""
+def rows(features: ClipFeatures) -> list[TimelineRow]:
+    """List the clip's curves from top to bottom; those that the clip does not have are left out."""
     return [*_voice(features), *_face(features)]
 
 
-def tabulate(curves: list[Row]) -> pd.DataFrame:
-    """Stack curves: what `app.charts.scores.timeline` draws.
+def tabulate(curves: list[TimelineRow]) -> pd.DataFrame:
+    """Stack curves into the table that `app.charts.over_time.timeline` draws.
 
     Returns:
         Columns `row` (its name), `kind` ("curve" or "span"), `start`, `end` (seconds), `foot` and `top` (in rows, from
@@ -63,30 +63,21 @@ def tabulate(curves: list[Row]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def _voice(features: ClipFeatures) -> Iterator[Row]:
+def _voice(features: ClipFeatures) -> Iterator[TimelineRow]:
     tracks = {track.name: track for track in features.tracks}
     if (loudness := tracks.get("loudness")) is not None:
         yield _scaled(_("Loudness"), "", loudness.seconds, loudness.values, from_zero=True)
     if (pitch := tracks.get("F0")) is not None:
         yield _scaled(_("Pitch (F0)"), "Hz", pitch.seconds, pitch.values)
     if (activity := tracks.get("voice activity")) is not None:
-        name = _("Someone speaks")
-        yield Row(name=name, unit="", seconds=activity.seconds, values=activity.values, low=0, high=1, spans=True)
+        yield _on_off(_("Someone speaks"), activity.seconds, activity.values)
 
 
-def _face(features: ClipFeatures) -> Iterator[Row]:
+def _face(features: ClipFeatures) -> Iterator[TimelineRow]:
     video = features.video
     if not len(video.start):
         return
-    yield Row(
-        name=_("Face in view"),
-        unit="",
-        seconds=video.start,
-        values=video.valid.astype(float),
-        low=0,
-        high=1,
-        spans=True,
-    )
+    yield _on_off(_("Face in view"), video.start, video.valid.astype(float))
     if video.absent is not None:
         return
     columns = features.schema.video.columns
@@ -94,16 +85,20 @@ def _face(features: ClipFeatures) -> Iterator[Row]:
         if set(parts) <= set(columns):
             values = video.values[:, [columns.index(part) for part in parts]].mean(1).astype(float)
             values[~video.valid] = np.nan
-            yield Row(name=_(name), unit="", seconds=video.start, values=values, low=0, high=1)
+            yield TimelineRow(name=_(name), unit="", seconds=video.start, values=values, low=0, high=1)
 
 
-def _scaled(name: str, unit: str, seconds: np.ndarray, values: np.ndarray, *, from_zero: bool = False) -> Row:
+def _scaled(name: str, unit: str, seconds: np.ndarray, values: np.ndarray, *, from_zero: bool = False) -> TimelineRow:
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    return Row(name=name, unit=unit, seconds=seconds, values=values, low=0.0 if from_zero else low, high=high)
+    return TimelineRow(name=name, unit=unit, seconds=seconds, values=values, low=0.0 if from_zero else low, high=high)
 
 
-def _table(place: int, row: Row) -> pd.DataFrame:
+def _on_off(name: str, seconds: np.ndarray, values: np.ndarray) -> TimelineRow:
+    return TimelineRow(name=name, unit="", seconds=seconds, values=values, low=0, high=1, spans=True)
+
+
+def _table(place: int, row: TimelineRow) -> pd.DataFrame:
     every = max(1, int(np.ceil(len(row.values) / MAX_POINTS)))
     starts = np.arange(0, len(row.values), every)
     known = np.isfinite(row.values)
@@ -122,13 +117,13 @@ def _table(place: int, row: Row) -> pd.DataFrame:
             "end": row.seconds[starts] + every * step,
             "foot": place + 1.0,
             "top": place + 1.0 - PEAK * share,
-            "text": [_said(each, row) for each in value],
+            "text": [_text(each, row) for each in value],
         }
     )
     return table[table["top"].notna()] if row.spans else table
 
 
-def _said(value: float, row: Row) -> str:
+def _text(value: float, row: TimelineRow) -> str:
     if not np.isfinite(value):
         return "–"
     if row.spans:

@@ -11,19 +11,20 @@ from alignmamba.modality import Modality
 from app.charts import alignment_table, map_captions, scores
 from app.components import stage
 from app.i18n import wording
+from app.i18n.wording import Solver
 from app.services.analysis import Analysis
 
 if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction
 
 
-def show(analysis: Analysis, prediction: Prediction, plans: dict[str, dict[str, Alignment]] | None = None) -> None:
+def show(analysis: Analysis, prediction: Prediction, plans: dict[Solver, dict[str, Alignment]] | None = None) -> None:
     """Show the maps of a prediction, a row for each modality where several plans stand side by side.
 
     Args:
         analysis: Of the clip.
-        prediction: Whose plans are shown.
-        plans: Plans by solver and source; the prediction's own by default.
+        prediction: Of the clip.
+        plans: Plans by solver and source; those of the prediction by default.
     """
     plans = plans or {wording.RELAXED: prediction.alignments}
     st.caption(_legend(prediction, plans))
@@ -42,7 +43,7 @@ def show(analysis: Analysis, prediction: Prediction, plans: dict[str, dict[str, 
                 _map(analysis, prediction, table, place=f"map-{first + place}")
 
 
-def _legend(prediction: Prediction, solvers: Collection[str]) -> str:
+def _legend(prediction: Prediction, solvers: Collection[Solver]) -> str:
     return map_captions.legend(words=prediction.anchor == Modality.LANGUAGE, solvers=solvers)
 
 

@@ -1,6 +1,6 @@
-"""Charts of an analysis that are drawn up once: a toggle shows again what it has shown before.
+"""A cache of charts: each chart of an analysis is built once, so that a toggle can show it again at once.
 
-Altair checks every part of a chart while it is built and again while it is told as a specification, which takes longer
+Altair checks every part of a chart while it is built and again while it is converted to Vega-Lite, which takes longer
 than everything else that a toggle does.
 """
 
@@ -21,19 +21,19 @@ def show(analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelM
     """Show a chart of an analysis.
 
     Args:
-        analysis: What it is drawn from: the same analysis and name give the same chart.
-        name: Tells its charts apart, together with the language.
-        make: Makes the chart when it is shown for the first time.
-        alt: What it shows, for who cannot see it.
+        analysis: Of the clip; the same analysis and name give the same chart.
+        name: Unique, with the language, among the charts of the analysis.
+        make: Builds the chart when it is shown for the first time.
+        alt: Alt text.
     """
     key = (name, language())
-    if key not in analysis.drawn:
-        analysis.drawn[key] = _specification(make())
-    st.vega_lite_chart(analysis.drawn[key], alt=alt)
+    if key not in analysis.charts:
+        analysis.charts[key] = _specification(make())
+    st.vega_lite_chart(analysis.charts[key], alt=alt)
 
 
 def _specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
-    """Tell a chart as Vega-Lite; rows as tables, which take a fraction of the memory.
+    """Convert a chart to Vega-Lite, its rows to tables, which take a fraction of the memory.
 
     Altair's default size is left out: Streamlit fits charts to the page.
     """

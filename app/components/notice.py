@@ -1,4 +1,4 @@
-"""What people must know before they upload a clip: what is inferred, where that is forbidden, what is stored."""
+"""The notice before an upload: what is inferred, where that is forbidden, what is stored."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import streamlit as st
 from app.i18n import wording
 from app.i18n.translate import _
 
-KEY = "notice-read"  # in the visitor's state
+KEY = "notice-read"  # in the session state
 BUTTON = "notice-agree"
 
 
 def points() -> list[str]:
-    """Say what is inferred, what the law asks for and what is stored, as Markdown sentences."""
+    """Return the points of the notice in Markdown: what is inferred, what the law requires, what is stored."""
     return [
         _(
             "**Emotion inference.** This app estimates from words, voice and face how positive or negative a person "
             "comes across. {caution}"
         ).format(caution=wording.caution()),
         _(
-            "**People must be told.** Who uses such a system on others must tell them (EU AI Act, Article 50(3)). "
-            "Upload only clips that you may use, of people who know."
+            "**People must be informed.** Anyone who uses such a system on others must inform them (EU AI Act, Article "
+            "50(3)). Upload only clips that you may use, of people who know."
         ),
         _(
             "**Not at work, not in education.** Inferring emotions there is forbidden in the EU, except for medical or "
             "safety reasons (Article 5(1)(f)). No decision about a person may rest on a score."
         ),
         _(
-            "**Stored: nothing.** Your clip lies in a private folder while it is analysed, then it is deleted. What "
-            "was measured stays in memory for this visit only; nothing is sent elsewhere."
+            "**Stored: nothing.** Your clip is kept in a private folder while it is analysed, then it is deleted. The "
+            "measured features stay in memory for this visit only; nothing is sent elsewhere."
         ),
     ]
 
 
 def show() -> None:
     """Show the notice."""
-    st.markdown("\n".join(f"- {point}" for point in points()))
+    st.markdown(wording.bullets(points()))
 
 
 def agreed() -> bool:
-    """Show the notice until the visitor has agreed, then what may be uploaded; once per visit.
+    """Show the notice until the user has agreed to it, once per session.
 
     Returns:
-        Whether they have agreed: nothing is to be uploaded before.
+        Whether the user has agreed; uploads are not offered before.
     """
     if st.session_state.get(KEY, False):
         return True

@@ -1,4 +1,4 @@
-"""The clip's player, and what kinds of file a browser plays."""
+"""The player of a clip."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from app.components.stage import player_key
 from app.i18n.translate import _
 from app.services.analysis import Clip
 
+# Media types that browsers play.
 PLAYABLE = {"video/mp4", "video/webm", "video/quicktime", "video/ogg"}
 
 

@@ -1,4 +1,4 @@
-"""A running job on screen: a bar and a clock for every step, and a button that stops it."""
+"""Progress of a running job: a bar and a clock for every step, and a button that stops it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ProgressBars:
         self._bars: dict[str, tuple[Any, float]] = {}
         self._shares: dict[str, float] = {}
 
-    def draw(self, reports: Iterable[Progress]) -> None:
-        """Take new reports and redraw the bars of steps that are under way."""
+    def update(self, reports: Iterable[Progress]) -> None:
+        """Take new progress and redraw the bars of running steps."""
         running = {step for step, share in self._shares.items() if share < 1}
         for step, completed, total in reports:
             self._bars.setdefault(step, (st.empty(), time.perf_counter()))
@@ -37,28 +37,28 @@ class ProgressBars:
 
 
 def watch(job: Job) -> Analysis:
-    """Draw a job's progress until it has ended.
+    """Show a job's progress until it has ended.
 
     Returns:
-        What it found.
+        The analysis.
 
     Raises:
-        Exception: What the job raised.
+        Exception: Any exception of the job.
     """
     began = time.perf_counter()
     bars = ProgressBars()
     stop = st.empty()
     # A click runs the page again, which ends this run below and the job with it.
-    stop.button(_("Cancel"), key="cancel", icon=":material/stop_circle:", on_click=_tell_of_the_end)
+    stop.button(_("Cancel"), key="cancel", icon=":material/stop_circle:", on_click=_note_the_stop)
     try:
-        with st.status(_("Waiting for a free place"), expanded=True) as status:
+        with st.status(_("Waiting for a free worker"), expanded=True) as status:
             while not job.future.done():
-                bars.draw(job.reports())
+                bars.update(job.reports())
                 if job.future.running():
                     seconds = time.perf_counter() - began
                     status.update(label=_("Analysing · {seconds:.0f} s").format(seconds=seconds), expanded=True)
                 time.sleep(POLL_SECONDS)
-            bars.draw(job.reports())
+            bars.update(job.reports())
             try:
                 analysis = job.future.result()
             except Exception:
@@ -68,10 +68,10 @@ def watch(job: Job) -> Analysis:
             status.update(label=label, state="complete", expanded=False)
             return analysis
     finally:
-        # Reached early, by Streamlit's own control flow, when the visitor has left or asked for something else.
+        # Reached early, by Streamlit's control flow, when the user has left or clicked something else.
         job.abandon()
         stop.empty()
 
 
-def _tell_of_the_end() -> None:
+def _note_the_stop() -> None:
     session.current().remark = _("Stopped. Nothing of this clip was kept.")

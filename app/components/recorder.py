@@ -1,8 +1,8 @@
-"""A recording made in the browser, camera and microphone.
+"""A recorder for the browser's camera and microphone.
 
-A small component around the browser's MediaRecorder: what comes is one finished file, as an upload is, and goes the
-same way. `streamlit-webrtc` would stream to the server instead, which needs aiortc, an older PyAV than ours and a STUN
-server, for pictures that the network has thinned.
+A small component around the browser's MediaRecorder: it returns one finished file, which is then treated as an upload.
+`streamlit-webrtc` would stream to the server instead, which needs aiortc, an older PyAV than ours and a STUN server,
+and loses frames on a slow network.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from app.services.analysis import Clip
 from app.services.errors import PlainError
 from app.services.upload import check_size
 
-SECONDS = 30  # longest recording
-# Kinds that browsers record; what the bytes really are is found out when they are opened.
+MAX_SECONDS = 30  # of a recording
+# Media types that browsers record; the real format is detected when the bytes are opened.
 MIME_TYPES = ("video/webm", "video/mp4")
 
 _FRONTEND = Path(__file__).with_name("frontend")
@@ -37,16 +37,16 @@ _RECORDER = st.components.v2.component(
 
 
 def record() -> Clip | None:
-    """Show the recorder; return the recording in the run after it was handed over.
+    """Show the recorder; return the recording in the run after it was sent.
 
     Raises:
-        PlainError: If what came is no recording, or too large.
+        PlainError: If the browser sent something else, or too much.
     """
     result = _RECORDER(
         key="recorder",
         data={
-            "seconds": SECONDS,
-            "say": {
+            "seconds": MAX_SECONDS,
+            "labels": {
                 "record": _("Record"),
                 "stop": _("Stop"),
                 "again": _("Record again"),
@@ -55,9 +55,9 @@ def record() -> Clip | None:
                 "ready": _(
                     "Camera and microphone stay off until you press Record. At most {seconds} s; nothing leaves this "
                     "page before you ask for the analysis."
-                ).format(seconds=SECONDS),
-                "done": _("Look at it, then have it analysed or record again."),
-                "sent": _("Handed over."),
+                ).format(seconds=MAX_SECONDS),
+                "done": _("Check the recording, then analyse it or record again."),
+                "sent": _("Sent."),
                 "silent": _("no microphone: without sound"),
                 "unable": _(
                     "This browser does not record here: it needs https:// or localhost. Upload a file instead."
@@ -73,21 +73,25 @@ def record() -> Clip | None:
 
 
 def received(sent: object) -> Clip:
-    """Check what the browser sent and make a clip of it; what the bytes are, `open_media` finds out.
+    """Check what the browser sent and make a clip of it; `open_media` checks the bytes later.
 
     Raises:
-        PlainError: If it is no recording, or too large.
+        PlainError: If it is not a recording, or too large.
     """
     mime, text = (sent.get("mime"), sent.get("base64")) if isinstance(sent, dict) else (None, None)
     if mime not in MIME_TYPES or not isinstance(text, str):
-        raise PlainError(_("What the browser sent is no recording. Record again, or upload a file instead."))
+        raise PlainError(_not_a_recording())
     check_size(len(text) * 3 // 4 - 2)  # before anything is decoded
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PlainError(_("What the browser sent is no recording. Record again, or upload a file instead.")) from error
+        raise PlainError(_not_a_recording()) from error
     return Clip(title=N_("Your recording"), data=data, mime=mime)
 
 
+def _not_a_recording() -> str:
+    return _("What the browser sent is not a recording. Record again, or upload a file instead.")
+
+
 def _nothing() -> None:
-    """A trigger of a component wants a callback, even if the run itself reads it."""
+    """Do nothing: a component's trigger needs a callback, even if the run itself reads it."""

@@ -1,4 +1,4 @@
-"""The result of an analysis on screen: score, transcript, maps, the seven subsets."""
+"""The result of an analysis: score, transcript, alignment maps, the seven subsets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import altair
 import pandas as pd
 import streamlit as st
 
-from alignmamba.modality import SUBSETS, Modality
+from alignmamba.modality import Modality
 from app.charts import alignment_table, over_time, scores, timeline_table
-from app.components import alignment_maps, chart_cache, player, progress, stage
+from app.components import (
+    alignment_maps,
+    chart_cache,
+    clip_header,
+    modality_pills,
+    player,
+    progress,
+    stage,
+    subset_table,
+)
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import told
@@ -22,12 +31,12 @@ from app.services.jobs import Correction
 if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
 
-LONG_CLIP = 10.0  # seconds, from which the score is shown over time
+LONG_CLIP_SECONDS = 10.0  # longer clips show the score over time
 
 
 @st.fragment
 def show() -> None:
-    """Show the visitor's last result; a fragment, so that toggling a modality redraws this part alone."""
+    """Show the session's last result; a fragment, so that toggling a modality reruns this part alone."""
     with errors.plain_sentences():
         analysis = session.current().analysis
         _headline(analysis)
@@ -39,31 +48,35 @@ def show() -> None:
                 downloads.buttons(analysis, ())
             return
         with read:
-            used = _choose_modalities(analysis)
-            if used:
-                _score(analysis, analysis.predictions[used])
+            used = modality_pills.choose(analysis, page="analyse")
+            prediction = analysis.predictions.get(used)
+            if prediction is None:
+                modality_pills.none_chosen()
             else:
-                st.info(_("Choose at least one of them."), icon=":material/toggle_on:")
+                _score(analysis, prediction)
             downloads.buttons(analysis, used)
         with watch:
             player.player(analysis.clip, number=analysis.number)
-            _transcript(analysis, analysis.predictions.get(used))
+            _transcript(analysis, prediction)
             _correct(analysis)
-        if used:
-            _trend(analysis, used)
-        _timeline(analysis)
-        if used:
-            _maps(analysis, analysis.predictions[used])
-            _contributions(analysis, analysis.predictions[used])
-        _subsets(analysis)
-        _details(analysis)
+        _below(analysis, prediction)
+
+
+def _below(analysis: Analysis, prediction: Prediction | None) -> None:
+    """Show the parts that take the whole width; without a prediction those of the clip alone."""
+    if prediction is not None:
+        _trend(analysis, prediction.used)
+    _timeline(analysis)
+    if prediction is not None:
+        _maps(analysis, prediction)
+        _contributions(analysis, prediction)
+    _subsets(analysis)
+    _details(analysis)
 
 
 def _headline(analysis: Analysis) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(wording.plain(_(analysis.clip.title)), width="content", anchor=False)
-        if analysis.clip.synthetic:
-            st.badge(_("synthetic clip"), icon=":material/smart_toy:", color="gray")
+        clip_header.title(analysis)
     absent = [
         wording.absence(modality, analysis.features.modality(modality).absent)
         for modality in wording.DISPLAY_ORDER
@@ -73,35 +86,19 @@ def _headline(analysis: Analysis) -> None:
         st.info(
             "  \n".join(absent)
             if analysis.predictions
-            else _("There is nothing to judge in this clip. {reasons}").format(reasons=" ".join(absent)),
+            else _("There is nothing to predict from in this clip. {reasons}").format(reasons=" ".join(absent)),
             icon=":material/visibility_off:",
         )
     for note in analysis.features.notes:
         st.caption(f":material/info: {wording.plain(told(_(note)))}")
 
 
-def _choose_modalities(analysis: Analysis) -> frozenset[Modality]:
-    available = [modality for modality in wording.DISPLAY_ORDER if modality in analysis.available]
-    chosen = st.pills(
-        _("Judge by"),
-        available,
-        selection_mode="multi",
-        default=available,
-        format_func=lambda modality: f"{wording.ICONS[modality]} {wording.name(modality)}",
-        # Another clip starts with all that it has.
-        key=f"modalities-{analysis.number}",
-    )
-    return frozenset(chosen)
-
-
 def _score(analysis: Analysis, prediction: Prediction) -> None:
-    likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
-    share = wording.share(prediction.classes[likeliest])
     with st.container(border=True):
         st.metric(
             _("Sentiment, from -3 to +3"),
             wording.signed(prediction.score),
-            f"{_(likeliest)} {share}",
+            wording.likely_class(prediction.classes),
             delta_color="off",
             delta_arrow="off",
         )
@@ -109,14 +106,14 @@ def _score(analysis: Analysis, prediction: Prediction) -> None:
             analysis,
             ("gauge", prediction.used),
             lambda: scores.gauge(prediction.score, prediction.interval),
-            alt=_("Score {score} on a scale from -3 to +3").format(score=wording.signed(prediction.score)),
+            alt=wording.score_alt(prediction.score),
         )
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
         chart_cache.show(
             analysis,
             ("classes", prediction.used),
             lambda: scores.class_bars(prediction.classes),
-            alt=_("Class probabilities, {likeliest} {share}").format(likeliest=_(likeliest), share=share),
+            alt=wording.classes_alt(prediction.classes),
         )
         took = _("Predicted in {milliseconds:.0f} ms.").format(milliseconds=prediction.milliseconds)
         st.caption(f"{wording.caution()} {took}")
@@ -125,36 +122,36 @@ def _score(analysis: Analysis, prediction: Prediction) -> None:
 def _transcript(analysis: Analysis, prediction: Prediction | None) -> None:
     words = analysis.features.words
     contributions = prediction.contributions.get(Modality.LANGUAGE) if prediction else None
-    # Without words it still moves the playhead over the charts.
+    # Without words the stage still moves the playhead over the charts.
     stage.stage(words, contributions, number=analysis.number, duration=alignment_table.seconds(analysis.features))
     if not words:
         return
     source = _("Typed words") if analysis.features.transcript_source == "given" else _("Words as recognised")
     colours = _(":blue[▲ blue] raised the score, :orange[▼ orange] lowered it; click a word to go there")
-    told_by = colours if contributions is not None else _("not used")
-    st.caption(_("{source}; {colours}.").format(source=source, colours=told_by))
+    legend = colours if contributions is not None else _("not used")
+    st.caption(_("{source}; {colours}.").format(source=source, colours=legend))
 
 
 def _correct(analysis: Analysis) -> None:
-    """Let the visitor correct the words; only what depends on them is worked on again."""
+    """Let the user correct the words; only the features of the words are extracted again."""
     with st.expander(_("Correct the words"), icon=":material/edit:"), errors.plain_sentences():
         with st.form(f"correct-{analysis.number}", border=False):
             text = st.text_area(
                 _("Words of the clip"),
                 " ".join(word.text for word in analysis.features.words),
                 key=f"words-{analysis.number}",
-                help=_("Only the words are read again; voice and face stay as they were measured."),
+                help=_("Only the words are encoded again; voice and face stay as they were measured."),
             )
-            if not st.form_submit_button(_("Judge with these words"), icon=":material/refresh:"):
+            if not st.form_submit_button(_("Predict with these words"), icon=":material/refresh:"):
                 return
         session.current().analysis = progress.watch(Correction(analysis, text))
         st.rerun()
 
 
 def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:
-    if analysis.features.duration <= LONG_CLIP:
+    if analysis.features.duration <= LONG_CLIP_SECONDS:
         return
-    st.subheader(_("How the score went"), anchor=False)
+    st.subheader(_("Score over time"), anchor=False)
     table = alignment_table.windows(analysis.over_time(used))
     stage.chart(
         analysis,
@@ -165,7 +162,9 @@ def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:
         ),
         place="trend",
     )
-    about = _("Each bar is a window of {seconds:.0f} s, judged by itself; a gap is a window with nothing to judge by.")
+    about = _(
+        "Each bar is the score of a {seconds:.0f} s window on its own; a gap is a window with nothing to predict from."
+    )
     st.caption(about.format(seconds=table["end"].iloc[0] - table["start"].iloc[0]))
 
 
@@ -174,7 +173,7 @@ def _timeline(analysis: Analysis) -> None:
     if not curves:
         return
     names = [row.name for row in curves]
-    st.subheader(_("What was heard and seen"), anchor=False)
+    st.subheader(_("Voice and face over time"), anchor=False)
     stage.chart(
         analysis,
         "timeline",
@@ -187,7 +186,7 @@ def _timeline(analysis: Analysis) -> None:
 def _maps(analysis: Analysis, prediction: Prediction) -> None:
     if not prediction.alignments:
         return
-    st.subheader(_("What the model paired"), anchor=False)
+    st.subheader(_("What the model aligned"), anchor=False)
     alignment_maps.show(analysis, prediction)
 
 
@@ -210,38 +209,8 @@ def _contributions(analysis: Analysis, prediction: Prediction) -> None:
 
 
 def _subsets(analysis: Analysis) -> None:
-    best = analysis.predictions[analysis.available]
-    complete = len(analysis.available) == len(Modality)
-    reference = _("all three") if complete else wording.subset(analysis.available).lower()
     st.subheader(_("Every combination of words, voice and face"), anchor=False)
-    st.dataframe(
-        pd.DataFrame([_subset_row(analysis, subset, best.score) for subset in SUBSETS]),
-        hide_index=True,
-        alt=_("Score and class for each of the seven subsets of the modalities"),
-        column_config={
-            "Score": st.column_config.NumberColumn(_("Score"), format="%+.2f", width="small"),
-            "Difference": st.column_config.NumberColumn(
-                _("Difference to {reference}").format(reference=reference), format="%+.2f"
-            ),
-            "Remark": None if complete else _("Remark"),
-            "Judged by": _("Judged by"),
-            "Class": _("Class"),
-        },
-        placeholder="",
-    )
-
-
-def _subset_row(analysis: Analysis, subset: frozenset[Modality], reference: float) -> dict[str, object]:
-    prediction = analysis.predictions.get(subset)
-    row: dict[str, object] = {"Judged by": wording.subset(subset), "Score": None, "Class": "", "Difference": None}
-    if prediction is not None:
-        likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
-        row |= {
-            "Score": prediction.score,
-            "Class": f"{_(likeliest)} {wording.share(prediction.classes[likeliest])}",
-            "Difference": prediction.score - reference,
-        }
-    return row | {"Remark": wording.missing_from(subset, analysis.available)}
+    subset_table.show(analysis, alt=_("Score and class for each of the seven subsets of the modalities"))
 
 
 def _details(analysis: Analysis) -> None:
@@ -255,7 +224,7 @@ def _details(analysis: Analysis) -> None:
             alt=_("Seconds that each extraction step took"),
         )
         predictions = analysis.predictions.values()
-        how = _("The steps were taken earlier in this visit") if analysis.again else _("Steps run side by side")
+        how = _("The steps ran earlier in this visit") if analysis.reused else _("Steps run side by side")
         st.caption(
             _(
                 "{how}; {total:.1f} s in all for {duration:.1f} s of clip, of which {predicting:.2f} s went into "

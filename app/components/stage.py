@@ -1,7 +1,7 @@
-"""The words, in sync with player and charts: one small component that keeps them all at one moment.
+"""The transcript in sync with player and charts: a small component that keeps them at the same moment.
 
-The script beside this module finds the player and the charts by the keys of their containers; nothing is run again
-while a clip plays. Words arrive as data and become text nodes: what a visitor typed is never parsed as HTML.
+Its script `frontend/stage.js` finds the player and the charts by the keys of their containers; the page is not rerun
+while a clip plays. Words arrive as data and become text nodes: nothing that a user typed is parsed as HTML.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STAGE = st.components.v2.component(
 
 
 def player_key(number: int) -> str:
-    """Key of the container that holds an analysis's player."""
+    """Return the key of the container that holds an analysis's player."""
     return f"{PLAYER}-{number}"
 
 
@@ -49,9 +49,9 @@ def chart(
     Args:
         analysis: As in `app.components.chart_cache.show`.
         name: As in `app.components.chart_cache.show`.
-        make: Makes the chart, for it: `app.charts.scores.on_time`.
-        alt: What it shows, for who cannot see it.
-        place: Tells the charts on a page apart.
+        make: Builds the chart; see `app.charts.scores.on_time`.
+        alt: Alt text.
+        place: Unique among the charts of a page.
     """
     with st.container(key=f"{CHARTS}-{place}-{analysis.number}"):
         chart_cache.show(analysis, name, make, alt=alt)
@@ -66,7 +66,7 @@ def stage(
     chosen: int | None = None,
     picks: bool = False,
 ) -> int | None:
-    """Show words, coloured by what they did to the score, and keep player and charts in step with them.
+    """Show words, coloured by their contributions, and keep player and charts in sync with them.
 
     Args:
         words: In time order.
@@ -79,27 +79,15 @@ def stage(
     Returns:
         The word clicked last, where clicks choose.
     """
-    values = np.zeros(len(words)) if contributions is None else contributions.astype(float)
-    strongest = float(np.abs(values).max(initial=0.0)) or 1.0
     result = _STAGE(
         data={
-            "words": [
-                {
-                    "text": word.text,
-                    "start": word.start,
-                    "end": word.end,
-                    "colour": _colour(value / strongest),
-                    "sign": _sign(value / strongest),
-                    "hint": _hint(word, None if contributions is None else value),
-                }
-                for word, value in zip(words, values.tolist(), strict=True)
-            ],
+            "words": _buttons(words, contributions),
             "player": player_key(number),
             "charts": CHARTS,
             "duration": duration,
             "colour": PLAYHEAD,
             "unseen": _(
-                "No picture to show: the clip has none, or this browser cannot play its format. The analysis is not "
+                "No video to show: the clip has none, or this browser cannot play its format. The analysis is not "
                 "affected."
             ),
             "picks": picks,
@@ -114,17 +102,34 @@ def stage(
     return picked if isinstance(picked, int) and 0 <= picked < len(words) else None
 
 
+def _buttons(words: Sequence[Word], contributions: np.ndarray | None) -> list[dict[str, object]]:
+    """Return text, times, colour, sign and hint of each word."""
+    values = np.zeros(len(words)) if contributions is None else contributions.astype(float)
+    strongest = float(np.abs(values).max(initial=0.0)) or 1.0
+    return [
+        {
+            "text": word.text,
+            "start": word.start,
+            "end": word.end,
+            "colour": _colour(value / strongest),
+            "sign": _sign(value / strongest),
+            "hint": _hint(word, None if contributions is None else value),
+        }
+        for word, value in zip(words, values.tolist(), strict=True)
+    ]
+
+
 def _nothing() -> None:
-    """A state of a component wants a callback, even if the run itself reads it."""
+    """Do nothing: a component's state needs a callback, even if the run itself reads it."""
 
 
 def _colour(share: float) -> str:
-    """CSS colour of a contribution in [-1, 1]."""
+    """Return the CSS colour of a contribution in [-1, 1]."""
     return f"rgba({POSITIVE if share > 0 else NEGATIVE},{abs(share) * STRONGEST_ALPHA:.3f})"
 
 
 def _sign(share: float) -> str:
-    """Glyph of a contribution, for eyes that the colours do not reach."""
+    """Return the glyph of a contribution, for readers who cannot tell the colours apart."""
     if abs(share) < FAINTEST:
         return ""
     return "▲" if share > 0 else "▼"

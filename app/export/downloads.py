@@ -1,11 +1,11 @@
-"""Downloads of a result; each file is made when its button is pressed, so that buttons cost a rerun nothing."""
+"""Downloads of a result; each file is made when its button is pressed, so that the buttons do not slow down a rerun."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
@@ -16,14 +16,14 @@ from app.services.analysis import Analysis
 
 
 class Download(NamedTuple):
-    """A file to be made.
+    """A file to download.
 
     Attributes:
         file: Its name.
         label: Of its button.
         mime: Its media type.
         icon: Of its button.
-        make: Makes its content, in the language of the visitor.
+        make: Makes its content, in the current language.
     """
 
     file: str
@@ -38,14 +38,14 @@ def buttons(analysis: Analysis, used: Collection[Modality]) -> None:
 
     Args:
         analysis: Of a clip.
-        used: The subset on screen, which files tell in full; an empty one stands for the largest.
+        used: The subset on screen, which files describe in full; an empty one stands for the largest.
     """
-    spoken = language()
+    code = language()
     with st.popover(_("Export"), icon=":material/download:"):
         for download in downloads(analysis, frozenset(used) or analysis.available):
             st.download_button(
                 download.label,
-                _in_language(spoken, download.make),
+                _in_language(code, download.make),
                 file_name=download.file,
                 mime=download.mime,
                 icon=download.icon,
@@ -84,11 +84,11 @@ def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Downloa
             )
 
 
-def _in_language(spoken: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
-    """Carry the visitor's language into the request that fetches the file."""
+def _in_language(code: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Keep the session's language for the request that fetches the file, which has no session."""
 
     def made() -> bytes:
-        with spoken_in(spoken):
+        with spoken_in(code):
             return make()
 
     return made
@@ -112,17 +112,17 @@ def _subtitles(analysis: Analysis) -> bytes:
     return to_webvtt(analysis.features.words).encode()
 
 
-def _charts(analysis: Analysis, used: frozenset[Modality], kind: str) -> bytes:
+def _charts(analysis: Analysis, used: frozenset[Modality], kind: Literal["svg", "png"]) -> bytes:
     from app.export import images
 
     packed = io.BytesIO()
-    drawn = images.drawn_language() if kind == "png" else language()
-    note = _("The labels are in English: the server has no font for this language.") if drawn != language() else ""
-    with spoken_in(drawn), zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    code = images.png_language() if kind == "png" else language()
+    note = _("The labels are in English: the server has no font for this language.") if code != language() else ""
+    with spoken_in(code), zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         if note:
             archive.writestr("note.txt", note)
-        for picture in images.draw(analysis, used):
-            archive.writestr(f"{picture.name}.{kind}", picture.svg() if kind == "svg" else picture.png())
+        for image in images.render(analysis, used):
+            archive.writestr(f"{image.name}.{kind}", image.svg() if kind == "svg" else image.png())
     return packed.getvalue()
 
 

@@ -1,7 +1,7 @@
-"""A result as one HTML file that needs nothing else: no script, no network, every text escaped by Jinja2.
+"""A result as one self-contained HTML file: no script, no network, every text escaped by Jinja2.
 
-Charts are SVG inside the file, each as an image of its own: what stands in an image cannot run, load or clash with
-names of another. The file's own policy forbids all else.
+Charts are SVG images inside the file: an image cannot run scripts, load anything or clash with the names of another
+one. The content security policy of the file forbids everything else.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ FAINTEST, STRONGEST = 0.06, 0.65  # opacity of a word's colour; the stronger lea
 
 
 def html(analysis: Analysis, used: Collection[Modality]) -> str:
-    """Write a report in the language that is spoken.
+    """Write a report in the current language.
 
     Args:
         analysis: Of a clip.
-        used: The subset that is told in full; empty where nothing could be judged.
+        used: The subset that is described in full; empty where there is nothing to predict from.
     """
     features, prediction = analysis.features, analysis.predictions.get(frozenset(used))
     document = analysis.document(used or None)
     return render(
         "report.html",
         language=language(),
-        says=_labels(),
+        labels=_labels(),
         clip=document["clip"],
         caution=wording.caution(),
         absent=[
-            _("{name} could not be judged: {reason}.").format(
+            _("{name} could not be used: {reason}.").format(
                 name=wording.name(modality), reason=told(features.modality(modality).absent)
             )
             for modality in wording.DISPLAY_ORDER
@@ -52,7 +52,7 @@ def html(analysis: Analysis, used: Collection[Modality]) -> str:
         score="" if prediction is None else wording.signed(prediction.score),
         interval="" if prediction is None else _interval(prediction),
         words=list(_words(analysis, prediction)),
-        pictures=[(picture.alt, _inline(picture)) for picture in images.draw(analysis, used)],
+        charts=[(image.alt, _inline(image)) for image in images.render(analysis, used)],
         subsets=[_subset(analysis, subset) for subset in SUBSETS],
         notes=[told(note) for note in features.notes],
         facts=_facts(analysis, prediction, document),
@@ -60,25 +60,25 @@ def html(analysis: Analysis, used: Collection[Modality]) -> str:
 
 
 def _labels() -> dict[str, str]:
-    """Return the report's own texts."""
+    """Return the report's headings and labels."""
     return {
         "transcript": _("Transcript"),
         "key": _("▲ on blue raised the score, ▼ on orange lowered it"),
-        "pictures": _("Pictures"),
+        "charts": _("Charts"),
         "subsets": _("Every combination of words, voice and face"),
-        "judged_by": _("Judged by"),
+        "used": _("Predicted from"),
         "score": _("Score"),
         "class": _("Class"),
         "remark": _("Remark"),
         "notes": _("Notes"),
         "facts": _("How it was made"),
         "synthetic": _("synthetic clip"),
-        "nothing": _("There is nothing to judge in this clip."),
+        "nothing": _("There is nothing to predict from in this clip."),
     }
 
 
 def _verdict(prediction: Prediction) -> str:
-    """Say the prediction; the sentence comes as Markdown, whose stars mean nothing here."""
+    """Describe the prediction; the sentence is Markdown, whose asterisks are removed."""
     return wording.verdict(prediction.score, prediction.classes, prediction.used).replace("**", "")
 
 
@@ -92,7 +92,7 @@ def _interval(prediction: Prediction) -> str:
 
 
 def _words(analysis: Analysis, prediction: Prediction | None) -> Iterator[dict[str, str]]:
-    """Give each word its sign and its style, by what it did to the score."""
+    """Yield each word with a sign and a style for its contribution."""
     words = analysis.features.words
     values = np.zeros(len(words))
     if prediction is not None and Modality.LANGUAGE in prediction.used:
@@ -109,22 +109,20 @@ def _words(analysis: Analysis, prediction: Prediction | None) -> Iterator[dict[s
         }
 
 
-def _inline(picture: images.Picture) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg().encode()).decode()
+def _inline(image: images.ChartImage) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(image.svg().encode()).decode()
 
 
 def _subset(analysis: Analysis, subset: frozenset[Modality]) -> dict[str, str]:
     prediction = analysis.predictions.get(subset)
-    row = {"name": wording.subset(subset), "remark": wording.missing_from(subset, analysis.available)}
+    row = {"name": wording.subset(subset), "remark": wording.missing_from(subset, available=analysis.available)}
     if prediction is None:
         return {**row, "score": "", "class": ""}
-    likeliest = max(prediction.classes, key=prediction.classes.__getitem__)
-    chance = wording.share(prediction.classes[likeliest])
-    return {**row, "score": wording.signed(prediction.score), "class": f"{_(likeliest)} {chance}"}
+    return {**row, "score": wording.signed(prediction.score), "class": wording.likely_class(prediction.classes)}
 
 
 def _facts(analysis: Analysis, prediction: Prediction | None, document: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what someone needs to make it again."""
+    """Return the facts that are needed to reproduce the result."""
     facts = [
         (_("Checkpoint"), document["checkpoint"]),
         (_("Length of the clip"), _("{seconds:.1f} s").format(seconds=analysis.features.duration)),

@@ -1,4 +1,4 @@
-"""HTML from templates, for what is no page of Streamlit; whatever is put into one is escaped."""
+"""HTML from templates, outside Streamlit's pages; every value in a template is escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: Name of a file of `templates/`.
-        values: What it names; all of it is text or made of text, and none of it trusted.
+        values: Of the template's names; none of them is trusted.
     """
     return _environment().get_template(template).render(**values)
 

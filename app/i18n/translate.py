@@ -1,10 +1,10 @@
 """The screen's languages: English in the code, the others in catalogues under `locale/`.
 
-    _("Judge by")                               # in the visitor's language
+    _("Predict from")                           # in the session's language
     _("{count} words").format(count=3)          # placeholders have names, so that a translation may reorder them
-    N_("very negative")                         # marks a constant; `_(constant)` translates it when it is shown
+    N_("very negative")                         # marks a constant; `_(constant)` translates it where it is shown
 
-`make strings` brings new strings into the catalogues; `tests/app/test_translate.py` fails while one is missing.
+`make strings` brings new strings into the catalogues; `tests/app/i18n/test_translate.py` fails while one is missing.
 """
 
 from __future__ import annotations
@@ -17,31 +17,28 @@ from pathlib import Path
 
 import streamlit as st
 from babel.messages.pofile import read_po
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 SOURCE = "en"  # the language that the code is written in
 LOCALE = Path(__file__).with_name("locale")
-KEY = "lang"  # of the visitor's state and of the URL
+KEY = "lang"  # of the session state and of the query parameters
 SWITCH = "language-switch"
 
-# Set where there is no visitor to ask, or where another language than the visitor's is wanted.
+# Set where there is no session, or where another language than the session's is wanted.
 _spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
 
 
 def language() -> str:
-    """Return the language of what is said now: one of `LANGUAGES`."""
+    """Return the language of the screen: one of `LANGUAGES`; English outside a session."""
     if (spoken := _spoken.get()) is not None:
         return spoken
-    if get_script_run_ctx(suppress_warning=True) is None:
-        return SOURCE
     chosen = st.session_state.get(KEY)
     return chosen if chosen in LANGUAGES else SOURCE
 
 
 @contextmanager
 def spoken_in(code: str) -> Iterator[None]:
-    """Say everything inside in one language, whoever the visitor is.
+    """Translate into one language inside the block, whatever the session's language is.
 
     Raises:
         ValueError: If it is none of `LANGUAGES`.
@@ -56,7 +53,7 @@ def spoken_in(code: str) -> Iterator[None]:
 
 
 def _(message: str) -> str:
-    """Translate a sentence; what no catalogue has stays in English."""
+    """Translate a sentence; one that is in no catalogue stays in English."""
     return _catalogue(language()).get(message, message)
 
 
@@ -66,7 +63,7 @@ def N_(message: str) -> str:  # noqa: N802  # gettext's own name for it
 
 
 def choose_language() -> None:
-    """Show the switch, whose choice the URL carries too, so that a link opens in the language it was sent in."""
+    """Show the language switch; the URL holds its choice too, so that a link opens in the sender's language."""
     if st.session_state.get(KEY) not in LANGUAGES:
         st.session_state[KEY] = _first_language()
     # The switch forgets its choice with every change of page, so the choice is kept beside it.
@@ -87,7 +84,7 @@ def choose_language() -> None:
 
 
 def _first_language() -> str:
-    """Choose by the link, else by the browser."""
+    """Choose by the query parameter, else by the browser."""
     browser = (st.context.locale or SOURCE).lower().partition("-")[0]
     asked = st.query_params.get(KEY, browser)
     return asked if asked in LANGUAGES else SOURCE
@@ -95,7 +92,7 @@ def _first_language() -> str:
 
 @functools.cache
 def _catalogue(code: str) -> dict[str, str]:
-    """Read a catalogue; the source language needs none."""
+    """Read a catalogue; the source language has none."""
     if code == SOURCE:
         return {}
     with (LOCALE / f"{code}.po").open("rb") as file:

@@ -1,16 +1,17 @@
-"""Every sentence and name that the screen says, built from results."""
+"""Names and sentences of the screen, built from results."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
 
 from alignmamba.modality import Modality
 from alignmamba.prediction import CLASSES, SCORE_LIMIT
 from app.i18n.messages import told
 from app.i18n.translate import N_, _
 
-# How the three senses are called on screen: `name` translates.
+# Names of the three modalities on screen: `name` translates.
 NAMES = {Modality.AUDIO: N_("Voice"), Modality.VIDEO: N_("Face"), Modality.LANGUAGE: N_("Words")}
 ICONS = {
     Modality.AUDIO: ":material/graphic_eq:",
@@ -32,44 +33,46 @@ DEGREES = {
 }
 CLASS_SIGNS = dict(zip(CLASSES, (-1, 0, 1), strict=True))
 
-# What `extractors.pipeline.STEPS` do.
+# The steps of `extractors.pipeline.STEPS`.
 STEPS = {
     "sound": N_("Decoding the sound"),
     "voice": N_("Measuring the voice (openSMILE)"),
-    "face": N_("Following the face (MediaPipe)"),
-    "words": N_("Finding the words (Whisper)"),
-    "language": N_("Reading the words (MiniLM)"),
-    "reread": N_("Reading the corrected words (MiniLM)"),
+    "face": N_("Tracking the face (MediaPipe)"),
+    "words": N_("Recognising the words (Whisper)"),
+    "language": N_("Encoding the words (MiniLM)"),
+    "reread": N_("Encoding the corrected words (MiniLM)"),
 }
 
 # The two ways to solve the transport problem.
-RELAXED, SINKHORN = N_("relaxed"), N_("Sinkhorn")
+Solver = Literal["relaxed", "Sinkhorn"]
+RELAXED: Solver = N_("relaxed")
+SINKHORN: Solver = N_("Sinkhorn")
 
 
 def caution() -> str:
-    """Say what a score is and is not."""
+    """Return the disclaimer that goes with every score."""
     return _("An estimate of how a clip comes across, often wrong, and no statement about what a person feels.")
 
 
 def name(modality: Modality) -> str:
-    """Name a modality, as at the start of a sentence."""
+    """Return a modality's name, with a capital letter."""
     return _(NAMES[modality])
 
 
 def signed(number: float) -> str:
-    """Write a number with its sign and two decimals; what rounds to zero is +0.00."""
+    """Format a number with its sign and two decimals; what rounds to zero is +0.00."""
     return f"{round(number, 2) + 0.0:+.2f}"
 
 
 def share(probability: float) -> str:
-    """Write a probability in per cent, never as certain."""
+    """Format a probability in per cent, never as certain."""
     if probability > 0.99:
         return _("over 99%")
     return _("under 1%") if probability < 0.01 else f"{probability:.0%}"
 
 
 def degree(score: float) -> str:
-    """Name a score in [-3, 3] on the seven-degree scale."""
+    """Return the name of a score in [-3, 3] on the seven-degree scale."""
     return _(DEGREES[_step(score)])
 
 
@@ -85,25 +88,41 @@ def join(names: Collection[str], *, by: str | None = None) -> str:
 
 
 def subset(modalities: Collection[Modality]) -> str:
-    """Name a set of modalities in display order, as in "Words + Voice"."""
+    """Return the name of a set of modalities in display order, as in "Words + Voice"."""
     return " + ".join(name(modality) for modality in DISPLAY_ORDER if modality in modalities)
 
 
-def verdict(score: float, classes: dict[str, float], used: Collection[Modality]) -> str:
-    """Say a prediction in plain words.
+def likely_class(classes: Mapping[str, float]) -> str:
+    """Return the likeliest class with its probability, as in "positive 71%"."""
+    likeliest = max(classes, key=classes.__getitem__)
+    return f"{_(likeliest)} {share(classes[likeliest])}"
+
+
+def score_alt(score: float) -> str:
+    """Return the alt text of a gauge."""
+    return _("Score {score} on a scale from -3 to +3").format(score=signed(score))
+
+
+def classes_alt(classes: Mapping[str, float]) -> str:
+    """Return the alt text of a chart of class probabilities."""
+    return _("Class probabilities, {likeliest}").format(likeliest=likely_class(classes))
+
+
+def verdict(score: float, classes: Mapping[str, float], used: Collection[Modality]) -> str:
+    """Describe a prediction in plain words.
 
     Args:
         score: Sentiment in [-3, 3].
         classes: Probability of each class.
-        used: Modalities that were looked at.
+        used: Modalities that the model predicted from.
 
     Returns:
         One or two sentences; the second when score and class disagree.
     """
-    senses = join([name(modality).lower() for modality in DISPLAY_ORDER if modality in used])
+    modalities = join([name(modality).lower() for modality in DISPLAY_ORDER if modality in used])
     likeliest = max(classes, key=classes.__getitem__)
-    sentence = _("Judged by {senses}, this clip comes across as **{degree}**.").format(
-        senses=senses, degree=degree(score)
+    sentence = _("From {modalities}, this clip comes across as **{degree}**.").format(
+        modalities=modalities, degree=degree(score)
     )
     step = _step(score)
     if CLASS_SIGNS[likeliest] != (step > 0) - (step < 0):
@@ -114,8 +133,8 @@ def verdict(score: float, classes: dict[str, float], used: Collection[Modality])
 
 
 def absence(modality: Modality, reason: str) -> str:
-    """Say that a modality is not there and why."""
-    return _("{name} could not be judged: {reason}.").format(name=name(modality), reason=plain(told(reason)))
+    """Say that a modality is absent and why."""
+    return _("{name} could not be used: {reason}.").format(name=name(modality), reason=plain(told(reason)))
 
 
 def step(name: str) -> str:
@@ -124,18 +143,23 @@ def step(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape what Markdown would read as markup, for texts that may quote a clip or a file."""
+    """Escape Markdown in a text that may quote a clip or a file."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", text)
 
 
-def missing_from(modalities: Collection[Modality], available: Collection[Modality]) -> str:
+def bullets(points: Iterable[str]) -> str:
+    """Return a Markdown list."""
+    return "\n".join(f"- {point}" for point in points)
+
+
+def missing_from(modalities: Collection[Modality], *, available: Collection[Modality]) -> str:
     """Say which modalities of a subset are absent; empty when none is."""
     absent = [name(modality).lower() for modality in DISPLAY_ORDER if modality in set(modalities) - set(available)]
     return _("no {absent} in this clip").format(absent=join(absent, by=_("or"))) if absent else ""
 
 
-def distance(modality: Modality, anchor: Modality, *, mmd: float, a_distance: float | None) -> str:
-    """Say how alike an aligned modality and its anchor are.
+def distance(modality: Modality, *, anchor: Modality, mmd: float, a_distance: float | None) -> str:
+    """Describe how similar an aligned modality and its anchor are.
 
     Args:
         modality: The aligned one.
@@ -149,8 +173,8 @@ def distance(modality: Modality, anchor: Modality, *, mmd: float, a_distance: fl
         return spread + " " + _("There are too few words for an A-distance.")
     right = 0.5 + a_distance / 4  # 2 (1 - 2 error), turned around
     if a_distance < 0.5:
-        judged = _("they can hardly be told apart")
+        separable = _("they can hardly be told apart")
     else:
-        judged = _("they can partly be told apart") if a_distance < 1.5 else _("they are easily told apart")
-    told_apart = _("A linear classifier is right in {share} of the cases (A-distance {distance:.2f}): {judged}.")
-    return f"{spread} {told_apart.format(share=share(right), distance=a_distance, judged=judged)}"
+        separable = _("they can partly be told apart") if a_distance < 1.5 else _("they are easily told apart")
+    classifier = _("A linear classifier is right in {share} of the cases (A-distance {distance:.2f}): {separable}.")
+    return f"{spread} {classifier.format(share=share(right), distance=a_distance, separable=separable)}"

@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from extractors.vision.stills import Moment
 
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
-# One name for every clip on disk: nothing that a visitor chose reaches the file system.
+# One name for every clip on disk: nothing that a user chose reaches the file system.
 CLIP_FILE = "clip.bin"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What is to be analysed.
+    """A clip to analyse.
 
     Attributes:
         title: Shown on screen, untranslated.
         data: The file's bytes.
         mime: For the browser's player, as in "video/mp4".
-        transcript: Typed by the visitor; None lets speech be recognised.
+        transcript: Typed by the user; None lets speech be recognised.
         synthetic: Whether the clip is computer-made.
-        sample: Name of the shipped sample that it is; None for a visitor's own.
+        sample: Name of the shipped sample that it is; None for a user's own clip.
     """
 
     title: str
@@ -59,17 +59,17 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """Everything the page shows of a clip; toggling modalities only picks another prediction.
+    """An analysed clip: features and predictions; toggling modalities only picks another prediction.
 
     Attributes:
         clip: What was analysed.
         features: What was extracted.
         predictions: One per subset of the modalities that the clip has; empty when it has none.
-        predictor: Holds the clip, for what is asked later.
+        predictor: Holds the clip, for later predictions.
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
-        again: Whether the features were there before: from earlier in the visit, or made beforehand for a sample.
-        number: Tells the analyses of this process apart.
-        drawn: Charts that were shown, as `app.components.chart_cache` keeps them.
+        reused: Whether the features existed before: from earlier in the session, or precomputed for a sample.
+        number: Unique among the analyses of this process.
+        charts: Charts that were shown, as `app.components.chart_cache` keeps them.
     """
 
     clip: Clip
@@ -77,9 +77,9 @@ class Analysis:
     predictions: dict[frozenset[Modality], Prediction]
     predictor: Predictor
     seconds: float
-    again: bool
+    reused: bool
     number: int = field(default_factory=itertools.count().__next__)
-    drawn: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
+    charts: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Analysis:
         )
 
     def over_time(self, used: frozenset[Modality]) -> list[Window]:
-        """Scores of the clip's windows by a subset, found when first asked for."""
+        """Return the scores of the clip's windows from a subset; computed once per subset."""
         from alignmamba.evaluation.windows import scores_over_time
 
         if used not in self._windows:
@@ -112,7 +112,7 @@ class Analysis:
         return self._windows[used]
 
     def stills(self, moments: Sequence[Moment]) -> list[bytes]:
-        """Pictures of the clip at some moments, as JPEGs; made when first asked for.
+        """Return frames of the clip at some moments, as JPEGs; decoded once per choice of moments.
 
         Raises:
             PlainError: If the clip cannot be decoded.
@@ -128,13 +128,13 @@ class Analysis:
         return self._stills[asked]
 
     def distances(self) -> dict[str, float | None]:
-        """Proxy A-distance of each carried modality to its anchor, in [0, 2]; None where there are too few steps."""
+        """Return the proxy A-distance of each transported modality to its anchor, in [0, 2]; None for too few steps."""
         from alignmamba.evaluation.distance import proxy_a_distance
 
         return {modality: proxy_a_distance(*pair) for modality, pair in self.predictor.transported().items()}
 
     def sinkhorn(self, used: frozenset[Modality]) -> dict[str, Alignment]:
-        """Plans of the full transport problem for a subset, solved when first asked for.
+        """Return the plans of the full transport problem for a subset; solved once per subset.
 
         Raises:
             PlainError: If the clip is too long for it.
@@ -151,21 +151,21 @@ class Analysis:
 
 @contextmanager
 def on_disk(clip: Clip) -> Iterator[Path]:
-    """Write a clip into a folder that only this user may read, and that goes away however the work with it ends."""
+    """Write a clip into a private folder, which is removed at the end of the block, also after an error."""
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
         path = Path(folder) / CLIP_FILE
         path.write_bytes(clip.data)
         yield path
 
 
-def predict_all(clip: Clip, features: ClipFeatures, *, began: float, again: bool) -> Analysis:
+def predict_all(clip: Clip, features: ClipFeatures, *, began: float, reused: bool) -> Analysis:
     """Predict from every subset of the modalities that a clip's features have.
 
     Args:
-        clip: What they were extracted from.
+        clip: That the features were extracted from.
         features: Of the clip.
-        began: When the visitor's waiting began, by `time.perf_counter`.
-        again: Whether the features were there before.
+        began: When the work for this clip began, by `time.perf_counter`.
+        reused: Whether the features existed before.
 
     Raises:
         PlainError: If the model cannot be loaded, or was trained on other features.
@@ -183,20 +183,20 @@ def predict_all(clip: Clip, features: ClipFeatures, *, began: float, again: bool
         predictions=predictions,
         predictor=predictor,
         seconds=time.perf_counter() - began,
-        again=again,
+        reused=reused,
     )
 
 
 def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> Prediction:
-    """Judge an analysed clip by another checkpoint.
+    """Predict from an analysed clip with another checkpoint.
 
     Args:
         name: One of `names`.
         analysis: Of the clip.
-        used: Modalities to judge by.
+        used: Modalities to predict from.
 
     Raises:
-        PlainError: If the checkpoint cannot be used, or needs a voice or a face that was measured in another way.
+        PlainError: If the checkpoint cannot be used, or needs other features of audio or video.
     """
     if name == model.CHECKPOINT.name:
         return analysis.predictions[frozenset(used)]
@@ -211,7 +211,7 @@ def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> P
 
 
 def _fitting(predictor: Predictor, features: ClipFeatures) -> ClipFeatures:
-    """Read the words again where a checkpoint has an encoder of its own for them; voice and face stay."""
+    """Encode the words again where a checkpoint has a text encoder of its own; audio and video stay."""
     from extractors.schema import ModalitySchema
     from extractors.workers.client import AssetError, reread
 

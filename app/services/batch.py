@@ -1,8 +1,8 @@
-"""Batches: many clips of one visitor, one after the other; what is done stays done.
+"""Batches: many clips of one session, analysed one after the other; finished clips stay finished.
 
-A batch lives in the visitor's state and owns its running job, so that a rerun of the page, a filter or a look at
-another page disturbs nothing. It goes on whenever the page asks it to; while nobody looks, it ends the clip that it has
-begun and waits. Clips are known by their content: the same file given again is not analysed again.
+A batch lives in the session state and owns its running job, so that a rerun of the page, a filter or a visit to another
+page does not disturb it. It advances whenever the page asks it to; while the page is not open, it finishes the running
+clip and waits. Clips are identified by their content: the same file is not analysed twice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from alignmamba.prediction import CLASSES
 from app.i18n.translate import _
 from app.services import errors, upload
 from app.services.analysis import Clip
@@ -23,18 +24,18 @@ from app.services.errors import PlainError
 from app.services.jobs import Job, Progress
 
 MAX_CLIPS = 100
-MAX_BYTES = 500_000_000  # of all clips that wait together
+MAX_BYTES = 500_000_000  # of all waiting clips together
 FORMAT, VERSION = "alignmamba-batch", "1.0"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters that spreadsheets take for a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters that a spreadsheet reads as a formula
 NAME_CHARACTERS = 200
 COLUMNS = (
-    *("file", "status", "score", "interval_low", "interval_high", "class", "p_negative", "p_neutral", "p_positive"),
+    *("file", "status", "score", "interval_low", "interval_high", "class", *(f"p_{name}" for name in CLASSES)),
     *("used", "duration_s", "transcript", "sha256", "error"),
 )
 
 
-class Given(Protocol):
-    """A file from the upload field."""
+class UploadedFile(Protocol):
+    """A file of the upload field."""
 
     name: str
     size: int
@@ -44,7 +45,7 @@ class Given(Protocol):
 
 
 class Status(StrEnum):
-    """Where a clip stands."""
+    """The state of a clip in a batch."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -53,14 +54,15 @@ class Status(StrEnum):
 
 
 @dataclass
-class Row:
+class BatchRow:
     """One clip of a batch.
 
     Attributes:
-        name: Of the file, with its folders; for reading only.
-        clip: Its bytes; None once nothing is to be done with them any more.
-        error: The sentence that says why it failed.
-        found: What a line of the table says of the result; empty without one.
+        name: Of the file, with its folders; only shown.
+        clip: Its bytes; None once they are no longer needed.
+        status: Of the clip.
+        error: Message of the failure.
+        found: Cells of the result; empty without one.
         packed: The result document as compressed JSON.
     """
 
@@ -77,91 +79,91 @@ class Row:
 
     def cells(self) -> dict[str, Any]:
         """Return the row's cells: text, numbers, or None."""
-        told = {"file": self.name, "status": str(self.status), "error": self.error or None}
-        return {**dict.fromkeys(COLUMNS), **self.found, **told}
+        state = {"file": self.name, "status": str(self.status), "error": self.error or None}
+        return {**dict.fromkeys(COLUMNS), **self.found, **state}
 
     def fail(self, error: str) -> None:
-        """Take a sentence on why there is no result."""
+        """Note a failure and its message."""
         self.status, self.error, self.found, self.packed = Status.FAILED, error, {}, b""
 
     def succeed(self, document: dict[str, Any]) -> None:
-        """Take the result; the bytes of the clip are not kept longer."""
+        """Keep the result document; drop the bytes of the clip."""
         self.status, self.error, self.clip = Status.DONE, "", None
         self.found, self.packed = _found(document), zlib.compress(json.dumps(document).encode())
 
 
 @dataclass
 class Batch:
-    """A visitor's clips, by the hash of their content or, where it was not looked at, by name.
+    """The clips of a session, by the hash of their content or, where a file was refused, by name.
 
     Attributes:
-        rows: In the order in which they were given.
-        going: Whether the next clip is to be begun when the one before has ended.
-        twice: Files of the last giving that were there already.
-        steps: How far each step of the running clip is.
+        rows: In the order of the uploads.
+        active: Whether the next clip starts when the running one has ended.
+        duplicates: Files of the last upload that were in the batch already.
+        steps: Progress of each step of the running clip.
     """
 
-    rows: dict[str, Row] = field(default_factory=dict)
-    going: bool = False
-    twice: int = 0
+    rows: dict[str, BatchRow] = field(default_factory=dict)
+    active: bool = False
+    duplicates: int = 0
     steps: dict[str, Progress] = field(default_factory=dict)
     _job: Job | None = None
 
-    def add(self, files: Iterable[Given]) -> None:
-        """Take files in; those that are there already stay as they are, those that are not taken fail at once."""
-        self.twice = 0
+    def add(self, files: Iterable[UploadedFile]) -> None:
+        """Add files; duplicates are counted and skipped, files that are not accepted fail at once."""
+        self.duplicates = 0
         for file in files:
             name = "".join(letter for letter in file.name if letter.isprintable())[:NAME_CHARACTERS]
             try:
                 self._check(file)
                 clip = upload.clip(file.name, file.getvalue())
             except PlainError as error:
-                self.rows.setdefault(f"name:{name}", Row(name=name, clip=None)).fail(str(error))
+                self.rows.setdefault(f"name:{name}", BatchRow(name=name, clip=None)).fail(str(error))
                 continue
             key = clip.content[0]
             if key in self.rows:
-                self.twice += 1
-            self.rows.setdefault(key, Row(name=name, clip=clip))
+                self.duplicates += 1
+            self.rows.setdefault(key, BatchRow(name=name, clip=clip))
 
     def start(self, *, failed_too: bool = False) -> None:
-        """Let the batch go on.
+        """Start or continue the batch.
 
         Args:
-            failed_too: Whether to try again what has failed, where its file is still there.
+            failed_too: Whether to try failed clips again whose bytes are still there.
         """
         for row in self.rows.values():
             if failed_too and row.status == Status.FAILED and row.clip is not None:
                 row.status, row.error = Status.WAITING, ""
-        self.going = True
+        self.active = True
 
     def stop(self) -> None:
-        """Stop; the clip that was begun waits again."""
-        self.going = False
+        """Stop the batch; the running clip waits again."""
+        self.active = False
         if self._job is not None:
             self._job.abandon()
             self._running().status = Status.WAITING
             self._job = None
 
     def advance(self) -> None:
-        """Take what has ended, begin what is next, hear how far it is."""
+        """Collect the result of a finished clip, start the next one, and update the progress."""
         if self._job is not None and self._job.future.done():
             self._finish(self._running(), self._job)
             self._job = None
-        if self._job is None and self.going:
+        if self._job is None and self.active:
             waiting = self.of(Status.WAITING)
-            self.going = bool(waiting)
+            self.active = bool(waiting)
             if waiting:
                 waiting[0].status, self.steps = Status.RUNNING, {}
                 self._job = Job(waiting[0].clip)
         if self._job is not None:
             self.steps.update({report.step: report for report in self._job.reports()})
 
-    def of(self, status: Status) -> list[Row]:
-        """Return the rows of one status."""
+    def of(self, status: Status) -> list[BatchRow]:
+        """Return the rows with a status."""
         return [row for row in self.rows.values() if row.status == status]
 
-    def _check(self, file: Given) -> None:
-        """Refuse what is too much, before its bytes are copied."""
+    def _check(self, file: UploadedFile) -> None:
+        """Check a file against the limits before its bytes are copied."""
         upload.mime_type(file.name)
         upload.check_size(file.size)
         held = sum(len(row.clip.data) for row in self.rows.values() if row.clip is not None)
@@ -172,18 +174,18 @@ class Batch:
                 ).format(clips=MAX_CLIPS, megabytes=MAX_BYTES // upload.MEGABYTE)
             )
 
-    def _running(self) -> Row:
+    def _running(self) -> BatchRow:
         return self.of(Status.RUNNING)[0]
 
-    def _finish(self, row: Row, job: Job) -> None:
+    def _finish(self, row: BatchRow, job: Job) -> None:
         try:
             row.succeed(job.future.result().document())
         except Exception as error:
             row.fail(errors.sentence(error))
 
 
-def to_csv(rows: Iterable[Row]) -> bytes:
-    """Write rows as CSV: UTF-8 with the mark that spreadsheets look for; text never begins a formula."""
+def to_csv(rows: Iterable[BatchRow]) -> bytes:
+    """Write rows as CSV: UTF-8 with a byte order mark for spreadsheets; no text can start a formula."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -192,8 +194,8 @@ def to_csv(rows: Iterable[Row]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def to_json(rows: Iterable[Row]) -> bytes:
-    """Write rows as JSON: per file its status, its error, and its result as `alignmamba.result` has it."""
+def to_json(rows: Iterable[BatchRow]) -> bytes:
+    """Write rows as JSON: per file its status, its error, and its result document as `alignmamba.result` defines it."""
     clips = [
         {"file": row.name, "status": str(row.status), "error": row.error or None, "result": row.document()}
         for row in rows
@@ -202,7 +204,7 @@ def to_json(rows: Iterable[Row]) -> bytes:
 
 
 def _found(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a line of the table says of a result."""
+    """Return the table cells of a result document."""
     clip, found = document["clip"], {}
     if (prediction := document["prediction"]) is not None:
         classes, interval = prediction["classes"], prediction.get("score_interval", {})

@@ -1,4 +1,4 @@
-"""Parts of the project's own Markdown files, for the screen."""
+"""Markdown files of the project, for the screen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: Path, *, below: int = 0) -> str:
 
 
 def section(path: Path, title: str) -> str:
-    """Return what stands under a heading of the second level.
+    """Return the section under a heading of the second level.
 
     Raises:
         ValueError: If there is no such heading.

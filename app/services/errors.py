@@ -1,4 +1,4 @@
-"""Errors that a visitor may see, and how they are shown."""
+"""Errors that may be shown to a user, and how they are shown."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class PlainError(ValueError):
-    """A foreseen failure; the message is the sentence for the visitor."""
+    """A foreseen failure; its message is shown to the user."""
 
 
 class AbandonedError(Exception):
-    """Stops an extraction whose visitor has left or asked for something else."""
+    """An extraction was stopped because its user has left or started another one."""
 
 
 def sentence(error: Exception) -> str:
-    """Turn an error into one sentence for the screen; an unforeseen one goes to the log under an id."""
+    """Return an error's message for the screen; the details of an unforeseen error are logged under an id."""
     if isinstance(error, PlainError):
         return told(str(error))
     code = secrets.token_hex(3)
@@ -37,7 +37,7 @@ def sentence(error: Exception) -> str:
 
 @contextmanager
 def plain_sentences() -> Iterator[None]:
-    """Show any error of a part of the page as a sentence, and let the rest work on."""
+    """Show an error of a part of the page as a message, so that the rest of the page still runs."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Jobs: extractions in worker processes, whose progress a page draws."""
+"""Jobs: extractions in worker processes, whose progress a page shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import streamlit as st
 
-from app.i18n.translate import N_
+from app.i18n.translate import N_, SOURCE, spoken_in
 from app.services import model
 from app.services.analysis import Analysis, Clip, on_disk, predict_all
 from app.services.errors import AbandonedError, PlainError
@@ -21,12 +21,12 @@ from app.services.errors import AbandonedError, PlainError
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
 
-JOBS_AT_ONCE = 2  # more would only slow each other down and add up their memory
+JOBS_AT_ONCE = 2  # more would slow each other down and add up their memory
 CORRECTED = N_("The words were corrected by hand; words that stayed kept their times, others share those they replace.")
 
 
 class Progress(NamedTuple):
-    """A report of one extraction step."""
+    """The progress of one extraction step."""
 
     step: str
     completed: float
@@ -34,7 +34,7 @@ class Progress(NamedTuple):
 
 
 class Job:
-    """An extraction in a process of its own; its reports wait in a queue until the script thread draws them."""
+    """An extraction in a worker process; its progress waits in a queue until the page's script shows it."""
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
@@ -43,7 +43,7 @@ class Job:
         self.future: Future[Analysis] = workers().submit(self._run)
 
     def reports(self) -> Iterator[Progress]:
-        """Take the reports that have come in since the last call."""
+        """Return the progress since the last call."""
         while not self._progress.empty():
             yield self._progress.get()
 
@@ -54,7 +54,9 @@ class Job:
 
     def _run(self) -> Analysis:
         began = time.perf_counter()
-        return predict_all(self.clip, self._extract(), began=began, again=False)
+        # Messages are translated where they are shown; a worker thread belongs to no session.
+        with spoken_in(SOURCE):
+            return predict_all(self.clip, self._extract(), began=began, reused=False)
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
@@ -81,7 +83,7 @@ class Job:
 
 
 class Correction(Job):
-    """Reads a corrected transcript; voice and face stay as they were measured."""
+    """An analysis with a corrected transcript; only the words are encoded again."""
 
     def __init__(self, analysis: Analysis, text: str) -> None:
         self._before, self._text = analysis.features, text
@@ -115,5 +117,5 @@ class Correction(Job):
 
 @st.cache_resource(show_spinner=False)
 def workers() -> ThreadPoolExecutor:
-    """Return the threads that every visitor's jobs share; a job beyond `JOBS_AT_ONCE` waits for its turn."""
+    """Return the threads that the jobs of all sessions share; a job beyond `JOBS_AT_ONCE` waits for its turn."""
     return ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="analysis")

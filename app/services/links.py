@@ -1,28 +1,32 @@
-"""What a link says beside its page: sample, senses, tab. Anybody can write a link, so all of it is checked."""
+"""Query parameters of the pages' links: sample, modalities, tab, pins. Anybody can write a link, so each is checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import streamlit as st
 
-from alignmamba.modality import MODALITIES, Modality, letters
+from alignmamba.modality import Modality, letters
 from app.i18n import wording
 from app.i18n.translate import _
 from app.services.errors import PlainError
 
-SAMPLE, SENSES, TAB, PINS = "sample", "senses", "tab", "pins"
-QUOTED_CHARACTERS = 40  # of what a link asks for, in the sentence that refuses it
+Parameter = Literal["sample", "modalities", "tab", "pins"]
+SAMPLE: Parameter = "sample"
+MODALITIES: Parameter = "modalities"
+TAB: Parameter = "tab"
+PINS: Parameter = "pins"
+QUOTED_CHARACTERS = 40  # of a parameter's value, in the error about it
 
 T = TypeVar("T")
 
 
-def choice(key: str, choices: Collection[str]) -> str | None:
-    """Return what a link chooses, None where it says nothing.
+def choice(key: Parameter, choices: Collection[str]) -> str | None:
+    """Return a parameter whose values are known; None where the link lacks it.
 
     Raises:
-        PlainError: If that is none of the choices.
+        PlainError: If the value is none of the choices.
     """
     asked = st.query_params.get(key)
     if asked is None or asked in choices:
@@ -34,27 +38,27 @@ def choice(key: str, choices: Collection[str]) -> str | None:
     )
 
 
-def senses() -> frozenset[Modality] | None:
-    """Return the modalities that a link chooses by their letters ("lav"), None where it says nothing.
+def modalities() -> frozenset[Modality] | None:
+    """Return the modalities that a link names by their letters ("lav"); None where it names none.
 
     Raises:
-        PlainError: If it names none, another one, or one twice.
+        PlainError: If the value is empty, holds another letter, or holds one twice.
     """
-    asked = st.query_params.get(SENSES)
+    asked = st.query_params.get(MODALITIES)
     if asked is None:
         return None
-    known = {modality.letter: modality for modality in MODALITIES}
+    known = {modality.letter: modality for modality in Modality}
     if not asked or len(asked) > len(known) or len(set(asked)) < len(asked) or not set(asked) <= known.keys():
         raise PlainError(
             _(
-                "The link asks for senses “{asked}”. Expected some of the letters l (words), a (voice), v (face)."
+                "The link asks for modalities “{asked}”. Expected some of the letters l (words), a (voice), v (face)."
             ).format(asked=asked[:QUOTED_CHARACTERS])
         )
     return frozenset(known[letter] for letter in asked)
 
 
-def checked(read: Callable[[], T], key: str) -> T | None:
-    """Read a part of the link; one that is refused is told of, and taken out of the address."""
+def checked(read: Callable[[], T], key: Parameter) -> T | None:
+    """Read a parameter; show a warning and remove it from the address where its value is not valid."""
     try:
         return read()
     except PlainError as error:
@@ -63,8 +67,8 @@ def checked(read: Callable[[], T], key: str) -> T | None:
         return None
 
 
-def tell(key: str, value: str | None) -> None:
-    """Put a choice into the address, or take it out; untouched where it says so already."""
+def put(key: Parameter, value: str | None) -> None:
+    """Set a parameter, or remove it for None; leaves the address alone where it would not change."""
     if value is None:
         if key in st.query_params:
             del st.query_params[key]
@@ -72,7 +76,7 @@ def tell(key: str, value: str | None) -> None:
         st.query_params[key] = value
 
 
-def tell_senses(chosen: Iterable[Modality], *, available: Collection[Modality]) -> None:
-    """Put the chosen modalities into the address; all that there are need no telling."""
+def put_modalities(chosen: Iterable[Modality], *, available: Collection[Modality]) -> None:
+    """Set the parameter for the chosen modalities; removes it where all or none of the available ones are chosen."""
     chosen = frozenset(chosen)
-    tell(SENSES, None if not chosen or chosen == frozenset(available) else letters(chosen))
+    put(MODALITIES, None if not chosen or chosen == frozenset(available) else letters(chosen))

@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 @st.cache_resource(show_spinner=False)
 def default() -> Predictor:
-    """Return the trained model, which all visitors share and nobody changes: fork it to set a clip.
+    """Return the trained model, which all sessions share and nobody changes: fork it to set a clip.
 
     Raises:
         PlainError: If the checkpoint cannot be used.
@@ -45,7 +45,7 @@ def default() -> Predictor:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def load(name: str) -> Predictor:
-    """Return a checkpoint, which all visitors share and nobody changes.
+    """Return a checkpoint, which all sessions share and nobody changes.
 
     Args:
         name: One of `names`.
@@ -65,7 +65,7 @@ def load(name: str) -> Predictor:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> threading.Thread:
-    """Load every model in the background, once per process, so that the first visitor's clip does not wait for it."""
+    """Load every model in the background, once per process, so that the first clip does not wait for it."""
     thread = threading.Thread(target=_load_models, name="warm-up", daemon=True)
     thread.start()
     return thread
@@ -77,5 +77,5 @@ def _load_models() -> None:
     try:
         warm(encoder=default().encoder)
     except (ValueError, WorkerError) as error:
-        # No visitor waits for this thread; whoever analyses a clip meets the same sentence on screen.
+        # Nobody waits for this thread; an analysis shows the same message on screen.
         log.warning("models are not ready: %s", error)

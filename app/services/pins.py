@@ -1,4 +1,4 @@
-"""Results put aside to be compared: which clip, which senses, which checkpoint, and what came out."""
+"""Pinned results, to be compared: clip, modalities, checkpoint and prediction."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from app.services.errors import PlainError
 if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
 
-MOST = 8
-# Of a pin in a link: sample, senses, checkpoint.
+MAX_PINS = 8
+# A pin in a link: sample, modalities, checkpoint.
 LINKED = re.compile(r"([a-z0-9-]{1,40})\.([avl]{1,3})\.([\w-]{1,60})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """One result.
+    """One pinned result.
 
     Attributes:
         title: Of the clip.
-        sample: Name of the sample that it is; None for a visitor's own clip, which no link can carry.
-        checkpoint: That judged.
-        prediction: What came out.
-        number: Tells pins apart.
+        sample: Name of the sample that it is; None for a user's own clip, which no link can hold.
+        checkpoint: Name of the checkpoint that predicted.
+        prediction: Its prediction.
+        number: Unique among the pins of this process.
     """
 
     title: str
@@ -43,29 +43,29 @@ class Pin:
 
     @property
     def content(self) -> tuple[str, str | None, str, frozenset[Modality], float]:
-        """Equal for pins that say the same."""
+        """Equal for pins of the same result."""
         return self.title, self.sample, self.checkpoint, self.prediction.used, self.prediction.score
 
     @property
     def linked(self) -> str | None:
-        """The pin as a link writes it."""
+        """The pin in a link; None for a clip that is no sample."""
         return None if self.sample is None else f"{self.sample}.{letters(self.prediction.used)}.{self.checkpoint}"
 
 
 def all_pins() -> list[Pin]:
-    """Return this visitor's pins."""
+    """Return the pins of this session."""
     return st.session_state.setdefault("pins", [])
 
 
 def pin(analysis: Analysis, used: frozenset[Modality], *, checkpoint: str = model.CHECKPOINT.name) -> None:
-    """Put a result aside.
+    """Pin a result.
 
     Raises:
-        PlainError: If there are too many, it is there already, or the checkpoint cannot judge the clip.
+        PlainError: If there are too many, it is there already, or the checkpoint cannot predict from the clip.
     """
     kept = all_pins()
-    if len(kept) >= MOST:
-        raise PlainError(_("At most {most} results can be pinned. Remove one first.").format(most=MOST))
+    if len(kept) >= MAX_PINS:
+        raise PlainError(_("At most {most} results can be pinned. Remove one first.").format(most=MAX_PINS))
     prediction = predict_with(checkpoint, analysis, used)
     made = Pin(title=analysis.clip.title, sample=analysis.clip.sample, checkpoint=checkpoint, prediction=prediction)
     if made.content in [each.content for each in kept]:
@@ -73,49 +73,40 @@ def pin(analysis: Analysis, used: frozenset[Modality], *, checkpoint: str = mode
     kept.append(made)
 
 
-def button(analysis: Analysis, used: frozenset[Modality], *, key: str) -> None:
-    """Show a button that puts a result aside, and say what came of it."""
-    if st.button(_("Pin to compare"), key=key, icon=":material/push_pin:"):
-        try:
-            pin(analysis, used)
-        except PlainError as error:
-            st.toast(str(error), icon=":material/info:")
-        else:
-            st.toast(_("Pinned; see the page Compare."), icon=":material/push_pin:")
-
-
 def link() -> str | None:
-    """Return all pins of samples as a link writes them; None where there are none."""
+    """Return the link's value for all pins of samples; None where there are none."""
     return ",".join(each.linked for each in all_pins() if each.linked is not None) or None
 
 
 def restore() -> None:
-    """Make the pins that a link names.
+    """Restore the pins that a link names.
 
     Raises:
-        PlainError: If it names something that is not there; the pins before it are made.
+        PlainError: If it names something that is not there; the pins before it are restored.
     """
     asked = st.query_params.get(links.PINS)
     if asked is None:
         return
     shipped = {sample.name: sample for sample in samples.shipped()}
     parts = asked.split(",")
-    if len(parts) > MOST:
-        raise PlainError(_("The link asks for more than {most} pins.").format(most=MOST))
-    judged: dict[str, Analysis] = {}
+    if len(parts) > MAX_PINS:
+        raise PlainError(_("The link asks for more than {most} pins.").format(most=MAX_PINS))
+    analyses: dict[str, Analysis] = {}
     for part in parts:
         found = LINKED.fullmatch(part)
         if found is None or found[1] not in shipped or found[3] not in model.names():
             raise PlainError(
-                _("The link asks for the pin “{asked}”, which is not there. Expected sample.senses.checkpoint.").format(
-                    asked=part[: links.QUOTED_CHARACTERS]
-                )
+                _(
+                    "The link asks for the pin “{asked}”, which is not there. Expected sample.modalities.checkpoint."
+                ).format(asked=part[: links.QUOTED_CHARACTERS])
             )
         name, used = found[1], frozenset(modality for modality in MODALITIES if modality.letter in found[2])
-        if name not in judged:
-            judged[name] = samples.analysed(shipped[name])
-        if not used <= judged[name].available:
+        if name not in analyses:
+            analyses[name] = samples.analysed(shipped[name])
+        if not used <= analyses[name].available:
             raise PlainError(
-                _("The link asks for the pin “{asked}”, but this sample lacks one of the senses.").format(asked=part)
+                _("The link asks for the pin “{asked}”, but this sample lacks one of the modalities.").format(
+                    asked=part
+                )
             )
-        pin(judged[name], used, checkpoint=found[3])
+        pin(analyses[name], used, checkpoint=found[3])

@@ -1,4 +1,4 @@
-"""Committed result files as tables: what was measured here, and, apart from it, what the paper reports."""
+"""Committed result files as tables; the numbers that the paper reports are kept apart."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from app.i18n.translate import N_, _
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks" / "results"
 EXPERIMENTS = ROOT / "training" / "results"
-CHECKPOINTS = ROOT / "checkpoints"
 PAPER = ROOT / "training" / "reporting" / "paper.json"
 
-# What an experiment's file may hold, in the order of the paper; `title` translates.
+# Tables of the experiments in the order of the paper; `title` translates.
 TITLES = {
     "complete": N_("Nothing missing"),
-    "missing": N_("Senses missing at random"),
-    "fixed": N_("The same senses missing everywhere"),
-    "within": N_("Moments lost within senses"),
+    "missing": N_("Modalities missing at random"),
+    "fixed": N_("The same modalities missing in every sample"),
+    "within": N_("Moments lost within modalities"),
     "ablation": N_("Parts of the method left out"),
-    "distance": N_("Distance between senses (proxy A-distance)"),
+    "distance": N_("Distance between modalities (proxy A-distance)"),
     "variants": N_("Settings of the method"),
     "choice": N_("How the settings were chosen, by cross-validation"),
-    "planted": N_("A made-up set whose answer is known"),
+    "planted": N_("A synthetic dataset with known answers"),
 }
 # Columns of a table: name on screen, factor (shares become per cent), decimals.
 METRICS = {
@@ -48,7 +47,7 @@ METRICS = {
     "video": (N_("Face to words"), 1, 2),
 }
 CHECKPOINT_METRICS = ("acc2_non0", "acc2_has0", "f1_non0", "acc7", "mae", "corr")
-RATE_KEY = "missing_rate"  # of a row that a checkpoint was measured at a missing rate
+RATE_KEY = "missing_rate"  # marks a checkpoint's rows that were measured at a missing rate
 RATE = re.compile(r"rate ([\d.]+)")
 
 
@@ -61,12 +60,12 @@ class Record:
     """A result file.
 
     Attributes:
-        path: Where it lies.
-        command: What made it.
+        path: Of the file.
+        command: That made it.
         date: ISO day.
-        device: Chip that ran.
+        device: Hardware and number of cores.
         seeds: Of the runs; empty where none matter.
-        rows: Measured rows, those of a table "missing" of its own included.
+        rows: Measured rows, including those of the separate table "missing".
     """
 
     path: Path
@@ -78,12 +77,12 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What was measured: the file's name."""
+        """The file's name without its suffix."""
         return self.path.stem
 
     @property
     def shown_path(self) -> str:
-        """The path inside the project."""
+        """The path relative to the project."""
         return _shown(self.path)
 
 
@@ -119,7 +118,7 @@ def experiments(folder: Path = EXPERIMENTS) -> dict[str, dict[str, Path]]:
 
 
 def title(table: str) -> str:
-    """Name a table on screen."""
+    """Return a table's title on screen."""
     return _(TITLES[table]) if table in TITLES else table
 
 
@@ -137,7 +136,7 @@ def metric_table(record: Record) -> pd.DataFrame:
 
 
 def rate_curves(record: Record, metric: str = "acc2_non0") -> pd.DataFrame:
-    """Return a metric against the rate that is missing.
+    """Return a metric against the missing rate.
 
     Returns:
         Columns `model`, `rate` (as asked for; 0 is "complete"), `reached` (as drawn), `mean`, `low`, `high` (one
@@ -165,14 +164,14 @@ def rate_curves(record: Record, metric: str = "acc2_non0") -> pd.DataFrame:
 
 
 def checkpoint_table(record: Record) -> pd.DataFrame:
-    """List what a checkpoint reaches per test set and subset of the senses."""
+    """List a checkpoint's metrics per test set and subset of the modalities."""
     rows = []
     for row in record.rows:
         if RATE_KEY in row:
             continue
         shown = {
             _("Test set"): row["test_set"],
-            _("Judged by"): wording.subset(parse_letters(row["modalities"])),
+            _("Predicted from"): wording.subset(parse_letters(row["modalities"])),
             "n": row["n"],
         }
         for key in CHECKPOINT_METRICS:
@@ -184,7 +183,7 @@ def checkpoint_table(record: Record) -> pd.DataFrame:
 
 
 def by_subset(record: Record, metric: str, *, test_set: str = "composed") -> dict[frozenset[Modality], float]:
-    """Return a checkpoint's metric per subset of the senses."""
+    """Return a checkpoint's metric per subset of the modalities."""
     return {
         frozenset(parse_letters(row["modalities"])): float(row[metric])
         for row in record.rows
@@ -193,14 +192,14 @@ def by_subset(record: Record, metric: str, *, test_set: str = "composed") -> dic
 
 
 def missing_rows(record: Record, metric: str) -> pd.DataFrame:
-    """Return what a checkpoint's own evaluation measured at missing rates: `rate` and `mean`; empty where nothing."""
+    """Return a checkpoint's measured metric at missing rates: columns `rate` and `mean`; may be empty."""
     factor = METRICS[metric][1]
     rows = [(row[RATE_KEY], factor * row[metric]) for row in record.rows if RATE_KEY in row and metric in row]
     return pd.DataFrame(rows, columns=["rate", "mean"])
 
 
 def predictions_table(record: Record, subset: str) -> pd.DataFrame:
-    """List test predictions by one subset.
+    """List the test predictions from one subset.
 
     Args:
         record: Of `predictions.json`.
@@ -221,13 +220,13 @@ def predictions_table(record: Record, subset: str) -> pd.DataFrame:
 
 
 def efficiency(record: Record) -> pd.DataFrame:
-    """Return what whole models cost by length: `model`, `tokens`, `time_ms`, `peak_mb`, `gflop`, `status`."""
+    """Return the cost of whole models by length: `model`, `tokens`, `time_ms`, `peak_mb`, `gflop`, `status`."""
     columns = ["model", "tokens", "time_ms", "peak_mb", "gflop", "status"]
     return pd.DataFrame([{name: row.get(name) for name in columns} for row in record.rows], columns=columns)
 
 
-def paper(table: str, dataset: str | None = None) -> list[dict[str, Any]]:
-    """Return what the paper reports in a table.
+def paper(table: str, *, dataset: str | None = None) -> list[dict[str, Any]]:
+    """Return the rows that the paper reports in a table.
 
     Args:
         table: "complete", "missing", "ablation", "distance" or "efficiency".
@@ -238,7 +237,7 @@ def paper(table: str, dataset: str | None = None) -> list[dict[str, Any]]:
 
 
 def paper_source() -> tuple[str, str]:
-    """Return where the paper's numbers are from, and the address."""
+    """Return the source of the paper's numbers, and its URL."""
     plain = json.loads(PAPER.read_text(encoding="utf-8"))
     return plain["source"], plain["url"]
 

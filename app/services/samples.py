@@ -1,7 +1,7 @@
-"""Features of the shipped samples, made beforehand, so that a sample shows its result at once.
+"""The shipped samples and their precomputed features, so that a sample shows its result at once.
 
-`python -m app.services.samples` makes them (some seconds a sample). Scores are no part of them: those come from the
-checkpoint that is loaded. What was made from other bytes, or for a checkpoint of another schema, is stale and not used.
+`python -m app.services.samples` computes the features (some seconds a sample). They hold no scores: those come from the
+loaded checkpoint. Features of other bytes, or for a checkpoint with another schema, are stale and not used.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ COMMAND = "python -m app.services.samples"
 
 
 class StaleError(ValueError):
-    """What was made beforehand does not fit any more; the message says why."""
+    """Precomputed features do not fit the clip or the checkpoint; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A shipped clip, as samples.json tells of it."""
+class DemoClip:
+    """A shipped clip: an entry of samples.json."""
 
     file: str
     title: str
@@ -51,27 +51,27 @@ class Sample:
 
     @property
     def path(self) -> Path:
-        """Where the clip lies."""
+        """Path of the clip."""
         return SAMPLES / self.file
 
     @property
     def features_path(self) -> Path:
-        """Where its features lie."""
+        """Path of its precomputed features."""
         return SAMPLES / f"{self.name}{feature_files.SUFFIX}"
 
 
-def listed() -> list[Sample]:
+def listed() -> list[DemoClip]:
     """Return the shipped samples in their order."""
     listing = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
-    return [Sample(**entry) for entry in listing]
+    return [DemoClip(**entry) for entry in listing]
 
 
-def load(sample: Sample, *, schema: Mapping[str, Any]) -> ClipFeatures:
+def load(sample: DemoClip, *, schema: Mapping[str, Any]) -> ClipFeatures:
     """Return a sample's features.
 
     Args:
-        sample: Any of `listed`.
-        schema: What the checkpoint was trained on.
+        sample: One of `listed`.
+        schema: Of the features that the checkpoint was trained on.
 
     Raises:
         StaleError: If there are none, or none that fit the clip and the schema.
@@ -80,22 +80,22 @@ def load(sample: Sample, *, schema: Mapping[str, Any]) -> ClipFeatures:
     try:
         made_from = feature_files.read_origin(path).get("clip_sha256")
         if made_from != _sha256(sample.path):
-            raise StaleError(f"{path.name} was made from another {sample.file}; run {COMMAND}")
+            raise StaleError(f"{path.name} was computed from another {sample.file}; run {COMMAND}")
         features = feature_files.load(path)
     except (FileNotFoundError, feature_files.StoreError) as error:
         raise StaleError(f"{path.name} cannot be used ({error}); run {COMMAND}") from error
     if features.schema.to_dict() != schema:
-        raise StaleError(f"{path.name} was made for another checkpoint; run {COMMAND}")
+        raise StaleError(f"{path.name} was computed for another checkpoint; run {COMMAND}")
     return features
 
 
 @st.cache_data(show_spinner=False)
-def shipped() -> list[Sample]:
+def shipped() -> list[DemoClip]:
     """Return the shipped samples in their order, read once."""
     return listed()
 
 
-def of_sample(sample: Sample) -> Clip:
+def of_sample(sample: DemoClip) -> Clip:
     """Make a clip of a sample."""
     return Clip(
         title=sample.title,
@@ -107,13 +107,13 @@ def of_sample(sample: Sample) -> Clip:
 
 
 @st.cache_resource(show_spinner=False)
-def _drawn(sample: str) -> dict[Hashable, dict[str, Any]]:
-    """Keep a sample's charts for all visitors: what is prepared is the same for each."""
+def _charts(sample: str) -> dict[Hashable, dict[str, Any]]:
+    """Return the charts of a sample, which all sessions share: its precomputed result is the same for each."""
     return {}
 
 
-def prepared(sample: Sample) -> Analysis:
-    """Judge a sample by the features that were prepared for it.
+def precomputed(sample: DemoClip) -> Analysis:
+    """Predict from the precomputed features of a sample.
 
     Raises:
         StaleError: If they do not fit.
@@ -121,26 +121,26 @@ def prepared(sample: Sample) -> Analysis:
     """
     began = time.perf_counter()
     features = load(sample, schema=model.default().schema)
-    analysis = predict_all(of_sample(sample), features, began=began, again=True)
-    return dataclasses.replace(analysis, drawn=_drawn(sample.name))
+    analysis = predict_all(of_sample(sample), features, began=began, reused=True)
+    return dataclasses.replace(analysis, charts=_charts(sample.name))
 
 
-def analysed(sample: Sample) -> Analysis:
-    """Judge a sample by the features that were prepared for it.
+def analysed(sample: DemoClip) -> Analysis:
+    """Predict from the precomputed features of a sample, for pages that cannot extract.
 
     Raises:
-        PlainError: If they do not fit; the page *Analyse* can extract them anew.
+        PlainError: If they do not fit; the page *Analyse* can extract them again.
     """
     try:
-        return prepared(sample)
+        return precomputed(sample)
     except StaleError as error:
         raise PlainError(
-            _("What was prepared for this sample does not fit the model that is loaded. Analyse it first.")
+            _("The precomputed features of this sample do not fit the loaded model. Analyse it first.")
         ) from error
 
 
 def make() -> None:
-    """Extract every sample anew, for the checkpoint that the app loads."""
+    """Extract the features of every sample again, for the checkpoint that the app loads."""
     from alignmamba.predictor import Predictor
     from extractors.workers.client import extract
 

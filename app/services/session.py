@@ -1,4 +1,4 @@
-"""One visitor's session: the last result and the features that may be asked for again."""
+"""Session state: the last result and the features of the last few clips."""
 
 from __future__ import annotations
 
@@ -13,27 +13,24 @@ from app.services.analysis import Analysis, Clip
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
 
-KEPT_CLIPS = 4  # whose features a visitor keeps; about a megabyte each
+KEPT_CLIPS = 4  # clips whose features a session keeps; about a megabyte each
 
 
 class RecentFeatures:
-    """Features of one visitor's last few clips, so that asking again need not extract again; never on disk."""
+    """The features of a session's last few clips, so that the same clip is not extracted twice; never on disk."""
 
     def __init__(self) -> None:
         self._features: OrderedDict[tuple[str, str | None], ClipFeatures] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._features)
-
     def get(self, clip: Clip) -> ClipFeatures | None:
-        """Return the features of a clip of this content, if they are still kept."""
+        """Return the features of a clip with this content, or None."""
         features = self._features.get(clip.content)
         if features is not None:
             self._features.move_to_end(clip.content)
         return features
 
     def keep(self, clip: Clip, features: ClipFeatures) -> None:
-        """Keep a clip's features; the clip asked for longest ago makes room."""
+        """Keep a clip's features; the least recently used clip makes room."""
         self._features[clip.content] = features
         while len(self._features) > KEPT_CLIPS:
             self._features.popitem(last=False)
@@ -41,14 +38,14 @@ class RecentFeatures:
 
 @dataclass
 class Session:
-    """One visitor's state.
+    """The state of one session.
 
     Attributes:
         greeted: Whether a first result was shown.
         analysis: The last good result.
-        problem: What went wrong since.
-        remark: What else is to be said of the result.
-        kept: Features that may be asked for again.
+        problem: Message of the last error since then.
+        remark: Note on the result.
+        kept: Features of the last few clips.
     """
 
     greeted: bool = False
@@ -59,5 +56,5 @@ class Session:
 
 
 def current() -> Session:
-    """Return this visitor's state."""
+    """Return the state of this session."""
     return st.session_state.setdefault("session", Session())

@@ -1,10 +1,10 @@
-"""What becomes of a clip's score while more and more of it is lost: level by level, so that it can be stopped."""
+"""Sweeps: the score of a clip while more and more of it is lost, level by level, so that the work can be stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,12 @@ FIRST_SEED = 1111  # as in the project's experiments
 MAX_SEEDS = 10
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 ALL_RATES = (*RATES, 1.0)
-SENSE_STEP = 0.1
+MODALITY_RATE_STEP = 0.1
 DECIBELS = (30.0, 20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
 
+KindName = Literal["modalities", "moments", "frames", "words", "noise"]
 Report = Callable[[int, int], None]
-"""Told of draws done and in all, also within a level."""
+"""Called with the draws done and the draws in all, also within a level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Point:
     """One draw.
 
     Attributes:
-        x: Rate that is missing, or decibels.
+        x: Missing rate, or decibels.
         seed: Of the draw.
         score: In [-3, 3].
         lost: What this draw lost, on screen.
@@ -64,60 +65,46 @@ class Kind:
     Attributes:
         title: On screen.
         axis: Title of the x axis.
-        about: What happens to the clip.
         needs: Modality without which there is nothing to lose; None for any.
+        slow: Whether a draw extracts features again, which takes seconds instead of milliseconds.
         falls: Whether x falls as more is lost.
     """
 
     title: str
     axis: str
-    about: str
     needs: Modality | None = None
+    slow: bool = False
     falls: bool = False
 
 
-KINDS = {
-    "senses": Kind(
-        title=N_("Senses"),
-        axis=N_("Missing rate"),
-        about=N_(
-            "Whole senses are missing at random: one is always kept, drawn evenly, the others stay with the chance "
-            "that makes the rate. The line and the band are exact, weighed over all subsets; the points are single "
-            "draws."
-        ),
-    ),
-    "moments": Kind(
-        title=N_("Moments"),
-        axis=N_("Share of moments lost"),
-        about=N_(
-            "Single moments of every sense are lost, each with the same chance: a word is unknown then, a frame or a "
-            "tenth of a second is not seen or heard. Another task than missing senses, never to be compared with it."
-        ),
-    ),
-    "frames": Kind(
-        title=N_("Face"),
-        axis=N_("Share of frames without the face"),
-        about=N_("The face is hidden in single frames, each with the same chance; voice and words stay whole."),
-        needs=Modality.VIDEO,
-    ),
-    "words": Kind(
-        title=N_("Words"),
-        axis=N_("Share of words lost"),
-        about=N_(
-            "Words are lost, each with the same chance, and the rest is read again without them, as if they had never "
-            "been said; voice and face stay whole."
-        ),
-        needs=Modality.LANGUAGE,
-    ),
+KINDS: dict[KindName, Kind] = {
+    "modalities": Kind(title=N_("Modalities"), axis=N_("Missing rate")),
+    "moments": Kind(title=N_("Moments"), axis=N_("Share of moments lost")),
+    "frames": Kind(title=N_("Face"), axis=N_("Share of frames without the face"), needs=Modality.VIDEO),
+    "words": Kind(title=N_("Words"), axis=N_("Share of words lost"), needs=Modality.LANGUAGE, slow=True),
     "noise": Kind(
-        title=N_("Noise"),
-        axis=N_("Signal-to-noise ratio (dB)"),
-        about=N_(
-            "White noise is added to the sound and the voice is measured again. The ratio compares the mean power of "
-            "the whole sound with the noise's. The words stay as they were heard without it."
-        ),
-        needs=Modality.AUDIO,
-        falls=True,
+        title=N_("Noise"), axis=N_("Signal-to-noise ratio (dB)"), needs=Modality.AUDIO, slow=True, falls=True
+    ),
+}
+# What each kind does to the clip.
+ABOUT: dict[KindName, str] = {
+    "modalities": N_(
+        "Whole modalities are missing at random: one, drawn uniformly, is always kept; each of the others is kept with "
+        "the probability that gives the rate. The line and the band are exact, weighted over all subsets; the points "
+        "are single draws."
+    ),
+    "moments": N_(
+        "Single moments of every modality are lost, each with the same probability: a word becomes unknown, a frame or "
+        "a tenth of a second of sound is lost. This is another task than missing modalities; do not compare the two."
+    ),
+    "frames": N_("The face is hidden in single frames, each with the same probability; voice and words stay complete."),
+    "words": N_(
+        "Words are lost, each with the same probability, and the rest is encoded again as if they had never been said; "
+        "voice and face stay complete."
+    ),
+    "noise": N_(
+        "White noise is added to the sound and the voice is measured again. The ratio compares the mean power of the "
+        "whole sound with that of the noise. The words stay as they were recognised without noise."
     ),
 }
 
@@ -129,16 +116,16 @@ def seeds(count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A curve that is asked for.
+    """A curve to compute.
 
     Attributes:
-        kind: Of `KINDS`.
+        kind: What is lost.
         analysis: Of the clip.
-        used: Modalities to judge by.
+        used: Modalities to predict from.
         seeds: Of the draws at each level.
     """
 
-    kind: str
+    kind: KindName
     analysis: Analysis
     used: frozenset[Modality]
     seeds: tuple[int, ...]
@@ -150,11 +137,11 @@ class Sweep:
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Where the curve is measured, from nothing lost to most."""
-        if self.kind == "senses":
+        """Values of x, from nothing lost to most."""
+        if self.kind == "modalities":
             most = max_rate(self.used)
-            below = [step * SENSE_STEP for step in range(round(1 / SENSE_STEP)) if step * SENSE_STEP < most - 1e-9]
-            return (*below, most)
+            rates = [step * MODALITY_RATE_STEP for step in range(round(1 / MODALITY_RATE_STEP))]
+            return (*(rate for rate in rates if rate < most - 1e-9), most)
         return {"moments": RATES, "noise": DECIBELS}.get(self.kind, ALL_RATES)
 
     @property
@@ -163,17 +150,17 @@ class Sweep:
         return len(self.levels) * len(self.seeds)
 
     def draws(self, *, done: int = 0, report: Report = lambda done, total: None) -> Iterator[Point]:
-        """Judge the clip again and again, level by level and seed by seed.
+        """Predict from the clip again and again, level by level and seed by seed.
 
         Args:
-            done: Draws that were made before.
-            report: Called with draws done and in all, also while a level is worked on. What it raises ends the work.
+            done: Draws that exist already.
+            report: Called with draws done and in all, also within a level. An exception from it ends the work.
 
         Yields:
-            Points in order; a level's are all there before the first of them.
+            Points in order; all points of a level are computed before the first of them is yielded.
 
         Raises:
-            PlainError: If the clip cannot be worked on.
+            PlainError: If the features cannot be extracted again.
         """
         for place, level in enumerate(self.levels):
             already = place * len(self.seeds)
@@ -181,18 +168,18 @@ class Sweep:
                 continue
             report(max(already, done), self.total)
 
-            def tell(step: str, completed: int, total: int, already: int = already) -> None:
+            def hook(step: str, completed: int, total: int, already: int = already) -> None:
                 report(already + completed, self.total)
 
-            make = {"senses": self._senses, "words": self._words, "noise": self._noise}.get(self.kind, self._steps)
-            yield from make(level, tell)[max(0, done - already) :]
+            make = {"modalities": self._subsets, "words": self._words, "noise": self._noise}.get(self.kind, self._steps)
+            yield from make(level, hook)[max(0, done - already) :]
 
     def summary(self, points: Sequence[Point]) -> pd.DataFrame:
         """Mean and spread per level: `x`, `mean`, `low`, `high`, one deviation around the mean.
 
-        Of missing senses they are exact, of every other kind those of the draws.
+        They are exact for missing modalities, and those of the draws for every other kind.
         """
-        if self.kind == "senses":
+        if self.kind == "modalities":
             known = {subset: each.score for subset, each in self.analysis.predictions.items()}
             found = [(rate, *expected(rate, known, modalities=self.used)) for rate in self.levels]
         else:
@@ -201,47 +188,49 @@ class Sweep:
         rows = [(x, mean, max(-SCORE_LIMIT, mean - std), min(SCORE_LIMIT, mean + std)) for x, mean, std in found]
         return pd.DataFrame(rows, columns=["x", "mean", "low", "high"])
 
-    def _senses(self, rate: float, tell: Hook) -> list[Point]:
-        made = []
+    def _subsets(self, rate: float, hook: Hook) -> list[Point]:
+        points = []
         for seed in self.seeds:
             kept = draw_subset(rate, seed, modalities=self.used)
             lost = wording.subset(self.used - kept) or _("nothing")
-            made.append(Point(x=rate, seed=seed, score=self.analysis.predictions[kept].score, lost=lost))
-        return made
+            points.append(Point(x=rate, seed=seed, score=self.analysis.predictions[kept].score, lost=lost))
+        return points
 
-    def _steps(self, rate: float, tell: Hook) -> list[Point]:
+    def _steps(self, rate: float, hook: Hook) -> list[Point]:
         within = frozenset({Modality.VIDEO}) if self.kind == "frames" else self.used
-        whole, made = self._whole, []
+        whole, points = self._whole, []
         for seed in self.seeds:
             part = keep_steps(whole, draw_steps(whole, rate=rate, seed=seed, within=within))
-            made.append(self._judged(part, rate, seed, lost_share(whole, part, within=within)))
-        return made
+            points.append(self._point(part, x=rate, seed=seed, share=lost_share(whole, part, within=within)))
+        return points
 
-    def _words(self, rate: float, tell: Hook) -> list[Point]:
+    def _words(self, rate: float, hook: Hook) -> list[Point]:
         from extractors.workers.client import AssetError, reread
 
         whole, features = self._whole, self.analysis.features
         words = {Modality.LANGUAGE}
         kept = [draw_steps(whole, rate=rate, seed=seed, within=words)[Modality.LANGUAGE] for seed in self.seeds]
         try:
-            readings = reread(features.words, kept, encoder=self.analysis.predictor.encoder, hook=tell)
+            readings = reread(features.words, kept, encoder=self.analysis.predictor.encoder, hook=hook)
         except AssetError as error:
             raise PlainError(str(error)) from error
         return [
-            self._judged(replace_modality(whole, Modality.LANGUAGE, reading), rate, seed, float(1 - mask.mean()))
+            self._point(
+                replace_modality(whole, Modality.LANGUAGE, reading), x=rate, seed=seed, share=float(1 - mask.mean())
+            )
             for seed, mask, reading in zip(self.seeds, kept, readings, strict=True)
         ]
 
-    def _noise(self, decibels: float, tell: Hook) -> list[Point]:
+    def _noise(self, decibels: float, hook: Hook) -> list[Point]:
         from extractors.workers.client import MediaError, noisy_voices
 
         with on_disk(self.analysis.clip) as path:
             try:
-                voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=tell)
+                voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=hook)
             except MediaError as error:
                 raise PlainError(error.sentence) from error
         return [
-            self._judged(replace_modality(self._whole, Modality.AUDIO, voice), decibels, seed, None)
+            self._point(replace_modality(self._whole, Modality.AUDIO, voice), x=decibels, seed=seed, share=None)
             for seed, voice in zip(self.seeds, voices, strict=True)
         ]
 
@@ -249,6 +238,6 @@ class Sweep:
     def _whole(self) -> PartFeatures:
         return keep_modalities(self.analysis.features, self.used)
 
-    def _judged(self, part: PartFeatures, x: float, seed: int, share: float | None) -> Point:
+    def _point(self, part: PartFeatures, *, x: float, seed: int, share: float | None) -> Point:
         lost = _("{share:.0%} of them").format(share=share) if share is not None else f"{x:+g} dB"
         return Point(x=x, seed=seed, score=score(self.analysis.predictor, part, self.used), lost=lost)

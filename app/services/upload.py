@@ -1,4 +1,4 @@
-"""Uploads: a file that someone gives becomes a clip, or a sentence on why it is not taken."""
+"""Uploads: a file becomes a clip, or an error that says why it is not accepted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from app.services.analysis import Clip
 from app.services.errors import PlainError
 from extractors.media.probe import LIMITS
 
-# What the upload field takes, and how it is announced to the browser's player.
+# Accepted file suffixes and their media types, for the browser's player.
 MIME_TYPES = {
     "mp4": "video/mp4",
     "m4v": "video/mp4",
@@ -27,33 +27,33 @@ TITLE_CHARACTERS = 120
 
 
 def media_type(name: str) -> str | None:
-    """Return a file name's media type; None for a kind of file that is not taken."""
+    """Return a file name's media type; None for a kind of file that is not accepted."""
     return MIME_TYPES.get(name.rpartition(".")[2].lower())
 
 
 class KindError(PlainError):
-    """A file of a kind that is not taken."""
+    """A file of a kind that is not accepted."""
 
 
 class SizeError(PlainError):
-    """A file of more bytes than a clip may have."""
+    """A file with more bytes than a clip may have."""
 
 
 def mime_type(name: str) -> str:
-    """Return the media type that a file's name announces.
+    """Return the media type of a file by its name.
 
     Raises:
-        KindError: If this kind of file is not taken.
+        KindError: If this kind of file is not accepted.
     """
     if (mime := media_type(name)) is None:
         raise KindError(
-            _("This kind of file is not taken, expected one of: {kinds}.").format(kinds=", ".join(MIME_TYPES))
+            _("This kind of file is not accepted, expected one of: {kinds}.").format(kinds=", ".join(MIME_TYPES))
         )
     return mime
 
 
 def check_size(size: int) -> None:
-    """Hold a file's size in bytes against the limit.
+    """Check a file's size in bytes against the limit.
 
     Raises:
         SizeError: If it is too large.
@@ -67,7 +67,7 @@ def check_size(size: int) -> None:
 
 
 def title(name: str) -> str:
-    """Return what is shown of a file's name: its last part, printable and not long. No path is ever made of it."""
+    """Return a file's name for the screen: its last part, printable and shortened. It is never used as a path."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return "".join(letter for letter in last if letter.isprintable())[:TITLE_CHARACTERS]
 
@@ -76,12 +76,12 @@ def clip(name: str, data: bytes, *, transcript: str | None = None) -> Clip:
     """Make a clip of an uploaded file.
 
     Args:
-        name: As the sender says; only its ending is believed, and only as far as a player is told of it.
+        name: Of the file, as sent; only its suffix is used, and only for the media type given to the player.
         data: The file's bytes.
-        transcript: What is said; None or blank lets speech be recognised.
+        transcript: Of the clip; None or blank lets speech be recognised.
 
     Raises:
-        KindError: If this kind of file is not taken.
+        KindError: If this kind of file is not accepted.
         SizeError: If it is too large.
     """
     mime = mime_type(name)

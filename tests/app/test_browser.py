@@ -1,6 +1,6 @@
-"""The screen in a real browser, as a visitor uses it: Chromium, an uploaded file, the player, clicks, downloads.
+"""The screen in a real browser, as a user sees it: Chromium, an uploaded file, the player, clicks, downloads.
 
-Pictures of what it saw lie in `build/screenshots/` afterwards, to be looked at.
+Screenshots are saved in `build/screenshots/`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Address of a running server."""
-    with running(tmp_path_factory.mktemp("server") / "said.txt") as port:
+    with running(tmp_path_factory.mktemp("server") / "server.log") as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -47,7 +47,7 @@ def browser():
 
 
 def visit(browser: Browser, url: str, **settings) -> Page:
-    """Open a page of one's own and wait until the server has said all."""
+    """Open a page in a new session and wait until the script has run."""
     page = browser.new_context(**{"viewport": DESKTOP, **settings}).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
@@ -56,25 +56,25 @@ def visit(browser: Browser, url: str, **settings) -> Page:
 
 
 def settle(page: Page) -> None:
-    """Wait for the end of a run."""
+    """Wait for the end of a script run."""
     page.locator("h1").first.wait_for()
     expect(page.locator('[data-testid="stApp"]')).to_have_attribute(
         "data-test-script-state", "notRunning", timeout=PATIENCE_MS
     )
 
 
-def picture(page: Page, name: str) -> None:
+def screenshot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def seconds(page: Page) -> float:
-    """Where the player stands."""
+    """Return the player's position in seconds."""
     return page.locator('[class*="st-key-player"] video').evaluate("video => video.currentTime")
 
 
-def said_at(word) -> tuple[float, float]:
-    """When a word of the transcript is spoken, as its hint tells."""
+def times_of(word) -> tuple[float, float]:
+    """Return when a word of the transcript is spoken, from its hint."""
     begin, end = re.findall(r"\d+\.\d+", word.get_attribute("title"))[:2]
     return float(begin), float(end)
 
@@ -84,24 +84,24 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
     with spoken_in(code):
         page = visit(browser, f"{address}/?lang={code}")
         upload(page, content=FILE.read_bytes(), mime="video/webm")
-        picture(page, f"result-{code}")
+        screenshot(page, f"result-{code}")
         follow_the_words(page)
         seek_by_the_map(page)
         switch_the_face_off(page)
-        picture(page, f"without-face-{code}")
+        screenshot(page, f"without-face-{code}")
         read_the_exports(page, code, tmp_path)
 
 
-def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, said: str = "") -> None:
-    """Agree to the notice, hand a file over (and what is said in it, where told), wait for its result."""
+def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, transcript: str = "") -> None:
+    """Agree to the notice, upload a file (with its transcript, if given), wait for its result."""
     page.get_by_role("tab", name=_("Your own clip")).click()
     page.get_by_role("button", name=_("I have read this and may use my clips")).click()
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(
         {"name": name, "mimeType": mime, "buffer": content}
     )
     page.get_by_text(name).first.wait_for()
-    if said:
-        page.get_by_role("textbox").first.fill(said)
+    if transcript:
+        page.get_by_role("textbox").first.fill(transcript)
     page.get_by_role("button", name=_("Analyse my clip")).click()
     page.get_by_role("heading", name=name).wait_for()
     settle(page)
@@ -116,11 +116,11 @@ def follow_the_words(page: Page) -> None:
     spoken.wait_for()
     video.evaluate("video => video.pause()")
     assert seconds(page) > 0
-    begin, end = said_at(spoken)
-    assert begin - 0.3 <= seconds(page) <= end + 0.3, "the lit word is the one that is being said"
+    begin, end = times_of(spoken)
+    assert begin - 0.3 <= seconds(page) <= end + 0.3, "the highlighted word is the one that is spoken"
     word = page.locator("#words button").nth(9)
     word.click()
-    begin, _end = said_at(word)
+    begin, _end = times_of(word)
     assert seconds(page) == pytest.approx(begin, abs=0.02)
     expect(word).to_have_attribute("aria-current", "true")
 
@@ -140,7 +140,7 @@ def seek_by_the_map(page: Page) -> None:
 
 
 def switch_the_face_off(page: Page) -> None:
-    """A switched-off sense gives another score."""
+    """Switch a modality off: the score changes."""
     score = page.locator('[data-testid="stMetricValue"]').first
     before = score.inner_text()
     pill = page.get_by_role("button", name=re.compile(rf"{_('Face')}$"))
@@ -166,18 +166,18 @@ def read_the_exports(page: Page, code: str, folder) -> None:
     assert report.locator("html").get_attribute("lang") == code
     assert HOSTILE_NAME in report.locator("h1").inner_text()
     assert all(url.startswith(("file:", "data:")) for url in asked), "it needs nothing else"
-    picture(report, f"report-{code}")
+    screenshot(report, f"report-{code}")
     report.close()
 
 
 @pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=["desktop", "dark", "phone"])
-def test_no_page_has_what_shuts_people_out(address, browser, look, request):
+def test_no_page_has_serious_accessibility_problems(address, browser, look, request):
     page = visit(browser, address, **look)
     found = {}
     for name in PAGES:
         page.goto(f"{address}/{name}")
         settle(page)
-        picture(page, f"{request.node.callspec.id}-{name or 'analyse'}")
+        screenshot(page, f"{request.node.callspec.id}-{name or 'analyse'}")
         violations = Axe().run(page).response["violations"]
         found |= {
             f"{name}: {each['id']}": [node["html"] for node in each["nodes"]]
@@ -188,12 +188,12 @@ def test_no_page_has_what_shuts_people_out(address, browser, look, request):
     assert not found
 
 
-def test_a_clip_whose_pictures_the_browser_cannot_play_says_so(address, browser):
+def test_a_clip_whose_video_the_browser_cannot_play_shows_a_hint(address, browser):
     page = visit(browser, f"{address}/?lang=en")
-    told = page.locator("#unseen")
-    expect(told).to_be_hidden()
-    upload(page, name="grey.mp4", content=movie(seconds=2), mime="video/mp4", said="A grey day it was.")
-    expect(told).to_be_visible()
-    expect(told).to_contain_text("cannot play its format")
-    told.scroll_into_view_if_needed()
-    picture(page, "unseen")
+    hint = page.locator("#unseen")
+    expect(hint).to_be_hidden()
+    upload(page, name="grey.mp4", content=movie(seconds=2), mime="video/mp4", transcript="A grey day it was.")
+    expect(hint).to_be_visible()
+    expect(hint).to_contain_text("cannot play its format")
+    hint.scroll_into_view_if_needed()
+    screenshot(page, "unseen")

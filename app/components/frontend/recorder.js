@@ -1,4 +1,4 @@
-// Records camera and microphone with the browser's own MediaRecorder and hands the finished recording to the page.
+// Records camera and microphone with the browser's MediaRecorder and sends the finished recording to the page.
 const recorders = new WeakMap()
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -26,26 +26,26 @@ class Recorder {
   }
 
   update(data, setTriggerValue) {
-    this.say = data.say
+    this.labels = data.labels
     this.data = data
-    this.give = (recording) => setTriggerValue("recording", recording)
-    this.video.setAttribute("aria-label", data.say.preview)
-    this.send.textContent = data.say.send
+    this.submit = (recording) => setTriggerValue("recording", recording)
+    this.video.setAttribute("aria-label", data.labels.preview)
+    this.send.textContent = data.labels.send
     this.label()
-    if (!this.running && !this.blob) this.tell(data.say.ready)
+    if (!this.running && !this.blob) this.report(data.labels.ready)
   }
 
   label() {
-    this.record.textContent = this.running ? this.say.stop : this.blob ? this.say.again : this.say.record
+    this.record.textContent = this.running ? this.labels.stop : this.blob ? this.labels.again : this.labels.record
     this.send.hidden = this.running || !this.blob
   }
 
-  tell(text) {
+  report(text) {
     this.status.textContent = text
   }
 
   async start() {
-    if (!navigator.mediaDevices || !window.MediaRecorder) return this.tell(this.say.unable)
+    if (!navigator.mediaDevices || !window.MediaRecorder) return this.report(this.labels.unable)
     let stream
     try {
       stream = await navigator.mediaDevices.getUserMedia({
@@ -53,11 +53,11 @@ class Recorder {
         audio: true,
       })
     } catch (error) {
-      // Many have a camera and no microphone; a picture alone can be judged as well.
+      // Many have a camera but no microphone; the model can predict from video alone.
       try {
         stream = await navigator.mediaDevices.getUserMedia({ video: true })
       } catch {
-        return this.tell(`${this.say.refused} (${error.name})`)
+        return this.report(`${this.labels.refused} (${error.name})`)
       }
     }
     this.silent = stream.getAudioTracks().length === 0
@@ -78,7 +78,7 @@ class Recorder {
 
   tick() {
     const seconds = (performance.now() - this.began) / 1000
-    this.tell(`● ${seconds.toFixed(0)} / ${this.data.seconds} s${this.silent ? ` · ${this.say.silent}` : ""}`)
+    this.report(`● ${seconds.toFixed(0)} / ${this.data.seconds} s${this.silent ? ` · ${this.labels.silent}` : ""}`)
     if (seconds >= this.data.seconds) this.stop()
   }
 
@@ -92,7 +92,7 @@ class Recorder {
     this.running = null
     this.blob = blob
     this.show({ srcObject: null, src: URL.createObjectURL(blob), muted: false, controls: true })
-    this.tell(this.say.done)
+    this.report(this.labels.done)
     this.label()
     this.record.blur()
   }
@@ -112,8 +112,8 @@ class Recorder {
     const reader = new FileReader()
     reader.onload = () => {
       const [head, base64] = reader.result.split(",", 2)
-      this.give({ mime: head.slice("data:".length).split(";")[0], base64 })
-      this.tell(this.say.sent)
+      this.submit({ mime: head.slice("data:".length).split(";")[0], base64 })
+      this.report(this.labels.sent)
     }
     reader.readAsDataURL(this.blob)
     this.send.hidden = true

@@ -1,5 +1,5 @@
-// Keeps player, words and charts at one moment. Words arrive as data and become text nodes: nothing that a visitor
-// typed is ever parsed as HTML. Charts are Streamlit's own, drawn as SVG; a line over each plot shows the moment.
+// Keeps player, words and charts at the same moment. Words arrive as data and become text nodes: nothing that a user
+// typed is parsed as HTML. Charts are Streamlit's own, rendered as SVG; a line over each plot marks the moment.
 const stages = new WeakMap()
 
 export default function ({ data, parentElement, setStateValue }) {
@@ -26,7 +26,7 @@ class Stage {
     this.seek = this.seek.bind(this)
     this.begin = this.begin.bind(this)
     this.learnLength = this.learnLength.bind(this)
-    // Streamlit mounts and replaces players and charts when it likes; twice a second is enough to notice.
+    // Streamlit mounts and replaces players and charts at any time; checking twice a second is enough.
     this.timer = setInterval(this.draw, 500)
     window.addEventListener("resize", this.draw)
   }
@@ -66,7 +66,7 @@ class Stage {
     return button
   }
 
-  // The player of this result; another one after another clip was chosen.
+  // Returns the player of this result; it changes when another clip is chosen.
   find() {
     const video = document.querySelector(`.st-key-${this.data.player} video`)
     if (video !== this.video) {
@@ -87,7 +87,7 @@ class Stage {
     this.video?.removeEventListener("loadedmetadata", this.learnLength)
   }
 
-  // A browser's own recording does not tell its length, and then cannot be sought in, before its end was looked for.
+  // A browser's recording has no known length and cannot be seeked until its end has been sought once.
   learnLength() {
     const video = this.video
     if (video.duration !== Infinity) return
@@ -111,7 +111,7 @@ class Stage {
   draw() {
     const video = this.find()
     const now = video ? video.currentTime : 0
-    // The browser plays a clip's sound without a word where it cannot decode the pictures.
+    // Browsers that cannot decode a clip's frames play its sound without reporting an error.
     this.unseen.hidden = !video || (!video.error && (video.readyState < 1 || video.videoWidth > 0))
     this.light(now)
     const seen = new Set(document.querySelectorAll(`[class*="st-key-${this.data.charts}"]`))

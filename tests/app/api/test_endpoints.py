@@ -1,4 +1,4 @@
-"""The HTTP interface, asked over loopback of the server that `streamlit run app/main.py` starts."""
+"""The HTTP interface, over loopback, of the server that `streamlit run app/main.py` starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLIP = movie(seconds=1)
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
     """Port of a running server."""
-    with running(tmp_path_factory.mktemp("server") / "said.txt") as number:
+    with running(tmp_path_factory.mktemp("server") / "server.log") as number:
         yield number
 
 
@@ -59,13 +59,13 @@ def ask(port: int, method="POST", path="/api/v1/analyse", body: bytes | None = N
 
 
 def head(length: str) -> bytes:
-    """The opening of a request, as HTTP has it."""
+    """The head of an HTTP request."""
     lines = ["POST /api/v1/analyse HTTP/1.1", "host: x", f"content-type: {FORM['content-type']}", length, "", ""]
     return "\r\n".join(lines).encode()
 
 
 def conforms(plain, name: str) -> bool:
-    """Hold an answer against a schema of the OpenAPI document."""
+    """Validate a response against a schema of the OpenAPI document."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": openapi.document()["components"]}
     jsonschema.Draft202012Validator(schema).validate(plain)
     return True
@@ -96,17 +96,17 @@ def test_the_curl_line_of_the_readme_works_as_it_stands(port, tmp_path):
     assert plain["clip"]["title"] == "positive.webm"
 
 
-def test_a_clip_is_judged_by_what_was_asked_for(port):
-    said = "what a </script> 好 day"
-    status, headers, plain = ask(port, body=form(transcript=said, modalities=" language"))
+def test_a_clip_is_predicted_from_the_requested_modalities(port):
+    text = "what a </script> 好 day"
+    status, headers, plain = ask(port, body=form(transcript=text, modalities=" language"))
     assert status == 200
     assert headers["cache-control"] == "no-store"
     assert conforms(plain, "Result")
     assert plain["prediction"]["used"] == ["language"]
-    assert [word["text"] for word in plain["transcript"]["words"]] == said.split()
+    assert [word["text"] for word in plain["transcript"]["words"]] == text.split()
     assert plain["modalities"]["audio"]["absent"] == "no audio stream"
     nothing_status, _, nothing = ask(port, body=form())
-    assert nothing_status == 200, "nothing to judge is a result"
+    assert nothing_status == 200, "a clip without modalities is a result"
     assert conforms(nothing, "Result")
     assert nothing["prediction"] is None
 
@@ -124,7 +124,7 @@ def test_pages_for_people_and_programs(port):
 
 HOSTILE = {
     "another method": (405, "method_not_allowed", {"method": "GET", "body": None}),
-    "an unheard-of method": (405, "method_not_allowed", {"method": "BREW", "body": None}),
+    "an unknown method": (405, "method_not_allowed", {"method": "BREW", "body": None}),
     "another address": (404, "not_found", {"path": "/api/v2/analyse/passwd", "body": b""}),
     "no form": (415, "not_a_form", {"headers": {"content-type": "application/json"}, "body": b"{}"}),
     "no content type": (415, "not_a_form", {"headers": {}, "body": b""}),
@@ -155,7 +155,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_request_is_told_what_why_and_what_to_do(port, case):
+def test_a_hostile_request_gets_what_why_and_what_to_do(port, case):
     expected, code, request = HOSTILE[case]
     status, headers, plain = ask(port, **request)
     assert (status, plain["error"]["code"]) == (expected, code)
@@ -168,7 +168,7 @@ def test_a_hostile_request_is_told_what_why_and_what_to_do(port, case):
 
 
 def test_an_upload_is_bounded_while_it_streams_in(port):
-    """A body that never ends, its size untold, is cut off soon after the limit."""
+    """A body without end or declared size is cut off soon after the limit."""
     sent, chunk = 0, bytes(1_000_000)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:
         stream.sendall(head("transfer-encoding: chunked"))
@@ -183,7 +183,7 @@ def test_an_upload_is_bounded_while_it_streams_in(port):
     assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
 
 
-def test_one_more_than_there_is_room_for_is_asked_to_come_back(port):
+def test_a_request_beyond_the_limit_is_asked_to_come_back(port):
     with ExitStack() as stack:
         for _ in range(endpoints.PLACES):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(

@@ -1,4 +1,4 @@
-"""The page Alignment, driven as a visitor would."""
+"""The page Alignment, driven as a user would."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_clip_too_long_for_sinkhorn_says_so_and_shows_the_relaxed_plans(page, 
     control(page).set_value("Relaxed (used by the model)").run()
 
 
-def test_a_visit_that_begins_here_is_shown_a_sample():
+def test_a_session_that_begins_here_shows_a_sample():
     page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
     page.switch_page("app_pages/alignment.py").run()
     assert not page.exception and not page.error

@@ -1,4 +1,4 @@
-"""Many clips, as a visitor gives them: real extractors, the trained model, bad files among the good ones."""
+"""The page Batch, driven as a user would: real extractors, the trained model, bad files among the good ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES = {
 
 
 class File:
-    """What the upload field gives."""
+    """An uploaded file, as the upload field returns it."""
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name, self.size, self.getvalue = name, len(content), lambda: content
@@ -60,15 +60,15 @@ def test_a_batch_from_the_first_file_to_the_table():
     assert not page.exception
     assert not page.error
     mine: Batch = page.session_state["batch"]
-    finish(lambda: page.run() and mine.going)
+    finish(lambda: page.run() and mine.active)
     assert not page.exception
     table = page.dataframe[0].value
     assert list(table["status"]) == ["done", "done", "failed"]
     assert list(table["file"]) == ["=one/face.webm", "two/grey.mp4", "list.mp4"]
-    assert list(table["used"]) == ["Face", "nothing to judge", ""]
+    assert list(table["used"]) == ["Face", "nothing to predict from", ""]
     assert -3 <= table["score"][0] <= 3
     assert "not a video" in table["error"][2]
-    assert mine.twice == 1, "a.mp4 is grey.mp4"
+    assert mine.duplicates == 1, "a.mp4 is grey.mp4"
 
     hand_over(page)
     assert not page.exception
@@ -76,7 +76,7 @@ def test_a_batch_from_the_first_file_to_the_table():
     assert "4 of the files were there already" in sentences(page.caption)
 
 
-def test_stopping_and_leaving_lose_nothing_that_is_done():
+def test_stopping_and_leaving_keep_finished_clips():
     several = Batch()
     several.add(given(one_mp4=GREY, two_mp4=movie(seconds=20)))
     several.start()
@@ -88,21 +88,21 @@ def test_stopping_and_leaving_lose_nothing_that_is_done():
 
     def advance() -> bool:
         several.advance()
-        return several.going
+        return several.active
 
     finish(advance)
     assert [row.status for row in several.rows.values()] == [Status.DONE, Status.DONE]
-    assert all(row.clip is None for row in several.rows.values()), "no bytes are kept for nothing"
+    assert all(row.clip is None for row in several.rows.values()), "bytes are dropped when they are no longer needed"
     first = next(iter(several.rows.values())).packed
     several.add(given(again_mp4=GREY))
     several.start()
     several.advance()
-    assert several.twice == 1
-    assert not several.going
+    assert several.duplicates == 1
+    assert not several.active
     assert next(iter(several.rows.values())).packed is first
 
 
-def test_files_that_are_not_taken_fail_alone(monkeypatch):
+def test_files_that_are_not_accepted_fail_alone(monkeypatch):
     monkeypatch.setattr(batch, "MAX_CLIPS", 3)
     mixed = Batch()
     mixed.add([*given(virus_exe=b"x"), File("big.mp4", bytes(50_000_001)), *given(one_mp4=b"1", two_mp4=b"2")])
@@ -117,9 +117,9 @@ def test_files_that_are_not_taken_fail_alone(monkeypatch):
     assert [word in error for word, error in zip(("kind", "50 MB", "left out"), errors, strict=True)] == [True] * 3
 
 
-def test_files_for_taking_along_are_whole_and_harmless():
-    row = batch.Row(name="=cmd|calc.mp4", clip=None)
-    analysis_row = batch.Row(name="b.mp4", clip=None)
+def test_downloads_are_complete_and_harmless():
+    row = batch.BatchRow(name="=cmd|calc.mp4", clip=None)
+    analysis_row = batch.BatchRow(name="b.mp4", clip=None)
     document = analysis().document()
     analysis_row.succeed(document)
     row.fail("This file is empty.")
@@ -150,7 +150,7 @@ def test_the_page_in_chinese_filters_what_is_there():
     assert list(page.dataframe[0].value["status"]) == ["等待中", "失败"]
     next(field for field in page.text_input if field.key == "batch-search").set_value("GOOD").run()
     assert list(page.dataframe[0].value["file"]) == ["good.mp4"]
-    with spoken_in("zh"):  # what the test chooses, it names as the page does
+    with spoken_in("zh"):  # AppTest formats the option as the page does
         next(pills for pills in page.get("pills") if pills.key == "batch-status").set_value([Status.DONE]).run()
     assert not page.exception
     assert "没有片段符合" in sentences(page.info)

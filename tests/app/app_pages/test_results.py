@@ -1,4 +1,4 @@
-"""The page of results: what stands in the files is what stands on screen, and the paper's numbers stand apart."""
+"""The page Results: it shows the numbers of the result files, and the paper's numbers apart."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_predictions_are_right_by_sign(tmp_path):
     assert len(results.predictions_table(record, "l")) == 3
 
 
-def test_a_checkpoint_has_a_figure_for_every_subset():
+def test_a_checkpoint_has_a_metric_for_every_subset():
     found = results.by_subset(results.read(model.CHECKPOINT / "metrics.json"), "acc2_non0")
     assert set(found) == set(SUBSETS)
     assert found[frozenset({Modality.LANGUAGE})] < found[frozenset({Modality.LANGUAGE, Modality.VIDEO})]
@@ -110,16 +110,16 @@ def test_a_checkpoint_has_a_figure_for_every_subset():
 
 def test_the_papers_numbers_are_the_papers():
     """Spot checks against its tables; and the averages that it prints follow from the rows."""
-    missing = [row for row in results.paper("missing", "mosi") if row["model"] == "AlignMamba"]
+    missing = [row for row in results.paper("missing", dataset="mosi") if row["model"] == "AlignMamba"]
     assert [row["missing_percent"] for row in missing] == [10, 20, 30, 40, 50, 60, 70]
     assert sum(row["accuracy_percent"] for row in missing) / 7 == pytest.approx(79.9, abs=0.05)
     assert sum(row["f1_percent"] for row in missing) / 7 == pytest.approx(79.6, abs=0.05)
-    mosei = [row for row in results.paper("missing", "mosei") if row["model"] == "IMDer"]
+    mosei = [row for row in results.paper("missing", dataset="mosei") if row["model"] == "IMDer"]
     assert sum(row["accuracy_percent"] for row in mosei) / 7 == pytest.approx(80.3, abs=0.06)
     assert len(results.paper("missing")) == 7 * 7 * 2
-    (ours,) = [row for row in results.paper("complete", "mosei") if row["model"] == "AlignMamba"]
+    (ours,) = [row for row in results.paper("complete", dataset="mosei") if row["model"] == "AlignMamba"]
     assert (ours["accuracy_percent"], ours["f1_percent"]) == (86.6, 86.5)
-    assert len(results.paper("ablation", "mosi")) == 9
+    assert len(results.paper("ablation", dataset="mosi")) == 9
 
 
 def test_the_page_shows_files_and_the_paper_apart_and_lists_predictions(tmp_path, monkeypatch):
@@ -147,10 +147,10 @@ def test_the_page_shows_files_and_the_paper_apart_and_lists_predictions(tmp_path
     assert not none.exception
 
 
-def test_what_is_not_there_is_told(tmp_path, monkeypatch):
+def test_missing_files_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(model, "CHECKPOINT", tmp_path)
     monkeypatch.setattr(results, "experiments", dict)
     page = AppTest.from_file(str(APP / "app_pages" / "results.py"), default_timeout=120).run()
     assert not page.exception
-    told = " ".join(info.value for info in page.info)
-    assert all(part in told for part in ("Not measured yet", "No tables are there", "No predictions are there"))
+    text = " ".join(info.value for info in page.info)
+    assert all(part in text for part in ("Not measured yet", "No tables are there", "No predictions are there"))

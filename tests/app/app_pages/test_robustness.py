@@ -1,4 +1,4 @@
-"""Robustness, Compare and About on a sample, driven as a visitor would; links that nobody of us wrote."""
+"""Robustness, Compare and About on a sample, driven as a user would; hostile query parameters."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ALL = SUBSETS[0]
 
 
 def opened(name: str, **link: str) -> AppTest:
-    """A visit that begins on a page, by a link."""
+    """A session that begins on a page, by a link."""
     page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
-    page.session_state["session"] = Session(greeted=True)  # the first page then has nothing to do
+    page.session_state["session"] = Session(greeted=True)  # so that the first page does not analyse a sample
     page.run().switch_page(f"app_pages/{name}.py")
     for key, value in link.items():
         page.query_params[key] = value
     return page.run()
 
 
-def said(elements) -> str:
+def sentences(elements) -> str:
     return " ".join(element.value.replace("\\", "") for element in elements)
 
 
@@ -58,8 +58,8 @@ def test_a_curve_begins_with_the_whole_clip_and_ends_without(analysis):
     assert len({p.score for p in frames}) > 6
 
 
-def test_missing_senses_are_exact_and_drawn_beside(analysis):
-    asked = sweep("senses", analysis, count=3)
+def test_missing_modalities_have_an_exact_mean_beside_single_draws(analysis):
+    asked = sweep("modalities", analysis, count=3)
     points = list(asked.draws())
     assert asked.levels[0] == 0
     assert asked.levels[-1] == pytest.approx(2 / 3)
@@ -67,66 +67,66 @@ def test_missing_senses_are_exact_and_drawn_beside(analysis):
     table = asked.summary(points)
     assert table["mean"].tolist() == pytest.approx([expected(rate, scores).mean for rate in asked.levels])
     assert {p.score for p in points} <= set(scores.values())
-    two = sweep("senses", analysis, ALL - {Modality.AUDIO})
-    assert two.levels == pytest.approx((0, 0.1, 0.2, 0.3, 0.4, 0.5)), "of two senses at most half is missing"
-    alone = sweep("senses", analysis, frozenset({Modality.AUDIO}))
+    two = sweep("modalities", analysis, ALL - {Modality.AUDIO})
+    assert two.levels == pytest.approx((0, 0.1, 0.2, 0.3, 0.4, 0.5)), "of two modalities at most half is missing"
+    alone = sweep("modalities", analysis, frozenset({Modality.AUDIO}))
     assert alone.levels == (0.0,)
 
 
-def test_words_and_noise_are_extracted_anew_and_a_stopped_curve_goes_on(analysis, monkeypatch):
+def test_words_and_noise_are_extracted_again_and_a_stopped_curve_continues(analysis, monkeypatch):
     monkeypatch.setattr(sweeps, "ALL_RATES", (0.0, 1.0))
     monkeypatch.setattr(sweeps, "DECIBELS", (200.0, -5.0))
-    told = []
-    words = list(sweep("words", analysis).draws(report=lambda *progress: told.append(progress)))
+    reports = []
+    words = list(sweep("words", analysis).draws(report=lambda *progress: reports.append(progress)))
     assert words[0].score == pytest.approx(analysis.predictions[ALL].score, abs=1e-3)
     assert words[-1].score == pytest.approx(analysis.predictions[ALL - {Modality.LANGUAGE}].score, abs=1e-3)
-    assert told[-1] == (4, 4)
+    assert reports[-1] == (4, 4)
     assert list(sweep("words", analysis).draws(done=3)) == words[3:], "in the middle of a level"
     noise = list(sweep("noise", analysis, frozenset({Modality.AUDIO})).draws())
     clean = analysis.predictions[frozenset({Modality.AUDIO})].score
     assert [p.x for p in noise] == [200, 200, -5, -5]
-    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=1e-3), "too soft to be heard"
+    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=1e-3), "too soft to matter"
     assert noise[2].score != noise[3].score, "each seed has a noise of its own"
     assert abs(noise[2].score - clean) > 0.05
     assert noise[-1].lost == "-5 dB"
 
 
-def test_seven_subsets_with_differences_and_what_replaces_what_is_absent():
-    page = opened("robustness", sample="negative", senses="lv")
+def test_seven_subsets_with_differences_and_replacements():
+    page = opened("robustness", sample="negative", modalities="lv")
     assert not page.exception
     assert not page.error
     assert not page.warning
     table = page.dataframe[0].value
     assert len(table) == 7
-    assert table["Difference"].iloc[0] == 0
-    row = table[table["Judged by"] == "Voice + Face"].iloc[0]
-    assert row["Difference"] == pytest.approx(row["Score"] - table["Score"].iloc[0])
-    assert row["What replaces an absent sense"] == "Words: nothing, its tokens are left out; Voice aligned to Face"
+    assert table["difference"].iloc[0] == 0
+    row = table[table["subset"] == "Voice + Face"].iloc[0]
+    assert row["difference"] == pytest.approx(row["score"] - table["score"].iloc[0])
+    assert row["replacement"] == "Words: nothing, its tokens are left out; Voice aligned to Face"
     assert page.get("pills")[0].value == ["language", "video"], "the link has chosen"
-    chosen = table[table["Judged by"] == "Words + Face"].iloc[0]
-    assert float(page.metric[0].value) == pytest.approx(chosen["Score"], abs=0.006)
-    assert "worked out" in said(page.caption)
+    chosen = table[table["subset"] == "Words + Face"].iloc[0]
+    assert float(page.metric[0].value) == pytest.approx(chosen["score"], abs=0.006)
+    assert "Computed, not measured" in sentences(page.caption)
     assert len(page.get("vega_lite_chart")) == 3, "gauge, the clip's curve, the checkpoint's"
     moments = kind(page).set_value("moments").run()
     assert moments.query_params["tab"] == ["moments"] or moments.query_params["tab"] == "moments"
-    assert "no such curve" in said(moments.info)
+    assert "no such curve" in sentences(moments.info)
     assert len(moments.dataframe[-1].value) == len(sweeps.RATES)
     nothing = page.get("pills")[0].set_value([]).run()
-    assert "at least one" in said(nothing.info)
+    assert "at least one" in sentences(nothing.info)
     assert not nothing.exception
 
 
-def test_a_curve_that_takes_long_is_drawn_when_asked_for(monkeypatch):
+def test_a_slow_curve_is_drawn_on_demand(monkeypatch):
     monkeypatch.setattr(sweeps, "ALL_RATES", (0.0, 1.0))
     page = opened("robustness", tab="words")
     assert not page.exception
-    assert "0 of 10 draws" in said(page.caption)
+    assert "0 of 10 draws" in sentences(page.caption)
     drawn = page.button(key="sweep-start").click().run()
     assert not drawn.exception
     assert not drawn.error
     assert len(drawn.dataframe[-1].value) == 2
     assert "sweep-start" not in {button.key for button in drawn.button}
-    assert "1111, 1112, 1113, 1114, 1115" in said(drawn.caption)
+    assert "1111, 1112, 1113, 1114, 1115" in sentences(drawn.caption)
 
 
 @pytest.mark.parametrize("name", ["no-sound", "no-face"])
@@ -135,9 +135,9 @@ def test_what_a_clip_lacks_is_no_error(name):
     assert not page.exception
     assert not page.error
     table = page.dataframe[0].value
-    assert table["Score"].isna().sum() >= 4
-    assert (table.loc[table["Score"].isna(), "Remark"] != "").all()
-    assert "nothing to lose" in said(page.info)
+    assert table["score"].isna().sum() >= 4
+    assert (table.loc[table["score"].isna(), "remark"] != "").all()
+    assert "nothing to lose" in sentences(page.info)
 
 
 HOSTILE = [
@@ -154,7 +154,7 @@ HOSTILE = [
 def test_a_hostile_link_is_refused_with_a_sentence():
     page = opened("robustness")
     for value in HOSTILE:
-        for key in (links.SAMPLE, links.SENSES, links.TAB):
+        for key in (links.SAMPLE, links.MODALITIES, links.TAB):
             page.query_params[key] = value
         page.run()
         assert not page.exception
@@ -163,9 +163,9 @@ def test_a_hostile_link_is_refused_with_a_sentence():
         for warning in page.warning:
             assert "The link asks for" in warning.value
             assert len(warning.value) < 400
-            assert not re.search(r"(?<!\\)[<\[]", warning.value), "quoted, no markup"
+            assert not re.search(r"(?<!\\)[<\[]", warning.value), "quoted, not markup"
         assert len(page.dataframe[0].value) == 7, "and the page works"
-        assert not {links.SENSES, links.TAB} & set(page.query_params)
+        assert not {links.MODALITIES, links.TAB} & set(page.query_params)
 
 
 HOSTILE_PINS = [
@@ -187,7 +187,7 @@ def test_a_hostile_link_pins_nothing():
         page.run()
         assert not page.exception
         assert not page.error
-        assert "The link asks for" in said(page.warning), value
+        assert "The link asks for" in sentences(page.warning), value
         assert not page.metric
 
 
@@ -199,7 +199,7 @@ def test_results_are_pinned_side_by_side_and_a_link_restores_them(tmp_path, monk
     model.load.clear()
     assert model.names() == [model.CHECKPOINT.name, "other"]
     page = opened("compare", sample="positive")
-    assert "Nothing is pinned" in said(page.info)
+    assert "Nothing is pinned" in sentences(page.info)
     page.button(key="pin").click().run()
     page.get("pills")[0].set_value(["language"]).run()
     page.selectbox(key="compare-checkpoint").set_value("other").run()
@@ -212,7 +212,7 @@ def test_results_are_pinned_side_by_side_and_a_link_restores_them(tmp_path, monk
     assert table["Checkpoint"].tolist() == [model.CHECKPOINT.name, "other"]
     assert table["Difference to the first"].iloc[0] == 0
     again = both.button(key="pin").click().run()
-    assert "pinned already" in said(again.error)
+    assert "pinned already" in sentences(again.error)
     link = pins.LINKED.findall("".join(again.query_params[links.PINS]))
     assert link == [("positive", "avl", model.CHECKPOINT.name), ("positive", "l", "other")]
     restored = opened("compare", pins=f"positive.avl.{model.CHECKPOINT.name},positive.l.other")
@@ -234,9 +234,9 @@ def test_about_shows_the_shapes_the_card_and_the_rules():
     alone = page.get("pills")[0].set_value(["audio"]).run()
     assert f"{steps} × 64" in alone.get("graphviz_chart")[0].proto.spec
     assert "plan to" not in alone.get("graphviz_chart")[0].proto.spec
-    told = said(page.markdown)
-    assert all(part in told for part in ("Research use only", "Article 50(3)", "audEERING", "never a clip"))
-    assert "<!--" not in told
+    text = sentences(page.markdown)
+    assert all(part in text for part in ("Research use only", "Article 50(3)", "audEERING", "never a clip"))
+    assert "<!--" not in text
     assert [tab.label for tab in page.tabs] == ["How it works", "Model card", "Limits", "Licences", "Privacy"]
 
 
@@ -249,11 +249,11 @@ def test_documents_lose_comments_and_sink(tmp_path):
         documents.section(file, "Four")
 
 
-def test_a_graph_quotes_what_it_says():
+def test_a_graph_escapes_its_texts():
     assert diagram._escaped('a "b" \\') == 'a \\"b\\" \\\\'
 
 
-def test_a_measured_curve_takes_the_place_of_a_worked_out_one(tmp_path):
+def test_a_measured_curve_replaces_a_computed_one(tmp_path):
     content = (model.CHECKPOINT / "metrics.json").read_text(encoding="utf-8")
     assert results.missing_rows(results.read(model.CHECKPOINT / "metrics.json"), "acc2_non0").empty
     more = content.replace('"rows": [', '"missing": [{"missing_rate": 0.5, "acc2_non0": 0.75}],\n "rows": [', 1)

@@ -1,4 +1,4 @@
-"""What the charts and sentences say, on arrays small enough to check by eye."""
+"""Charts, their tables and sentences, on arrays small enough to check by eye."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_small_map_is_exact():
     assert table.plan["weight"].sum() == pytest.approx(1.0)
 
 
-def test_a_word_said_twice_has_two_rows():
+def test_a_repeated_word_has_two_rows():
     features = clip()
     table = alignment_table.tabulate(aligned(features), features)
     assert table.words == ("1 yes", "2 no", "3 yes")
@@ -106,7 +106,7 @@ def test_a_large_map_is_averaged_but_its_plan_is_not():
     assert table.cells["weight"].sum() == pytest.approx(1.0)
 
 
-def test_a_plan_that_shares_out_is_drawn_by_its_shares():
+def test_a_plan_that_splits_steps_is_drawn_by_its_shares():
     features = clip(steps=2)
     found = aligned(features)
     plan = np.array([[0.45, 0.04, 0.01], [0.25, 0.15, 0.1]], np.float32)
@@ -122,7 +122,7 @@ def test_a_plan_that_shares_out_is_drawn_by_its_shares():
     assert (relaxed.plan["share"] == 1).all()
 
 
-def test_a_large_plan_that_shares_out_is_averaged_like_its_costs():
+def test_a_large_plan_that_splits_steps_is_averaged_like_its_costs():
     features = clip(steps=1000, words=tuple("w" * 50), invalid=(0, 1, 2, 3))
     found = aligned(features)
     plan = np.zeros_like(found.plan)
@@ -151,7 +151,7 @@ def test_a_map_without_words_has_seconds_on_both_sides():
     assert spec["layer"][0]["encoding"]["y2"] == {"field": "anchor_end"}
 
 
-def test_the_map_tells_word_seconds_weight_and_cost_on_hover():
+def test_the_map_shows_word_seconds_weight_and_cost_on_hover():
     features = clip()
     spec = scores.alignment_map(alignment_table.tabulate(aligned(features), features)).to_dict()
     for layer in spec["layer"][:2]:
@@ -229,7 +229,7 @@ def test_no_probability_reads_as_certain(probability, text):
 def test_the_verdict_says_when_score_and_class_disagree():
     agreed = wording.verdict(2.1, {"negative": 0.1, "neutral": 0.1, "positive": 0.8}, {Modality.AUDIO})
     torn = wording.verdict(2.1, {"negative": 0.8, "neutral": 0.1, "positive": 0.1}, {Modality.AUDIO})
-    assert agreed == "Judged by voice, this clip comes across as **positive**."
+    assert agreed == "From voice, this clip comes across as **positive**."
     assert "undecided" in torn
 
 
@@ -239,12 +239,12 @@ def test_every_subset_has_a_name_of_its_own():
 
 
 def test_missing_modalities_are_named():
-    assert wording.missing_from(SUBSETS[0], {Modality.AUDIO}) == "no words or face in this clip"
-    assert wording.missing_from({Modality.AUDIO}, {Modality.AUDIO}) == ""
+    assert wording.missing_from(SUBSETS[0], available={Modality.AUDIO}) == "no words or face in this clip"
+    assert wording.missing_from({Modality.AUDIO}, available={Modality.AUDIO}) == ""
 
 
 @pytest.mark.parametrize("text", ["![x](http://example.com/x.png)", "<b>", ":red[x]", "`a`", "$x$", "a_b_c", r"\*"])
-def test_quoted_text_is_no_markup(text):
+def test_quoted_text_is_not_markup(text):
     plain = wording.plain(text)
     kept = plain.replace("\\\\", "\0")
     for character in "`*_[]()<>#!$:":

@@ -21,13 +21,13 @@ def test_nothing_is_offered_before_the_notice_is_agreed_to():
     page = AppTest.from_function(script).run()
     assert not page.exception
     assert not page.text
-    told = page.markdown[0].value
-    assert all(word in told for word in ("Article 50(3)", "Article 5(1)(f)", "Stored: nothing"))
+    text = page.markdown[0].value
+    assert all(word in text for word in ("Article 50(3)", "Article 5(1)(f)", "Stored: nothing"))
     page.button(key=notice.BUTTON).click().run()
     assert [text.value for text in page.text] == ["upload here"]
     assert not page.button
     page.run()
-    assert page.text, "once per visit"
+    assert page.text, "once per session"
 
 
 def test_the_notice_speaks_chinese():

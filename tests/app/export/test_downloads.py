@@ -1,4 +1,4 @@
-"""Files made of a result: what is in them, in both languages, also when everything in the clip is hostile."""
+"""Downloads of a result: their content, in both languages, also when everything in the clip is hostile."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from alignmamba.result import schema
-from app.export import downloads, report
-from app.export import images as pictures
+from app.export import downloads, images, report
 from app.i18n.translate import LANGUAGES, spoken_in
 from app.services import model
 from app.services.analysis import Analysis, Clip, predict_all
@@ -31,13 +30,13 @@ TAGS = {"svg", "g", "path", "rect", "line", "text", "defs", "linearGradient", "s
 
 
 def analysis(*, texts=HOSTILE, absent=(), steps=40, title="<b>a</b> & b") -> Analysis:
-    """The trained model's result on features made up here."""
+    """The trained model's result on synthetic features."""
     made = features.clip(steps, texts, schema=FeatureSchema.from_dict(model.default().schema))
     gone = {name: ModalityFeatures.missing("no <face> found", getattr(made.schema, name).dim) for name in absent}
     words = () if "language" in absent else made.words
     whole = dataclasses.replace(made, **gone, words=words, duration=6.0, notes=("<i>note</i>",))
     clip = Clip(title=title, data=b"bytes", mime="video/mp4")
-    return predict_all(clip, whole, began=time.perf_counter(), again=False)
+    return predict_all(clip, whole, began=time.perf_counter(), reused=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def hostile() -> Analysis:
 
 
 class Files(dict):
-    """Files by name, each made when it is asked for."""
+    """Downloads by name, each made on access."""
 
     def __init__(self, of: Analysis, code: str) -> None:
         self.code = code
@@ -58,24 +57,24 @@ class Files(dict):
 
 
 class Page(HTMLParser):
-    """What a browser would see in a file: tags with their attributes, and text."""
+    """An HTML file as a browser parses it: tags with their attributes, and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str]]] = []
-        self.said = ""
+        self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        self.said += data
+        self.text += data
 
 
-def assert_harmless(picture: str) -> None:
+def assert_harmless(svg: str) -> None:
     """Hold an SVG to drawing: no script, no link, no style from elsewhere."""
-    for element in ElementTree.fromstring(picture).iter():
+    for element in ElementTree.fromstring(svg).iter():
         assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in TAGS
         for name, value in element.attrib.items():
             assert not name.startswith("on") and not name.endswith("href")
@@ -92,20 +91,20 @@ def test_the_report_is_one_file_that_runs_and_loads_nothing(hostile, code):
     assert ("html", {"lang": code}) in page.tags
     for _name, attributes in page.tags:
         assert not any(key.startswith("on") or key == "href" for key in attributes)
-    images = [attributes for name, attributes in page.tags if name == "img"]
-    assert len(images) == 6
-    for image in images:
+    shown = [attributes for name, attributes in page.tags if name == "img"]
+    assert len(shown) == 6
+    for image in shown:
         assert image["alt"]
         head, _, content = image["src"].partition(",")
         assert head == "data:image/svg+xml;base64"
         assert_harmless(base64.b64decode(content).decode())
     for text in (*HOSTILE, "<b>a</b> & b", "<i>note</i>"):
-        assert text in page.said, "told as it is, and no more than text"
-    assert ("检查点" in page.said) == (code == "zh")
-    assert page.said.count("▲") + page.said.count("▼") > 2, "colour is not alone"
+        assert text in page.text, "quoted as plain text"
+    assert ("检查点" in page.text) == (code == "zh")
+    assert page.text.count("▲") + page.text.count("▼") > 2, "colour is not alone"
 
 
-def test_every_file_holds_what_it_says(hostile):
+def test_every_file_holds_the_result(hostile):
     made = Files(hostile, "en")
     plain = json.loads(made["result.json"])
     jsonschema.Draft202012Validator(schema()).validate(plain)
@@ -121,10 +120,10 @@ def test_every_file_holds_what_it_says(hostile):
         assert len(rows) == len(part.start) + 1
         numbers = np.array([row[-part.values.shape[1] :] for row in rows[1:]], np.float32)
         assert np.array_equal(numbers, part.values)
-    drawn = {"score", "classes", "timeline", "contributions", "alignment-audio", "alignment-video"}
+    names = {"score", "classes", "timeline", "contributions", "alignment-audio", "alignment-video"}
     for kind in ("svg", "png"):
         with zipfile.ZipFile(io.BytesIO(made[f"charts-{kind}.zip"])) as archive:
-            assert {f"{name}.{kind}" for name in drawn} == set(archive.namelist())
+            assert {f"{name}.{kind}" for name in names} == set(archive.namelist())
             for name in archive.namelist():
                 content = archive.read(name)
                 if kind == "svg":
@@ -133,32 +132,32 @@ def test_every_file_holds_what_it_says(hostile):
                     assert content.startswith(b"\x89PNG")
 
 
-def test_a_picture_without_a_font_says_so_and_speaks_english(hostile, monkeypatch):
-    monkeypatch.setattr(pictures, "_can_draw", lambda one, other: False)
+def test_a_png_without_a_font_is_in_english_with_a_note(hostile, monkeypatch):
+    monkeypatch.setattr(images, "_can_render", lambda one, other: False)
     packed = Files(hostile, "zh")["charts-png.zip"]
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert "英文" in archive.read("note.txt").decode()
     with spoken_in("zh"):
-        assert pictures.drawn_language() == "en"
+        assert images.png_language() == "en"
     monkeypatch.undo()
-    assert not pictures._can_draw("\U0010fffd", "\U0010fffe"), "nothing has these letters"
+    assert not images._can_render("\U0010fffd", "\U0010fffe"), "no font has these letters"
 
 
-def test_a_subset_and_an_absent_sense_are_told():
+def test_a_report_names_the_subset_and_the_absent_modality():
     partly = analysis(absent=("video",))
     with spoken_in("en"):
-        page = Page(report.html(partly, {"audio"})).said
-    assert "Face could not be judged: no <face> found." in page
-    assert "Judged by voice" in page
+        page = Page(report.html(partly, {"audio"})).text
+    assert "Face could not be used: no <face> found." in page
+    assert "From voice, this clip" in page
     assert "no face in this clip" in page
     assert "features-video.csv" not in Files(partly, "en")
 
 
-def test_nothing_to_judge_is_a_report_too():
+def test_a_clip_without_modalities_has_a_report_too():
     none = analysis(absent=MODALITY_NAMES, texts=())
     made = Files(none, "en")
     assert set(made) == {"report.html", "result.json"}
-    assert "nothing to judge" in Page(made["report.html"].decode()).said
+    assert "nothing to predict from" in Page(made["report.html"].decode()).text
     assert json.loads(made["result.json"])["prediction"] is None
 
 

@@ -1,4 +1,4 @@
-"""No string of the screen lacks a translation, and none is said past the catalogues."""
+"""Every string of the screen has a translation, and none bypasses the catalogues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.i18n.translate import LANGUAGES, LOCALE, SOURCE, _, language, spoken_in
 from tests.paths import APP, ROOT
 
 OTHERS = [code for code in LANGUAGES if code != SOURCE]
-# What Streamlit, Altair and browsers show as text, by the name of the argument.
+# Arguments that Streamlit, Altair and browsers show as text.
 SHOWN = {"label", "title", "help", "alt", "placeholder", "text", "description"}
 # Methods of Streamlit whose first argument is text.
 SAYING = {
@@ -34,7 +34,7 @@ UNTRANSLATED = {"AlignMamba", "Language / 语言"}
 
 
 def extracted() -> set[str]:
-    """Every string that the code marks for translation, in Babel's eyes."""
+    """Every string that the code marks for translation, as Babel extracts it."""
     found = extract_from_dir(str(APP), method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
     return {message for _file, _line, message, _comments, _context in found}
 
@@ -48,8 +48,8 @@ def placeholders(text: str) -> list[str]:
     return sorted(name for _text, name, _spec, _conversion in Formatter().parse(text) if name is not None)
 
 
-def test_the_code_says_something():
-    assert {"Judge by", "very negative"} <= extracted()
+def test_strings_are_extracted():
+    assert {"Predict from", "very negative"} <= extracted()
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -58,7 +58,7 @@ def test_every_string_is_translated_and_none_is_left_over(code):
     missing = sorted(message for message in extracted() if not messages.get(message))
     assert not missing, f"{missing}: run `make strings` and translate them in app/i18n/locale/{code}.po"
     left_over = sorted(messages.keys() - extracted())
-    assert not left_over, f"{left_over}: no longer said; `make strings` removes them"
+    assert not left_over, f"{left_over}: no longer used; `make strings` removes them"
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -67,8 +67,8 @@ def test_placeholders_agree(code):
         assert placeholders(translation) == placeholders(message), message
 
 
-def said_in_passing(path: Path) -> Iterator[str]:
-    """Literal texts that a module gives to the screen without `_`."""
+def literals(path: Path) -> Iterator[str]:
+    """Literal texts that a module shows on screen without `_`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
@@ -85,21 +85,21 @@ def said_in_passing(path: Path) -> Iterator[str]:
 
 
 def has_words(text: str) -> bool:
-    """Tell text from icons, units, separators and Markdown around a value."""
+    """Whether a literal is text, and not an icon, a unit, a separator or Markdown around a value."""
     bare = "" if text.startswith(":material/") else text
     return any(len(word) > 2 and word.isalpha() for word in bare.replace("*", " ").split())
 
 
-def test_no_literal_reaches_the_screen_past_the_catalogues():
+def test_no_literal_bypasses_the_catalogues():
     for path in sorted(APP.rglob("*.py")):
-        literal = {text for text in said_in_passing(path) if has_words(text)} - UNTRANSLATED
+        literal = {text for text in literals(path) if has_words(text)} - UNTRANSLATED
         assert not literal, f"{path.relative_to(ROOT)}: {sorted(literal)}, expected them inside _()"
 
 
 def test_literals_are_found(tmp_path):
     module = tmp_path / "page.py"
     module.write_text('st.button("Go there", icon=":material/home:")\nst.video(x, alt=f"A {y} clip")\nst.text(_("Go"))')
-    assert [text for text in said_in_passing(module) if has_words(text)] == ["Go there", " clip"]
+    assert [text for text in literals(module) if has_words(text)] == ["Go there", " clip"]
 
 
 def test_every_sample_has_its_texts_in_the_catalogue():
@@ -124,7 +124,7 @@ def test_sentences_from_below_are_still_said_there():
     below = spoken_below()
     for sentence in SENTENCES:
         bare = "".join(text + ("{}" if name else "") for text, name, _spec, _conversion in Formatter().parse(sentence))
-        assert bare in below, f"{sentence!r}: no extractor says it"
+        assert bare in below, f"{sentence!r}: in no extractor"
 
 
 def test_a_sentence_from_below_keeps_its_numbers():
@@ -158,4 +158,4 @@ def test_the_language_is_the_link_s_and_else_english():
     assert not linked.exception
     assert linked.tabs[0].label == "示例"
     linked.run()
-    assert linked.tabs[0].label == "示例", "kept for the visit"
+    assert linked.tabs[0].label == "示例", "kept for the session"
