@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from extractors.language import word_features
 from extractors.language.text_encoder import ENCODER
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, Word
 
 ARRAYS = ("values", "start", "end", "valid")
@@ -59,7 +61,7 @@ def noisy_voices(
     sound = probe.decode_audio(path, limits)
     for seed in seeds:
         if sound is None:
-            yield ModalityFeatures.missing("no audio stream", acoustic.SCHEMA.dim)
+            yield ModalityFeatures.missing(Message("no_audio_stream"), acoustic.SCHEMA.dim)
         else:
             noisy = add_noise(sound.samples, snr_db=snr_db, seed=seed)
             yield acoustic.from_waveform(noisy, start=sound.start)
@@ -90,17 +92,17 @@ def reread(
 def save(readings: Sequence[ModalityFeatures], path: Path) -> None:
     """Write features of one modality, several times over, as a safetensors file."""
     tensors = {f"{place}.{name}": getattr(each, name) for place, each in enumerate(readings) for name in ARRAYS}
-    reasons = {str(place): each.absent for place, each in enumerate(readings) if each.absent is not None}
-    save_file(tensors, path, {"count": str(len(readings)), **reasons})
+    absent = [each.absent and each.absent.to_dict() for each in readings]
+    save_file(tensors, path, {"absent": json.dumps(absent)})
 
 
 def load(path: Path) -> list[ModalityFeatures]:
     """Inverse of `save`."""
     with safe_open(path, framework="numpy") as file:
-        reasons = file.metadata()
         return [
             ModalityFeatures(
-                **{name: file.get_tensor(f"{place}.{name}") for name in ARRAYS}, absent=reasons.get(str(place))
+                **{name: file.get_tensor(f"{place}.{name}") for name in ARRAYS},
+                absent=None if reason is None else Message.from_dict(reason),
             )
-            for place in range(int(reasons["count"]))
+            for place, reason in enumerate(json.loads(file.metadata()["absent"]))
         ]

@@ -29,6 +29,7 @@ from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
+from extractors.messages import Message
 from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Track
 from extractors.storage.cache import Cache
 from extractors.vision import facial
@@ -53,7 +54,7 @@ class _Work:
     events: queue.SimpleQueue[tuple[str, int, int] | None] = field(default_factory=queue.SimpleQueue)
     stopped: threading.Event = field(default_factory=threading.Event)
     seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Message] = field(default_factory=list)
 
     def tell(self, step: str, completed: int, total: int) -> None:
         if self.stopped.is_set():
@@ -176,7 +177,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         work.stopped.set()
         raise
     if sound is None and not len(video.start):
-        raise MediaError("Nothing in this file could be decoded. It may be damaged.", "; ".join(work.notes))
+        raise MediaError(Message("nothing_decoded"), "; ".join(map(str, work.notes)))
     duration = float(video.start.max(initial=duration))
     return ClipFeatures(
         audio=audio,
@@ -186,7 +187,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         duration=duration,
         schema=recipe.schema(),
         transcript_source=spoken.source,
-        notes=(*sorted(work.notes), *pictures.notes, *spoken.notes),
+        notes=(*sorted(work.notes, key=str), *pictures.notes, *spoken.notes),
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
         tracks=(*curves, *pictures.tracks),
     )
@@ -196,7 +197,7 @@ def _voice(sound: Sound | None, work: _Work) -> tuple[ModalityFeatures, tuple[Tr
     with work.step("voice"):
         if sound is None:
             dim = acoustic.descriptor_set(work.recipe.descriptors).schema.dim
-            return ModalityFeatures.missing("no audio stream", dim), ()
+            return ModalityFeatures.missing(Message("no_audio_stream"), dim), ()
         voice = acoustic.read(sound.samples, start=sound.start, descriptors=work.recipe.descriptors)
         stretches = voice_activity.stretches(sound.samples, start=sound.start)
         activity = voice_activity.track(stretches, start=sound.start, end=sound.end)
@@ -216,7 +217,7 @@ def _face(path: Path, info: MediaInfo, work: _Work) -> FaceReading:
     with work.step("face"):
         reading = facial.read(told(), rate)
     if info.has_video and not len(reading.features.start):
-        missing = ModalityFeatures.missing("the picture could not be decoded", facial.SCHEMA.dim)
+        missing = ModalityFeatures.missing(Message("video_not_decoded"), facial.SCHEMA.dim)
         return FaceReading(features=missing)
     return reading
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from extractors.messages import Message
+
 SCHEMA_VERSION = 1
 """Of the numbers behind equal names: raised by whoever lets an extractor make other features of the same clip although
 its `ModalitySchema` stays the same (another pooling, another clock, other zeros). Checkpoints of the version before are
@@ -93,14 +95,14 @@ class ModalityFeatures:
         start: Seconds from the start of the clip, one per step, never falling.
         end: Seconds, `end >= start`.
         valid: Whether the step was really observed (a frame without a face stays, with valid False).
-        absent: Why the modality is absent ("no audio stream", "no face found", "no speech"); None when it is there.
+        absent: Why the modality is absent (as "no_face"); None when it is there.
     """
 
     values: Float32[np.ndarray, "steps dim"]
     start: Float[np.ndarray, " steps"]
     end: Float[np.ndarray, " steps"]
     valid: Bool[np.ndarray, " steps"]
-    absent: str | None = None
+    absent: Message | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.values)
@@ -116,10 +118,12 @@ class ModalityFeatures:
         if self.absent is None and not self.valid.any():
             raise ValueError("absent: None although no step is valid, expected the reason")
         if self.absent is not None and self.valid.any():
-            raise ValueError(f"absent: {self.absent!r} although {int(self.valid.sum())} steps are valid, expected None")
+            raise ValueError(
+                f"absent: {str(self.absent)!r} although {int(self.valid.sum())} steps are valid, expected None"
+            )
 
     @classmethod
-    def missing(cls, reason: str, dim: int) -> ModalityFeatures:
+    def missing(cls, reason: Message, dim: int) -> ModalityFeatures:
         """Features of a modality that is not there at all: no steps and the reason."""
         none = np.zeros(0)
         return cls(values=np.zeros((0, dim), np.float32), start=none, end=none, valid=np.zeros(0, bool), absent=reason)
@@ -162,7 +166,7 @@ class ClipFeatures:
         duration: Seconds of the clip (the longer of sound and picture).
         schema: How the features were made.
         transcript_source: "given", "recognised" or "none".
-        notes: Sentences for the user about fallbacks and oddities.
+        notes: For the user, about fallbacks and oddities.
         step_seconds: Wall-clock seconds that each extraction step took.
         tracks: Curves for the timeline, each name once.
     """
@@ -174,7 +178,7 @@ class ClipFeatures:
     duration: float
     schema: FeatureSchema
     transcript_source: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     tracks: tuple[Track, ...] = ()
 
@@ -214,7 +218,7 @@ class ClipFeatures:
 def _cut(part: ModalityFeatures, start: float, end: float) -> ModalityFeatures:
     middles = (part.start + part.end) / 2
     inside = (middles >= start) & (middles < end)
-    absent = None if part.valid[inside].any() else (part.absent or "nothing observed there")
+    absent = None if part.valid[inside].any() else (part.absent or Message("nothing_observed"))
     return ModalityFeatures(
         values=part.values[inside],
         start=part.start[inside],

@@ -26,6 +26,7 @@ LAYERS = {
         "evaluation result",
     ],
     "extractors": [
+        "messages",
         "schema media",
         "assets audio",
         "vision language",
@@ -74,6 +75,7 @@ APP_MAY_IMPORT = {
     "extractors.language.transcript",
     "extractors.media.container",
     "extractors.media.probe",
+    "extractors.messages",
     "extractors.schema",
     "extractors.storage",
     "extractors.vision.stills",

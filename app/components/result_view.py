@@ -13,7 +13,7 @@ from app.charts import alignment_table, over_time, scores, timeline_table
 from app.components import alignment_maps, chart_cache, player, progress, stage
 from app.export import downloads
 from app.i18n import wording
-from app.i18n.messages import told
+from app.i18n.messages import translated
 from app.i18n.translate import _
 from app.services import errors, session
 from app.services.analysis import Analysis
@@ -77,7 +77,7 @@ def _headline(analysis: Analysis) -> None:
             icon=":material/visibility_off:",
         )
     for note in analysis.features.notes:
-        st.caption(f":material/info: {wording.plain(told(_(note)))}")
+        st.caption(f":material/info: {wording.plain(translated(note))}")
 
 
 def _choose_modalities(analysis: Analysis) -> frozenset[Modality]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Collection
 
 from alignmamba.modality import Modality
-from app.i18n.messages import told
+from app.i18n.messages import translated
 from app.i18n.translate import N_, _
+from extractors.messages import Message
 
 # How the three senses are called on screen: `name` translates.
 NAMES = {Modality.AUDIO: N_("Voice"), Modality.VIDEO: N_("Face"), Modality.LANGUAGE: N_("Words")}
@@ -112,9 +113,9 @@ def verdict(score: float, classes: dict[str, float], used: Collection[Modality])
     return sentence
 
 
-def absence(modality: Modality, reason: str) -> str:
+def absence(modality: Modality, reason: Message) -> str:
     """Say that a modality is not there and why."""
-    return _("{name} could not be judged: {reason}.").format(name=name(modality), reason=plain(told(reason)))
+    return _("{name} could not be judged: {reason}.").format(name=name(modality), reason=plain(translated(reason)))
 
 
 def step(name: str) -> str:

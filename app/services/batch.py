@@ -21,6 +21,7 @@ from app.services import errors, upload
 from app.services.analysis import Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job, Progress
+from extractors.messages import Message
 
 MAX_CLIPS = 100
 MAX_BYTES = 500_000_000  # of all clips that wait together
@@ -59,7 +60,7 @@ class Row:
     Attributes:
         name: Of the file, with its folders; for reading only.
         clip: Its bytes; None once nothing is to be done with them any more.
-        error: The sentence that says why it failed.
+        error: Why it failed; empty where it did not.
         found: What a line of the table says of the result; empty without one.
         packed: The result document as compressed JSON.
     """
@@ -67,7 +68,7 @@ class Row:
     name: str
     clip: Clip | None
     status: Status = Status.WAITING
-    error: str = ""
+    error: Message | str = ""
     found: dict[str, Any] = field(default_factory=dict)
     packed: bytes = b""
 
@@ -77,11 +78,11 @@ class Row:
 
     def cells(self) -> dict[str, Any]:
         """Return the row's cells: text, numbers, or None."""
-        told = {"file": self.name, "status": str(self.status), "error": self.error or None}
+        told = {"file": self.name, "status": str(self.status), "error": errors.translated(self.error) or None}
         return {**dict.fromkeys(COLUMNS), **self.found, **told}
 
-    def fail(self, error: str) -> None:
-        """Take a sentence on why there is no result."""
+    def fail(self, error: Message | str) -> None:
+        """Take why there is no result."""
         self.status, self.error, self.found, self.packed = Status.FAILED, error, {}, b""
 
     def succeed(self, document: dict[str, Any]) -> None:
@@ -116,7 +117,7 @@ class Batch:
                 self._check(file)
                 clip = upload.clip(file.name, file.getvalue())
             except PlainError as error:
-                self.rows.setdefault(f"name:{name}", Row(name=name, clip=None)).fail(str(error))
+                self.rows.setdefault(f"name:{name}", Row(name=name, clip=None)).fail(error.message)
                 continue
             key = clip.content[0]
             if key in self.rows:
@@ -179,7 +180,7 @@ class Batch:
         try:
             row.succeed(job.future.result().document())
         except Exception as error:
-            row.fail(errors.sentence(error))
+            row.fail(error.message if isinstance(error, PlainError) else errors.sentence(error))
 
 
 def to_csv(rows: Iterable[Row]) -> bytes:
@@ -195,7 +196,7 @@ def to_csv(rows: Iterable[Row]) -> bytes:
 def to_json(rows: Iterable[Row]) -> bytes:
     """Write rows as JSON: per file its status, its error, and its result as `alignmamba.result` has it."""
     clips = [
-        {"file": row.name, "status": str(row.status), "error": row.error or None, "result": row.document()}
+        {"file": row.name, "status": str(row.status), "error": row.cells()["error"], "result": row.document()}
         for row in rows
     ]
     return json.dumps({"format": FORMAT, "version": VERSION, "clips": clips}, ensure_ascii=False, indent=1).encode()

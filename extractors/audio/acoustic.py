@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float32
 
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 
 if TYPE_CHECKING:
@@ -204,16 +205,16 @@ def read(
     chosen = descriptor_set(descriptors)
     samples = _checked(samples, rate)
     if len(samples) < MIN_SECONDS * rate:
-        return VoiceReading(features=ModalityFeatures.missing("the sound is too short", chosen.schema.dim))
+        return VoiceReading(features=ModalityFeatures.missing(Message("audio_too_short"), chosen.schema.dim))
     if np.abs(samples).max() < SILENT_PEAK:
-        return VoiceReading(features=ModalityFeatures.missing("the sound is silent", chosen.schema.dim))
+        return VoiceReading(features=ModalityFeatures.missing(Message("audio_silent"), chosen.schema.dim))
     if rate != SAMPLE_RATE:
         samples = _resampled(samples, rate)
     rows = _rows(samples, chosen)
     values, valid = _pooled(rows, chosen)
     begin = start + np.arange(len(values)) / AUDIO_RATE
     end = np.maximum(np.minimum(begin + 1 / AUDIO_RATE, start + len(samples) / SAMPLE_RATE), begin)
-    absent = None if valid.any() else "the sound could not be analysed"
+    absent = None if valid.any() else Message("audio_not_analysed")
     features = ModalityFeatures(values=values, start=begin, end=end, valid=valid, absent=absent)
     return VoiceReading(features=features, tracks=_tracks(rows, chosen, start))
 

@@ -18,6 +18,7 @@ from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
+from extractors.messages import Message
 from extractors.schema import Word
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def fingerprint(source: str = RECOGNISER) -> dict[str, str]:
     try:
         return files_sha256(Path(source), FILES)
     except OSError as error:
-        raise AssetError(f"The speech recogniser in {source} cannot be read: {error}") from error
+        raise AssetError(Message("recogniser_unreadable", {"source": source, "error": str(error)})) from error
 
 
 @functools.lru_cache(maxsize=2)
@@ -89,16 +90,15 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> Recogniser:
     # Without its tokenizer.json the library would ask the network for one.
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
-        raise AssetError(
-            f"The speech recogniser {source} has no {missing[0]}. Name one of {sorted(ASSETS)} that recognises speech, "
-            "or a folder with a Whisper model in CTranslate2's format."
-        )
+        values = {"source": source, "file": missing[0], "names": str(sorted(ASSETS))}
+        raise AssetError(Message("recogniser_incomplete", values))
     for device, compute_type in devices():
         try:
             recogniser = _loaded_on(folder, source, device, compute_type)
         except (RuntimeError, ValueError) as error:  # a GPU whose libraries are missing says so only when it computes
             if device == "cpu":
-                raise AssetError(f"The speech recogniser {source} cannot be loaded: {error}") from error
+                values = {"source": source, "error": str(error)}
+                raise AssetError(Message("recogniser_not_loaded", values)) from error
             log.warning("the speech recogniser runs on the CPU, because the GPU failed: %s", error)
         else:
             log.info("speech recogniser %s on %s, %s", source, device, compute_type)
@@ -163,16 +163,14 @@ def recognise(
     segments, info = model.transcribe(samples, **options)
     notes = []
     if recogniser != RECOGNISER or loaded.device != "cpu":
-        notes.append(f"Speech was recognised by {loaded.name} on {loaded.device} ({loaded.compute_type}).")
+        values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
+        notes.append(Message("recogniser_used", values))
     if info.language != "en":
         foreign = info.language_probability >= SURE_LANGUAGE
         task, language = ("translate", info.language) if foreign else ("transcribe", "en")
         segments, info = model.transcribe(samples, task=task, language=language, **options)
         if foreign:
-            notes.append(
-                f"The speech is not English (detected language: {language}); the transcript is a machine translation. "
-                "The times of its words are rough, and so are the alignment maps."
-            )
+            notes.append(Message("speech_translated", {"language": language}))
     words = []
     total = math.ceil(len(samples) / SAMPLE_RATE)
     for segment in segments:
@@ -181,7 +179,7 @@ def recognise(
     progress(total, total)
     words = _tidied(words, start, stretches)
     if len(words) > MAX_WORDS:
-        notes.append(f"Only the first {MAX_WORDS} recognised words are used.")
+        notes.append(Message("recognised_words_left_out", {"count": MAX_WORDS}))
     if not words:
         return Transcript(words=(), source="none")
     return Transcript(words=words[:MAX_WORDS], source="recognised", notes=tuple(notes))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from extractors.language.transcript import MAX_WORDS, Transcript, TranscriptError, clean_words, spread
+from extractors.messages import Message
 from extractors.schema import Word
 
 MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
@@ -58,32 +59,28 @@ def parse(text: str, *, duration: float | None = None) -> Transcript:
         TranscriptError: If the text is too long, a timing cannot be read, or no word is left.
     """
     if len(text) > MAX_CHARACTERS:
-        raise TranscriptError(
-            f"The subtitles have {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. "
-            "Give only those of the clip."
-        )
+        values = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
+        raise TranscriptError(Message("subtitles_too_long", values))
     cues = sorted(_cues(text), key=lambda cue: cue.start)
     if not cues:
-        raise TranscriptError("The subtitles hold no timing, expected lines such as 00:00:01.000 --> 00:00:02.000.")
+        raise TranscriptError(Message("subtitles_untimed"))
     limit = float("inf") if duration is None else duration
     within = [cue for cue in cues if cue.start < limit]
     if not within:
-        raise TranscriptError(f"All subtitles begin after the end of the clip ({limit:.1f} s). Do they belong to it?")
+        raise TranscriptError(Message("subtitles_after_end", {"limit": f"{limit:.1f}"}))
     words: list[Word] = []
     for cue in within:
         for start, end, said in _chunks(cue):
             texts = clean_words(html.unescape(_TAG.sub("", said)))
             if len(words) + len(texts) > MAX_WORDS:  # before they are given times
-                raise TranscriptError(
-                    f"The subtitles have more than {MAX_WORDS:,} words within the clip. Give only what is said in it."
-                )
+                raise TranscriptError(Message("subtitles_too_many_words", {"limit": f"{MAX_WORDS:,}"}))
             if texts:
                 words += spread(texts, [(min(start, limit), min(end, limit))])
     if not words:
-        raise TranscriptError("The subtitles hold no word. Give others, or leave them out to have speech recognised.")
-    notes = ["The words' times come from the subtitles; the words of a cue share its time by their length."]
+        raise TranscriptError(Message("subtitles_empty"))
+    notes = [Message("times_from_subtitles")]
     if len(within) < len(cues):
-        notes.append(f"{len(cues) - len(within)} subtitles begin after the end of the clip and are left out.")
+        notes.append(Message("subtitles_left_out", {"count": len(cues) - len(within)}))
     return Transcript(words=_in_order(words), source="given", notes=tuple(notes))
 
 
@@ -134,13 +131,11 @@ def _cues(text: str) -> Iterator[_Cue]:
 def _read_timing(line: str, number: int) -> tuple[float, float]:
     found = _TIMING.match(line)
     if found is None:
-        raise TranscriptError(
-            f"Line {number} of the subtitles is no timing that can be read, "
-            "expected one such as 00:00:01.000 --> 00:00:02.000."
-        )
+        raise TranscriptError(Message("subtitles_line_unreadable", {"line": number}))
     start, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
     if end < start:
-        raise TranscriptError(f"Line {number} of the subtitles ends before it begins ({start:g} s --> {end:g} s).")
+        values = {"line": number, "start": f"{start:g}", "end": f"{end:g}"}
+        raise TranscriptError(Message("subtitles_line_reversed", values))
     return start, end
 
 

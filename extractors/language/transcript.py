@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from extractors.audio import voice_activity
+from extractors.messages import Message, MessageError
 from extractors.schema import Word
 
 MAX_WORDS = 1_000
@@ -20,8 +21,8 @@ FASTEST_SPEECH = 40.0  # characters per second
 USUAL_SPEECH = 15.0  # characters per second
 
 
-class TranscriptError(ValueError):
-    """A typed transcript cannot be used; the message is for the user."""
+class TranscriptError(MessageError):
+    """A typed transcript cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +32,23 @@ class Transcript:
     Attributes:
         words: With times in seconds from the start of the clip.
         source: "given", "recognised" or "none".
-        notes: Sentences for the user about how it was made.
+        notes: For the user, about how it was made.
     """
 
     words: tuple[Word, ...]
     source: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         words = [[word.text, float(word.start), float(word.end)] for word in self.words]
-        return {"words": words, "source": self.source, "notes": list(self.notes)}
+        return {"words": words, "source": self.source, "notes": [note.to_dict() for note in self.notes]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Transcript:
         """Inverse of `to_dict`."""
         words = tuple(Word(text=text, start=start, end=end) for text, start, end in plain["words"])
-        return cls(words=words, source=plain["source"], notes=tuple(plain["notes"]))
+        return cls(words=words, source=plain["source"], notes=tuple(map(Message.from_dict, plain["notes"])))
 
 
 def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float = 0.0, duration: float) -> Transcript:
@@ -68,10 +69,10 @@ def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float =
     texts = split_words(text)
     stretches = voice_activity.stretches(samples, start=start)
     if sum(map(len, texts)) <= FASTEST_SPEECH * sum(end - begin for begin, end in stretches):
-        note = "The words' times are estimated: the typed words share the stretches of voice by their length."
+        note = Message("times_from_voice")
     else:
         stretches = [(0.0, duration)]
-        note = "The words' times are estimated: too little voice was found, so the typed words share the whole clip."
+        note = Message("times_from_clip")
     return Transcript(words=spread(texts, stretches), source="given", notes=(note,))
 
 
@@ -88,9 +89,9 @@ def clamped(transcript: Transcript, *, duration: float) -> Transcript:
     words = transcript.words
     times = np.array([(word.start, word.end) for word in words], float).reshape(-1, 2)
     if len(words) > MAX_WORDS:
-        raise TranscriptError(f"The transcript has {len(words):,} words; the limit is {MAX_WORDS:,}.")
+        raise _too_many(words)
     if not np.isfinite(times).all() or (np.diff(times[:, 0]) < 0).any() or (times[:, 1] < times[:, 0]).any():
-        raise TranscriptError("The transcript's times are not in order: starts must not fall, and end >= start.")
+        raise TranscriptError(Message("transcript_times_disordered"))
     fitted = [
         replace(word, start=float(start), end=float(end))
         for word, (start, end) in zip(words, np.clip(times, 0, duration), strict=True)
@@ -111,20 +112,19 @@ def split_words(text: str) -> list[str]:
         TranscriptError: If the text is too long or holds no word.
     """
     if len(text) > MAX_CHARACTERS:
-        raise TranscriptError(
-            f"The transcript has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. "
-            "Give only what is said in the clip."
-        )
+        values = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
+        raise TranscriptError(Message("transcript_too_long", values))
     words = clean_words(text)
     if len(words) > MAX_WORDS:
-        raise TranscriptError(
-            f"The transcript has {len(words):,} words; the limit is {MAX_WORDS:,}. Give only what is said in the clip."
-        )
+        raise _too_many(words)
     if not words:
-        raise TranscriptError(
-            "The transcript holds no word. Type what is said, or leave it empty to have it recognised."
-        )
+        raise TranscriptError(Message("transcript_empty"))
     return words
+
+
+def _too_many(words: Sequence[object]) -> TranscriptError:
+    values = {"count": f"{len(words):,}", "limit": f"{MAX_WORDS:,}"}
+    return TranscriptError(Message("transcript_too_many_words", values))
 
 
 def clean_words(text: str) -> list[str]:

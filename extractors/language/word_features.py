@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from extractors.language.text_encoder import ENCODER, TextModel, load, schema
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, Word
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def from_words(words: Sequence[Word], *, encoder: str = ENCODER) -> ModalityFeat
         AssetError: If the model files cannot be had.
     """
     if not words:
-        return ModalityFeatures.missing("no speech", schema(encoder).dim)
+        return ModalityFeatures.missing(Message("no_speech"), schema(encoder).dim)
     model = load(encoder)
     with _one_thread():
         values = encode_words([[word.text for word in words]], model=model)[0]
@@ -56,7 +57,7 @@ def from_tokens(words: Sequence[Word], *, encoder: str = ENCODER) -> tuple[Modal
         AssetError: If the model files cannot be had.
     """
     if not words:
-        return ModalityFeatures.missing("no speech", schema(encoder).dim), ()
+        return ModalityFeatures.missing(Message("no_speech"), schema(encoder).dim), ()
     model = load(encoder)
     with _one_thread():
         (encoding,), (values,) = _encoded([[word.text for word in words]], model)
@@ -111,7 +112,7 @@ def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -
         start=np.array([step.start for step in steps], float),
         end=np.array([step.end for step in steps], float),
         valid=valid,
-        absent=None if valid.any() else "no speech",
+        absent=None if valid.any() else Message("no_speech"),
     )
 
 

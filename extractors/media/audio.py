@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from extractors.media.container import LIMITS, Limits, Report, decoded, log, open_media
+from extractors.messages import Message
 
 SAMPLE_RATE = 16_000  # Hz, of all decoded sound
 GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
@@ -72,12 +73,10 @@ def decode_audio(path: Path | str, limits: Limits = LIMITS, report: Report = log
             pieces += resampler.push(frame)
         pieces += resampler.flush()
         if strange:
-            report(
-                f"{strange} part(s) of the sound were skipped: "
-                f"they have more than {MAX_CHANNELS} channels or {MAX_RATE // 1000} kHz."
-            )
+            values = {"count": strange, "channels": MAX_CHANNELS, "rate": MAX_RATE // 1000}
+            report(Message("audio_format_skipped", values))
         if resampler.met_nan:
-            report("Some of the sound is not a number; it counts as silence.")
+            report(Message("audio_not_finite"))
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         return Sound(samples=samples, start=max(start or 0.0, 0.0))
 

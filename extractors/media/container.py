@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
+from extractors.messages import Message, MessageError
+
 # Containers people upload. Playlists and concat scripts, which name other files, are not among them.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
@@ -31,23 +33,13 @@ FORMATS = (
     "aac",
 )
 
-Report = Callable[[str], None]  # takes a sentence about an oddity
+Report = Callable[[Message], None]  # takes a note about an oddity
 
 log = logging.getLogger(__name__)
 
 
-class MediaError(ValueError):
-    """A file cannot be used as a clip.
-
-    Attributes:
-        sentence: For the user: what is wrong and what to do.
-        detail: For the log: what the decoder said or what was measured.
-    """
-
-    def __init__(self, sentence: str, detail: str = "") -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.detail = detail
+class MediaError(MessageError):
+    """A file cannot be used as a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +61,13 @@ class Limits:
     def check_file(self, path: Path) -> None:
         """Raise `MediaError` if a file is missing, empty or too large."""
         if not path.is_file():
-            raise MediaError("There is no such file.", f"{path}: not a regular file")
+            raise MediaError(Message("file_not_found"), f"{path}: not a regular file")
         size = path.stat().st_size
         if size == 0:
-            raise MediaError("This file is empty.", f"{path}: 0 bytes")
+            raise MediaError(Message("file_empty"), f"{path}: 0 bytes")
         if size > self.file_bytes:
             raise MediaError(
-                f"This file has {size / 1e6:.1f} MB; the limit is {self.file_bytes / 1e6:.0f} MB. "
-                "Use a shorter or more strongly compressed clip.",
+                Message("file_too_large", {"size": f"{size / 1e6:.1f}", "limit": f"{self.file_bytes / 1e6:.0f}"}),
                 f"{size} bytes",
             )
 
@@ -84,8 +75,7 @@ class Limits:
         """Raise `MediaError` if a picture is too large."""
         if width * height > self.pixels:
             raise MediaError(
-                f"The picture has {width} x {height} pixels; the limit is {self.pixels / 1e6:.1f} million. "
-                "Use a clip of 4K or less.",
+                Message("frame_too_large", {"width": width, "height": height, "limit": f"{self.pixels / 1e6:.1f}"}),
                 f"{width * height} pixels",
             )
 
@@ -93,12 +83,12 @@ class Limits:
         """Raise `MediaError` if a clip is too long."""
         if seconds > self.seconds:
             raise MediaError(
-                f"This clip is longer than {self.seconds:.0f} seconds, which is the limit. Cut it and try again.",
+                Message("clip_too_long", {"limit": f"{self.seconds:.0f}"}),
                 f"a time stamp at {seconds:.1f} s",
             )
         if pictures > self.frames:
             raise MediaError(
-                f"This clip has more than {self.frames} pictures, which is the limit. Cut it and try again.",
+                Message("too_many_frames", {"limit": self.frames}),
                 f"picture {pictures}",
             )
 
@@ -145,9 +135,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
     try:
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (FFmpegError, ValueError) as error:
-        raise MediaError(
-            "This file is not a video or sound that can be read. Use MP4, WebM, MOV, MKV, AVI or MPEG.", str(error)
-        ) from error
+        raise MediaError(Message("file_unreadable"), str(error)) from error
     with container:
         audio = _decodable(container, "audio")
         video = _decodable(container, "video")
@@ -156,7 +144,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
                 stream.codec_context.options = {"max_pixels": str(limits.pixels)}
         if audio is None and video is None:
             raise MediaError(
-                "This file holds neither sound nor moving pictures that can be decoded.",
+                Message("no_streams"),
                 f"{container.format.name} with {len(container.streams)} stream(s)",
             )
         if video is not None:
@@ -195,8 +183,7 @@ def decoded(
         except FFmpegError:
             damaged += 1
     if damaged:
-        what = "sound" if stream.type == "audio" else "picture"
-        report(f"The {what} is damaged: {damaged} part(s) could not be decoded and were skipped.")
+        report(Message("audio_damaged" if stream.type == "audio" else "video_damaged", {"count": damaged}))
 
 
 def _decodable(container: av.container.InputContainer, kind: str) -> av.AudioStream | av.VideoStream | None:

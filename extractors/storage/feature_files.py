@@ -19,9 +19,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from extractors.messages import Message
 from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSchema, ModalityFeatures, SchemaError, Track, Word
 
-FORMAT_VERSION = 2  # 2: with tracks
+FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
 ARRAYS = ("values", "start", "end", "valid")
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
@@ -127,10 +128,10 @@ def _facts(features: ClipFeatures) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "schema": features.schema.to_dict(),
         "duration": float(features.duration),
-        "absent": {name: features.modality(name).absent for name in MODALITY_NAMES},
+        "absent": {name: (reason := features.modality(name).absent) and reason.to_dict() for name in MODALITY_NAMES},
         "words": [[word.text, float(word.start), float(word.end)] for word in features.words],
         "transcript_source": features.transcript_source,
-        "notes": list(features.notes),
+        "notes": [note.to_dict() for note in features.notes],
         "step_seconds": dict(features.step_seconds),
         "tracks": [[track.name, track.unit] for track in features.tracks],
     }
@@ -144,7 +145,10 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         if tensor.dtype != expected:
             raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
     parts = {
-        name: ModalityFeatures(**{array: tensors[f"{name}.{array}"] for array in ARRAYS}, absent=facts["absent"][name])
+        name: ModalityFeatures(
+            **{array: tensors[f"{name}.{array}"] for array in ARRAYS},
+            absent=None if (reason := facts["absent"][name]) is None else Message.from_dict(reason),
+        )
         for name in MODALITY_NAMES
     }
     return ClipFeatures(
@@ -153,7 +157,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         duration=float(facts["duration"]),
         schema=FeatureSchema.from_dict(facts["schema"]),
         transcript_source=str(facts["transcript_source"]),
-        notes=tuple(map(str, facts["notes"])),
+        notes=tuple(map(Message.from_dict, facts["notes"])),
         step_seconds=MappingProxyType({str(step): float(took) for step, took in facts["step_seconds"].items()}),
         tracks=tuple(
             Track(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from extractors.assets.registry import asset_sha256
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 from extractors.vision.landmarks import Face, landmarker
 from extractors.vision.tracking import Tracker, followed
@@ -51,12 +52,12 @@ class FaceReading:
         tracks: "face x", "face y" (upper left corner), "face width" and "face height" as shares of the picture. The
             landmarker tells no score of a detection, so there is none: a face is given from a detection confidence of
             `faces.MIN_CONFIDENCE` and a presence of .5 (its default), and `features.valid` says whether it was.
-        notes: Sentences for the user.
+        notes: For the user.
     """
 
     features: ModalityFeatures
     tracks: tuple[Track, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
 
 def schema(rate: float = FRAME_RATE) -> ModalitySchema:
@@ -94,7 +95,7 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
             shapes.append(picture.shape)
             seconds.append(second)
     if not seconds:
-        return FaceReading(features=ModalityFeatures.missing("no video stream", SCHEMA.dim))
+        return FaceReading(features=ModalityFeatures.missing(Message("no_video_stream"), SCHEMA.dim))
     faces = followed(views, rate)
     start = np.array(seconds, float)
     valid = np.array([face is not None for face in faces])
@@ -103,7 +104,7 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
         start=start,
         end=start + 1 / rate,
         valid=valid,
-        absent=None if valid.any() else "no face found",
+        absent=None if valid.any() else Message("no_face"),
     )
     boxes = [_shares(face, shape) for face, shape in zip(faces, shapes, strict=True)]
     names = ("face x", "face y", "face width", "face height")
@@ -114,12 +115,8 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
     return FaceReading(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
 
 
-def _notes(most: int) -> tuple[str, ...]:
-    if most < 2:
-        return ()
-    return (
-        f"Up to {most} faces were seen at once; the one whose lips move as in speech is followed, else the largest.",
-    )
+def _notes(most: int) -> tuple[Message, ...]:
+    return (Message("several_faces", {"count": most}),) if most > 1 else ()
 
 
 def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:

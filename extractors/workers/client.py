@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from extractors import perturb
+from extractors import messages, perturb
 from extractors.assets.registry import AssetError
 from extractors.config import Recipe
 from extractors.language.asr import RECOGNISER
@@ -264,9 +264,9 @@ def processes() -> list[int]:
 
 def _error(answer: Message) -> Exception:
     kinds: dict[str, Callable[[], Exception]] = {
-        "media": lambda: MediaError(answer["sentence"], answer["detail"]),
-        "transcript": lambda: TranscriptError(answer["sentence"]),
-        "asset": lambda: AssetError(answer["sentence"]),
+        "media": lambda: MediaError(messages.Message.from_dict(answer["message"]), answer["detail"]),
+        "transcript": lambda: TranscriptError(messages.Message.from_dict(answer["message"])),
+        "asset": lambda: AssetError(messages.Message.from_dict(answer["message"])),
         "cancelled": lambda: CancelledError("the extraction was cancelled"),
     }
     return kinds.get(answer["kind"], lambda: WorkerError(answer["detail"]))()

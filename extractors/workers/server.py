@@ -91,11 +91,11 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
     except _CancelledError:
         return {"kind": "cancelled"}
     except MediaError as error:
-        return {"kind": "media", "sentence": error.sentence, "detail": error.detail}
+        return {"kind": "media", "message": error.message.to_dict(), "detail": error.detail}
     except TranscriptError as error:
-        return {"kind": "transcript", "sentence": str(error)}
+        return {"kind": "transcript", "message": error.message.to_dict()}
     except AssetError as error:
-        return {"kind": "asset", "sentence": str(error)}
+        return {"kind": "asset", "message": error.message.to_dict()}
     except Exception:  # one clip's surprise must not end the process; the parent raises it again
         return {"kind": "unforeseen", "detail": traceback.format_exc()}
     return {"kind": "done"}

@@ -11,6 +11,7 @@ from extractors import perturb
 from extractors.audio import acoustic
 from extractors.language import word_features
 from extractors.media import probe
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, Word
 from extractors.workers import client
 from extractors.workers.client import CancelledError, MediaError
@@ -59,7 +60,7 @@ def test_a_noisy_voice_is_measured_anew():
 def test_a_clip_without_sound_has_no_voice_to_disturb(tmp_path):
     silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, grey(40)))
     (voice,) = perturb.noisy_voices(silent, snr_db=0.0, seeds=[1])
-    assert voice.absent == "no audio stream"
+    assert voice.absent == Message("no_audio_stream")
 
 
 def test_words_that_are_left_no_longer_know_of_the_others():
@@ -69,13 +70,13 @@ def test_words_that_are_left_no_longer_know_of_the_others():
     assert without.start.tolist() == [1, 2, 3]
     assert np.abs(without.values - all_of_them.values[1:]).max() > 0.05, '"good" reads differently without "not"'
     (nothing,) = perturb.reread(WORDS, [np.zeros(4, bool)])
-    assert nothing.absent == "no speech"
+    assert nothing.absent == Message("no_speech")
 
 
 def test_readings_survive_their_file(tmp_path):
     readings = [
         word_features.from_words(WORDS),
-        ModalityFeatures.missing("no speech", 384),
+        ModalityFeatures.missing(Message("no_speech"), 384),
         word_features.from_words(WORDS[:1]),
     ]
     perturb.save(readings, tmp_path / "readings.safetensors")

@@ -23,6 +23,7 @@ from app.i18n.translate import LANGUAGES, spoken_in
 from app.services import model
 from app.services.analysis import Analysis, Clip, predict_all
 from extractors.language.subtitles import parse
+from extractors.messages import Message
 from extractors.schema import MODALITY_NAMES, FeatureSchema, ModalityFeatures
 from tests.extractors.support import features
 
@@ -33,9 +34,15 @@ TAGS = {"svg", "g", "path", "rect", "line", "text", "defs", "linearGradient", "s
 def analysis(*, texts=HOSTILE, absent=(), steps=40, title="<b>a</b> & b") -> Analysis:
     """The trained model's result on features made up here."""
     made = features.clip(steps, texts, schema=FeatureSchema.from_dict(model.default().schema))
-    gone = {name: ModalityFeatures.missing("no <face> found", getattr(made.schema, name).dim) for name in absent}
+    gone = {name: ModalityFeatures.missing(Message("no_face"), getattr(made.schema, name).dim) for name in absent}
     words = () if "language" in absent else made.words
-    whole = dataclasses.replace(made, **gone, words=words, duration=6.0, notes=("<i>note</i>",))
+    whole = dataclasses.replace(
+        made,
+        **gone,
+        words=words,
+        duration=6.0,
+        notes=(Message("recogniser_used", {"model": "<i>note</i>", "device": "cpu", "type": "int8"}),),
+    )
     clip = Clip(title=title, data=b"bytes", mime="video/mp4")
     return predict_all(clip, whole, began=time.perf_counter(), again=False)
 
@@ -148,7 +155,7 @@ def test_a_subset_and_an_absent_sense_are_told():
     partly = analysis(absent=("video",))
     with spoken_in("en"):
         page = Page(report.html(partly, {"audio"})).said
-    assert "Face could not be judged: no <face> found." in page
+    assert "Face could not be judged: no face found." in page
     assert "Judged by voice" in page
     assert "no face in this clip" in page
     assert "features-video.csv" not in Files(partly, "en")

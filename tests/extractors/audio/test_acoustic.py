@@ -20,6 +20,7 @@ from extractors.audio.acoustic import (
     load,
     read,
 )
+from extractors.messages import Message
 from tests.extractors.support.clips import tone
 
 COLUMN = {name: index for index, name in enumerate(SCHEMA.columns)}
@@ -94,17 +95,17 @@ def test_other_rates_are_resampled():
 
 
 @pytest.mark.parametrize(
-    ("samples", "reason"),
+    ("samples", "code"),
     [
-        (np.zeros(0, np.float32), "the sound is too short"),
-        (tone(0.05)[0], "the sound is too short"),
-        (np.zeros(SAMPLE_RATE, np.float32), "the sound is silent"),
-        (np.full(SAMPLE_RATE, 9e-4, np.float32), "the sound is silent"),
+        (np.zeros(0, np.float32), "audio_too_short"),
+        (tone(0.05)[0], "audio_too_short"),
+        (np.zeros(SAMPLE_RATE, np.float32), "audio_silent"),
+        (np.full(SAMPLE_RATE, 9e-4, np.float32), "audio_silent"),
     ],
 )
-def test_absent(samples, reason):
+def test_absent(samples, code):
     features = from_waveform(samples)
-    assert features.absent == reason
+    assert features.absent == Message(code)
     assert features.values.shape == (0, SCHEMA.dim)
 
 

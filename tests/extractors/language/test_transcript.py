@@ -22,6 +22,7 @@ from extractors.language.transcript import (
     typed,
 )
 from extractors.media.probe import decode_audio
+from extractors.messages import Message
 from extractors.schema import Word
 from tests.extractors.support.clips import tone
 from tests.paths import SAMPLES
@@ -69,7 +70,7 @@ def test_typed_words_share_a_clip_without_voice():
     given_words = typed("one three", NOTHING, duration=4.0)
     assert given_words.words == (Word(text="one", start=0.0, end=1.5), Word(text="three", start=1.5, end=4.0))
     assert given_words.source == "given"
-    assert "too little voice was found" in given_words.notes[0]
+    assert given_words.notes == (Message("times_from_clip"),)
     assert typed("one three", tone(4)[0], duration=4.0).words == given_words.words  # a tone is no voice
 
 
@@ -104,7 +105,7 @@ def test_typed_words_fall_where_they_are_said():
     heard = {plain([word.text])[0]: word.start for word in recognise(sound.samples).words}
     once = [word for word in estimated.words if word.text in heard and said.split().count(word.text) == 1]
     offsets = [abs(word.start - heard[word.text]) for word in once]
-    assert "share the stretches of voice" in estimated.notes[0]
+    assert estimated.notes == (Message("times_from_voice"),)
     assert len(offsets) > 10 and np.mean(offsets) < 0.3
 
 

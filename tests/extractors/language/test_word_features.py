@@ -11,6 +11,7 @@ from extractors.language import text_encoder, word_features
 from extractors.language.text_encoder import HIDDEN, SCHEMA
 from extractors.language.transcript import Transcript
 from extractors.language.word_features import MARGIN, WINDOW, encode_words, from_tokens, from_words
+from extractors.messages import Message
 from extractors.pipeline import extract
 from extractors.schema import Word
 from tests.extractors.support.clips import make_clip, tone
@@ -99,7 +100,7 @@ def test_a_word_without_tokens_is_an_invalid_step():
 def test_steps_are_words():
     features = from_words(timed("so", "good"))
     assert features.start.tolist() == [0, 1] and features.end.tolist() == [1, 2]
-    assert from_words([]).absent == "no speech"
+    assert from_words([]).absent == Message("no_speech")
 
 
 @pytest.mark.parametrize("threads", [1, 2])

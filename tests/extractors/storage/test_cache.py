@@ -15,6 +15,7 @@ from extractors.assets.hashes import file_sha256
 from extractors.config import Recipe
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits, MediaError
+from extractors.messages import Message
 from extractors.schema import Word
 from extractors.storage import cache as caches
 from extractors.storage.cache import Cache
@@ -27,7 +28,9 @@ from tests.extractors.support.features import assert_same
 from tests.extractors.test_config import recogniser_folder
 from tests.paths import ROOT
 
-SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+SPOKEN = Transcript(
+    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
+)
 
 
 @pytest.fixture(scope="module")
@@ -160,10 +163,10 @@ def test_an_error_is_not_kept(kept):
     file.write_bytes(b"broken")
 
     def fail():
-        raise MediaError("This clip is broken.")
+        raise MediaError(Message("nothing_decoded"))
 
     for _ in range(2):
-        with pytest.raises(MediaError, match="broken"):
+        with pytest.raises(MediaError, match="could be decoded"):
             cache.fetch(file, Recipe(), fail)
     assert len(entries(cache)) == 1
 
@@ -199,7 +202,7 @@ def test_what_is_no_clip_ends_as_without_a_cache(tmp_path, content, limits):
     for where in ({}, {"cache": cache}):
         with pytest.raises(MediaError) as caught:
             pipeline.extract(path, limits=Limits(**limits), **where)
-        sentences.add(caught.value.sentence)
+        sentences.add(str(caught.value))
     assert len(sentences) == 1 and not cache.folder.exists()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from extractors.messages import Message
 from extractors.pipeline import SCHEMA
 from extractors.schema import MODALITY_NAMES, ModalityFeatures, SchemaError
 from extractors.storage import feature_files
@@ -29,7 +30,7 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, make, origin):
 
 
 def test_absent_modalities_are_kept(tmp_path):
-    features = clip(texts=(), audio=ModalityFeatures.missing("no audio stream", 50))
+    features = clip(texts=(), audio=ModalityFeatures.missing(Message("no_audio_stream"), 50))
     save(features, tmp_path / "a")
     assert_same(load(tmp_path / "a"), features)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skimage.transform import rotate
 
+from extractors.messages import Message
 from extractors.vision.facial import BLENDSHAPES, FRAME_RATE, SCHEMA, from_frames, head_angles, landmarker
 from tests.extractors.support.clips import face, grey
 
@@ -48,9 +49,9 @@ def test_a_frame_without_a_face_stays():
 
 
 def test_no_face_and_no_frames():
-    assert from_frames(shown(grey(100), grey(100))).absent == "no face found"
+    assert from_frames(shown(grey(100), grey(100))).absent == Message("no_face")
     assert len(from_frames(shown(grey(100), grey(100))).values) == 2
-    assert from_frames([]).absent == "no video stream"
+    assert from_frames([]).absent == Message("no_video_stream")
 
 
 def test_frames_of_another_clip_leave_no_trace():

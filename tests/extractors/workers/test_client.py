@@ -16,6 +16,7 @@ import pytest
 from extractors import pipeline
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
+from extractors.messages import Message
 from extractors.schema import Word
 from extractors.storage import feature_files
 from extractors.workers import client
@@ -34,7 +35,9 @@ from tests.extractors.support.clips import every, face, grey, make_clip, tone
 from tests.extractors.support.processes import PATIENCE, wait_until_gone
 from tests.paths import ROOT
 
-SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+SPOKEN = Transcript(
+    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
+)
 
 
 @pytest.fixture(scope="module")
