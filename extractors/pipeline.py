@@ -133,8 +133,8 @@ def warm(*, encoder: str = ENCODER) -> None:
     """
     word_features.encode_words([["warm"]], model=text_encoder.load(encoder))
     asr.load()
-    voice_activity.stretches(np.zeros(voice_activity.SAMPLE_RATE, np.float32))
-    noise = np.random.default_rng(0).normal(0, 0.1, acoustic.SAMPLE_RATE).astype(np.float32)
+    voice_activity.stretches(np.zeros(probe.SAMPLE_RATE, np.float32))
+    noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)
     acoustic.from_waveform(noise)
     facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
 
@@ -216,7 +216,7 @@ def _face(path: Path, info: MediaInfo, work: _Work) -> FaceReading:
 
     with work.step("face"):
         reading = facial.read(told(), rate)
-    if info.has_video and not len(reading.features.start):
+    if info.video_codec is not None and not len(reading.features.start):
         missing = ModalityFeatures.missing(Message("video_not_decoded"), facial.SCHEMA.dim)
         return FaceReading(features=missing)
     return reading

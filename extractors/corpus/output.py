@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from extractors.assets.files import write_whole
 from extractors.assets.hashes import file_sha256
 from extractors.config import Recipe
 from extractors.corpus.items import Item, Shard
@@ -30,7 +31,7 @@ from extractors.corpus.worker import Outcome, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
-from extractors.storage.feature_files import SUFFIX, StoreError, load, read_origin, write_whole
+from extractors.storage.feature_files import SUFFIX, StoreError, load, read_origin
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),

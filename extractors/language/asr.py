@@ -18,13 +18,13 @@ from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
+from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
 from extractors.schema import Word
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-SAMPLE_RATE = 16_000  # Hz
 RECOGNISER = "whisper_base"
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")  # what a model's folder may hold

@@ -97,19 +97,6 @@ def to_webvtt(words: Sequence[Word]) -> str:
     return "\n".join(lines)
 
 
-def to_srt(words: Sequence[Word]) -> str:
-    """Write SRT, which has times for cues only: `parse` gives the words back, with times by their length.
-
-    Args:
-        words: In time order.
-    """
-    lines = []
-    for number, cue in enumerate(_grouped(words), start=1):
-        times = f"{_clock(cue[0].start)} --> {_clock(max(word.end for word in cue))}".replace(".", ",")
-        lines += [str(number), times, " ".join(html.escape(word.text, quote=False) for word in cue), ""]
-    return "\n".join(lines)
-
-
 def _cues(text: str) -> Iterator[_Cue]:
     """Yield every timing with the lines below it, up to a blank one or the next timing."""
     timing: tuple[float, float] | None = None

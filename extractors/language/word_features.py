@@ -1,4 +1,4 @@
-"""Words: a BERT-like encoder's last hidden states, one vector per word (or per sub-word)."""
+"""Text features: a BERT-like encoder's last hidden states, averaged per word."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from extractors.language.text_encoder import ENCODER, TextModel, load, schema
 from extractors.messages import Message
@@ -42,27 +42,24 @@ def from_words(words: Sequence[Word], *, encoder: str = ENCODER) -> ModalityFeat
     return _features(values, words)
 
 
-def from_tokens(words: Sequence[Word], *, encoder: str = ENCODER) -> tuple[ModalityFeatures, tuple[Word, ...]]:
-    """Encode a transcript and keep its sub-words.
+def reread(
+    words: Sequence[Word], kept: Sequence[Bool[np.ndarray, " words"]], *, encoder: str = ENCODER
+) -> Iterator[ModalityFeatures]:
+    """Read a transcript again without some of its words: the others no longer know of them.
 
     Args:
         words: In time order.
-        encoder: As in `load`.
+        kept: Which words are left, once per reading.
+        encoder: As in `text_encoder.load`.
 
     Returns:
-        One step per token, and the tokens: the characters each stands for, with its share of its word's time (by
-        characters).
+        Per reading one step per word that is left.
 
     Raises:
         AssetError: If the model files cannot be had.
     """
-    if not words:
-        return ModalityFeatures.missing(Message("no_speech"), schema(encoder).dim), ()
-    model = load(encoder)
-    with _one_thread():
-        (encoding,), (values,) = _encoded([[word.text for word in words]], model)
-    tokens = tuple(_token(words[index], span) for index, span in zip(encoding.word_ids, encoding.offsets, strict=True))
-    return _features(values, tokens), tokens
+    for mask in kept:
+        yield from_words([word for word, there in zip(words, mask, strict=True) if there], encoder=encoder)
 
 
 def encode_words(
@@ -114,13 +111,6 @@ def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -
         valid=valid,
         absent=None if valid.any() else Message("no_speech"),
     )
-
-
-def _token(word: Word, span: tuple[int, int]) -> Word:
-    """Return the part of a word that a token stands for, with its share of the word's time."""
-    first, last = (min(edge, len(word.text)) for edge in span)
-    begin, end = (word.start + (word.end - word.start) * edge / len(word.text) for edge in (first, last))
-    return Word(text=word.text[first:last], start=begin, end=max(begin, end))
 
 
 def _windows(tokens: int, window: int = WINDOW) -> Iterator[tuple[int, int, int, int]]:

@@ -55,16 +55,6 @@ class MediaInfo:
     rotation: int
     fps: float | None
 
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a sound stream."""
-        return self.audio_codec is not None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether there is a picture stream."""
-        return self.video_codec is not None
-
 
 def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
     """Measure a clip by walking over its packets, which takes milliseconds; headers are not believed.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 from io import TextIOBase
-from pathlib import Path
 
-from extractors.schema import MODALITY_NAMES, ClipFeatures
+from extractors.schema import ClipFeatures
 
 
 def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
@@ -24,16 +23,3 @@ def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
     writer.writerow(["start", "end", "valid", *(["word"] if name == "language" else []), *columns])
     for start, end, valid, word, row in zip(part.start, part.end, part.valid, words, part.values, strict=True):
         writer.writerow([f"{start:.6f}", f"{end:.6f}", int(valid), *word, *map(str, row)])
-
-
-def write_tables(features: ClipFeatures, folder: Path, stem: str) -> list[Path]:
-    """Write `write_table` of every modality to folder/stem.MODALITY.csv; an absent one has its header only or zeros.
-
-    Returns:
-        The three files.
-    """
-    paths = [folder / f"{stem}.{name}.csv" for name in MODALITY_NAMES]
-    for name, path in zip(MODALITY_NAMES, paths, strict=True):
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            write_table(features, name, stream)
-    return paths

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +17,21 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from extractors.assets.files import write_whole
 from extractors.messages import Message
-from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSchema, ModalityFeatures, SchemaError, Track, Word
+from extractors.schema import (
+    MODALITY_NAMES,
+    STEP_ARRAYS,
+    ClipFeatures,
+    FeatureSchema,
+    ModalityFeatures,
+    SchemaError,
+    Track,
+    Word,
+)
 
 FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
-ARRAYS = ("values", "start", "end", "valid")
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
 
@@ -47,7 +54,7 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
     tensors = {
         f"{name}.{array}": np.ascontiguousarray(getattr(features.modality(name), array), TYPES[array])
         for name in MODALITY_NAMES
-        for array in ARRAYS
+        for array in STEP_ARRAYS
     }
     for index, track in enumerate(features.tracks):
         for array in TRACK_ARRAYS:
@@ -97,30 +104,34 @@ def read_origin(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path}: holds no features of a clip: {error}") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file by way of a hidden neighbour (".NAME.RANDOM.tmp") that takes its place once it is on disk.
-
-    A process killed in the middle leaves the neighbour behind and `path` as it was.
+def save_steps(parts: Sequence[ModalityFeatures], path: Path) -> None:
+    """Write features of one modality, several times over, as one file.
 
     Raises:
-        OSError: If that fails; the neighbour is removed then.
+        OSError: If the file cannot be written.
     """
-    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with neighbour.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        neighbour.replace(path)
-    except BaseException:
-        neighbour.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name, too, outlives a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    tensors = {f"{place}.{array}": getattr(part, array) for place, part in enumerate(parts) for array in STEP_ARRAYS}
+    absent = json.dumps([_to_plain(part.absent) for part in parts])
+    write_whole(path, to_safetensors(tensors, metadata={"absent": absent}))
+
+
+def load_steps(path: Path) -> list[ModalityFeatures]:
+    """Inverse of `save_steps`."""
+    with safe_open(path, framework="numpy") as stream:
+        return [
+            ModalityFeatures(
+                **{array: stream.get_tensor(f"{place}.{array}") for array in STEP_ARRAYS}, absent=_from_plain(reason)
+            )
+            for place, reason in enumerate(json.loads(stream.metadata()["absent"]))
+        ]
+
+
+def _to_plain(message: Message | None) -> dict[str, Any] | None:
+    return None if message is None else message.to_dict()
+
+
+def _from_plain(plain: Mapping[str, Any] | None) -> Message | None:
+    return None if plain is None else Message.from_dict(plain)
 
 
 def _facts(features: ClipFeatures) -> dict[str, Any]:
@@ -128,7 +139,7 @@ def _facts(features: ClipFeatures) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "schema": features.schema.to_dict(),
         "duration": float(features.duration),
-        "absent": {name: (reason := features.modality(name).absent) and reason.to_dict() for name in MODALITY_NAMES},
+        "absent": {name: _to_plain(features.modality(name).absent) for name in MODALITY_NAMES},
         "words": [[word.text, float(word.start), float(word.end)] for word in features.words],
         "transcript_source": features.transcript_source,
         "notes": [note.to_dict() for note in features.notes],
@@ -146,8 +157,8 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
             raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
     parts = {
         name: ModalityFeatures(
-            **{array: tensors[f"{name}.{array}"] for array in ARRAYS},
-            absent=None if (reason := facts["absent"][name]) is None else Message.from_dict(reason),
+            **{array: tensors[f"{name}.{array}"] for array in STEP_ARRAYS},
+            absent=_from_plain(facts["absent"][name]),
         )
         for name in MODALITY_NAMES
     }
@@ -173,7 +184,7 @@ def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.nda
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="numpy") as stream:
-            wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in ARRAYS] if arrays else []
+            wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in STEP_ARRAYS] if arrays else []
             wanted += [name for name in stream.keys() if arrays and name.startswith("track.")]
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers

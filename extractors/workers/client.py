@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from extractors import messages, perturb
+from extractors import messages
 from extractors.assets.registry import AssetError
 from extractors.config import Recipe
 from extractors.language.asr import RECOGNISER
@@ -110,7 +110,7 @@ def noisy_voices(
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.perturb.noisy_voices` does, in a process of its own.
+    """Do what `extractors.audio.noise.noisy_voices` does, in a process of its own.
 
     Args:
         path: A clip.
@@ -145,7 +145,7 @@ def reread(
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.perturb.reread` does, in a process of its own.
+    """Do what `extractors.language.word_features.reread` does, in a process of its own.
 
     Args:
         words: As there.
@@ -217,7 +217,7 @@ def _readings(
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
         output = Path(folder) / f"readings{feature_files.SUFFIX}"
         _run({**task, "cpu_seconds": budget.cpu_seconds, "output": str(output)}, hook, budget, cancel)
-        return perturb.load(output)
+        return feature_files.load_steps(output)
 
 
 def _run(task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> None:

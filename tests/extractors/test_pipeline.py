@@ -7,7 +7,7 @@ import pytest
 
 from extractors import pipeline
 from extractors.audio import acoustic
-from extractors.media.probe import Limits
+from extractors.media.probe import SAMPLE_RATE, Limits
 from extractors.messages import Message
 from extractors.pipeline import STEPS, AssetError, MediaError, TranscriptError, extract, summary
 from extractors.schema import MODALITY_NAMES
@@ -78,7 +78,7 @@ def absences(features):
 
 
 def test_absent_modalities_have_their_reasons(tmp_path):
-    silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, face()), sound=np.zeros((1, 16_000), np.float32))
+    silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, face()), sound=np.zeros((1, SAMPLE_RATE), np.float32))
     film = make_clip(tmp_path / "film.webm", pictures=every(1, grey(128)))
     radio = make_clip(tmp_path / "radio.webm", sound=NOISE, rate=48_000)
     reasons = {

@@ -10,6 +10,7 @@ import pytest
 from extractors.assets.registry import AssetError, asset
 from extractors.language import asr
 from extractors.language.asr import recognise
+from extractors.media.audio import SAMPLE_RATE
 from extractors.media.probe import decode_audio
 from extractors.schema import Word
 from tests.paths import SAMPLES
@@ -29,8 +30,8 @@ def plain(words):
     "samples",
     [
         np.zeros(0, np.float32),
-        np.zeros(3 * 16_000, np.float32),
-        np.random.default_rng(0).normal(0, 0.1, 3 * 16_000).astype(np.float32),
+        np.zeros(3 * SAMPLE_RATE, np.float32),
+        np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32),
         np.random.default_rng(0).normal(0, 0.1, 100).astype(np.float32),
     ],
     ids=["empty", "silence", "noise", "short"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.language.subtitles import MAX_CHARACTERS, is_subtitles, parse, to_srt, to_webvtt
+from extractors.language.subtitles import MAX_CHARACTERS, is_subtitles, parse, to_webvtt
 from extractors.language.transcript import MAX_WORDS, TranscriptError
 from extractors.messages import Message
 from extractors.pipeline import extract
@@ -163,17 +163,9 @@ def test_webvtt_gives_the_words_back_with_their_times(words):
     assert timed(parse(written).words) == timed(words)
 
 
-@given(spoken())
-def test_srt_gives_the_words_back_within_their_cues(words):
-    read = parse(to_srt(words)).words
-    assert [word.text for word in read] == [word.text for word in words]
-    assert read[0].start == pytest.approx(words[0].start) and read[-1].end == pytest.approx(words[-1].end)
-
-
 def test_overlapping_words_are_written_so_that_players_can_read_them():
     words = (Word(text="a", start=0.0, end=2.0), Word(text="b", start=1.0, end=1.5))
     assert to_webvtt(words) == "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\na <00:00:01.000>b\n"
-    assert to_srt(words) == "1\n00:00:00,000 --> 00:00:02,000\na b\n"
 
 
 def test_a_clip_takes_subtitles(tmp_path):

@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 
 from extractors.messages import Message
 from extractors.pipeline import SCHEMA
-from extractors.schema import MODALITY_NAMES, ModalityFeatures, SchemaError
+from extractors.schema import MODALITY_NAMES, STEP_ARRAYS, ModalityFeatures, SchemaError
 from extractors.storage import feature_files
 from extractors.storage.feature_files import StoreError, load, read_origin, save
-from tests.extractors.support.features import any_features, assert_same, clip
+from tests.extractors.support.features import any_features, assert_same, clip, part
 
 
 @settings(max_examples=50, deadline=None)
@@ -121,3 +121,11 @@ def test_the_texts_in_a_file_are_json(tmp_path):
     texts, _ = feature_files._read(tmp_path / "a", arrays=False)
     assert set(texts) == {"clip", "origin", "sha256"}
     assert json.loads(texts["clip"])["words"][1][0] == "=two"
+
+
+def test_steps_of_one_modality_survive_their_file(tmp_path):
+    parts = [part(5, 4, seed=0), ModalityFeatures.missing(Message("no_speech"), 4), part(2, 4, seed=1)]
+    feature_files.save_steps(parts, tmp_path / "steps.safetensors")
+    for one, other in zip(parts, feature_files.load_steps(tmp_path / "steps.safetensors"), strict=True):
+        assert all(np.array_equal(getattr(one, array), getattr(other, array)) for array in STEP_ARRAYS)
+        assert one.absent == other.absent

@@ -10,6 +10,8 @@ import av
 import numpy as np
 from skimage import data
 
+from extractors.media.audio import SAMPLE_RATE
+
 MILLISECOND = Fraction(1, 1000)
 CONSTANT_RATE = ("mpeg1video", "mpeg2video")  # codecs that know no other
 # Container -> (video codec, pixel format, audio codec, sample format)
@@ -30,7 +32,7 @@ def make_clip(
     *,
     pictures: Iterable[tuple[float, np.ndarray]] = (),
     sound: np.ndarray | None = None,
-    rate: int = 16_000,
+    rate: int = SAMPLE_RATE,
     sound_start: float = 0.0,
     fps: int = 25,
     codec: str | None = None,
@@ -87,7 +89,7 @@ def make_clip(
     return path
 
 
-def tone(seconds: float, *, rate: int = 16_000, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
+def tone(seconds: float, *, rate: int = SAMPLE_RATE, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
     """A vowel-like sound: harmonics of a voice's pitch, (channels, samples)."""
     time = np.arange(round(seconds * rate)) / rate
     wave = sum(np.sin(2 * np.pi * hertz * n * time) / n for n in range(1, 8))

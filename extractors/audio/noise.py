@@ -1,25 +1,18 @@
-"""A clip's features with a worse sound, or with fewer words: extracted anew, as if the clip had come like that."""
+"""Noise: a clip's audio features as if it had been recorded with white noise."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
-from safetensors import safe_open
-from safetensors.numpy import save_file
+from jaxtyping import Float32
 
 from extractors.audio import acoustic
-from extractors.language import word_features
-from extractors.language.text_encoder import ENCODER
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits
 from extractors.messages import Message
-from extractors.schema import ModalityFeatures, Word
-
-ARRAYS = ("values", "start", "end", "valid")
+from extractors.schema import ModalityFeatures
 
 
 def add_noise(samples: Float32[np.ndarray, " samples"], *, snr_db: float, seed: int) -> Float32[np.ndarray, " samples"]:
@@ -65,44 +58,3 @@ def noisy_voices(
         else:
             noisy = add_noise(sound.samples, snr_db=snr_db, seed=seed)
             yield acoustic.from_waveform(noisy, start=sound.start)
-
-
-def reread(
-    words: Sequence[Word], kept: Sequence[Bool[np.ndarray, " words"]], *, encoder: str = ENCODER
-) -> Iterator[ModalityFeatures]:
-    """Read a transcript again without some of its words: the others no longer know of them.
-
-    Args:
-        words: In time order.
-        kept: Which words are left, once per reading.
-        encoder: As in `text_encoder.load`.
-
-    Returns:
-        Per reading one step per word that is left.
-
-    Raises:
-        AssetError: If the model files cannot be had.
-    """
-    for mask in kept:
-        yield word_features.from_words(
-            [word for word, there in zip(words, mask, strict=True) if there], encoder=encoder
-        )
-
-
-def save(readings: Sequence[ModalityFeatures], path: Path) -> None:
-    """Write features of one modality, several times over, as a safetensors file."""
-    tensors = {f"{place}.{name}": getattr(each, name) for place, each in enumerate(readings) for name in ARRAYS}
-    absent = [each.absent and each.absent.to_dict() for each in readings]
-    save_file(tensors, path, {"absent": json.dumps(absent)})
-
-
-def load(path: Path) -> list[ModalityFeatures]:
-    """Inverse of `save`."""
-    with safe_open(path, framework="numpy") as file:
-        return [
-            ModalityFeatures(
-                **{name: file.get_tensor(f"{place}.{name}") for name in ARRAYS},
-                absent=None if reason is None else Message.from_dict(reason),
-            )
-            for place, reason in enumerate(json.loads(file.metadata()["absent"]))
-        ]

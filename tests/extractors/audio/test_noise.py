@@ -1,4 +1,4 @@
-"""Worse sound and fewer words: measured ratios, untouched limits, and the same numbers through a process of its own."""
+"""Noise: measured ratios, and the same numbers through a process of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import threading
 import numpy as np
 import pytest
 
-from extractors import perturb
-from extractors.audio import acoustic
+from extractors.audio import acoustic, noise
 from extractors.language import word_features
 from extractors.media import probe
 from extractors.messages import Message
-from extractors.schema import ModalityFeatures, Word
+from extractors.schema import STEP_ARRAYS, ModalityFeatures, Word
 from extractors.workers import client
 from extractors.workers.client import CancelledError, MediaError
 from tests.extractors.support.clips import every, grey, make_clip
@@ -24,32 +23,32 @@ WORDS = tuple(Word(text=text, start=float(place), end=place + 0.5) for place, te
 
 
 def equal(one: ModalityFeatures, other: ModalityFeatures) -> bool:
-    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in perturb.ARRAYS)
+    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in STEP_ARRAYS)
     return same and one.absent == other.absent
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 20.0])
 def test_the_ratio_is_the_one_asked_for(snr_db):
     sound = np.sin(np.arange(160_000) / 7).astype(np.float32) * 0.3
-    noise = perturb.add_noise(sound, snr_db=snr_db, seed=1) - sound
-    assert 10 * np.log10(np.mean(sound**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.1)
-    assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 0.02, "white: no moment tells of the next"
+    added = noise.add_noise(sound, snr_db=snr_db, seed=1) - sound
+    assert 10 * np.log10(np.mean(sound**2) / np.mean(added**2)) == pytest.approx(snr_db, abs=0.1)
+    assert abs(np.corrcoef(added[1:], added[:-1])[0, 1]) < 0.02, "white: no moment tells of the next"
 
 
 def test_a_seed_is_a_noise():
     sound = np.ones(1000, np.float32)
-    one, same, other = (perturb.add_noise(sound, snr_db=5.0, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (noise.add_noise(sound, snr_db=5.0, seed=seed) for seed in (1, 1, 2))
     assert (one == same).all()
     assert (one != other).any()
-    assert not perturb.add_noise(np.zeros(10, np.float32), snr_db=5.0, seed=1).any()
-    assert len(perturb.add_noise(np.zeros(0, np.float32), snr_db=5.0, seed=1)) == 0
+    assert not noise.add_noise(np.zeros(10, np.float32), snr_db=5.0, seed=1).any()
+    assert len(noise.add_noise(np.zeros(0, np.float32), snr_db=5.0, seed=1)) == 0
     with pytest.raises(ValueError, match="snr_db: inf, expected a finite number"):
-        perturb.add_noise(sound, snr_db=float("inf"), seed=1)
+        noise.add_noise(sound, snr_db=float("inf"), seed=1)
 
 
 def test_a_noisy_voice_is_measured_anew():
     sound = probe.decode_audio(SAMPLE)
-    quiet, loud = (next(perturb.noisy_voices(SAMPLE, snr_db=snr_db, seeds=[1])) for snr_db in (200.0, 0.0))
+    quiet, loud = (next(noise.noisy_voices(SAMPLE, snr_db=snr_db, seeds=[1])) for snr_db in (200.0, 0.0))
     clean = acoustic.from_waveform(sound.samples, start=sound.start)
     assert equal(quiet, clean), "noise below the last bit changes nothing"
     assert loud.values.shape == clean.values.shape
@@ -59,42 +58,20 @@ def test_a_noisy_voice_is_measured_anew():
 
 def test_a_clip_without_sound_has_no_voice_to_disturb(tmp_path):
     silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, grey(40)))
-    (voice,) = perturb.noisy_voices(silent, snr_db=0.0, seeds=[1])
+    (voice,) = noise.noisy_voices(silent, snr_db=0.0, seeds=[1])
     assert voice.absent == Message("no_audio_stream")
-
-
-def test_words_that_are_left_no_longer_know_of_the_others():
-    all_of_them, without = perturb.reread(WORDS, [np.ones(4, bool), np.array([False, True, True, True])])
-    assert equal(all_of_them, word_features.from_words(WORDS))
-    assert len(without.values) == 3
-    assert without.start.tolist() == [1, 2, 3]
-    assert np.abs(without.values - all_of_them.values[1:]).max() > 0.05, '"good" reads differently without "not"'
-    (nothing,) = perturb.reread(WORDS, [np.zeros(4, bool)])
-    assert nothing.absent == Message("no_speech")
-
-
-def test_readings_survive_their_file(tmp_path):
-    readings = [
-        word_features.from_words(WORDS),
-        ModalityFeatures.missing(Message("no_speech"), 384),
-        word_features.from_words(WORDS[:1]),
-    ]
-    perturb.save(readings, tmp_path / "readings.safetensors")
-    back = perturb.load(tmp_path / "readings.safetensors")
-    assert len(back) == 3
-    assert all(equal(one, other) for one, other in zip(readings, back, strict=True))
 
 
 def test_a_process_of_its_own_gives_the_same_and_tells_of_progress(tmp_path):
     told = []
     kept = [np.ones(4, bool), np.array([True, False, True, False])]
     apart = client.reread(WORDS, kept, hook=lambda *event: told.append(event))
-    assert all(equal(one, other) for one, other in zip(apart, perturb.reread(WORDS, kept), strict=True))
+    assert all(equal(one, other) for one, other in zip(apart, word_features.reread(WORDS, kept), strict=True))
     assert told == [("reread", 0, 2), ("reread", 1, 2), ("reread", 2, 2)]
     voices = client.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2])
     assert all(
         equal(one, other)
-        for one, other in zip(voices, perturb.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2]), strict=True)
+        for one, other in zip(voices, noise.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2]), strict=True)
     )
     assert not equal(*voices)
     bad = tmp_path / "bad.mp4"
