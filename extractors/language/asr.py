@@ -70,7 +70,7 @@ def load(source: str = RECOGNISER) -> Recogniser:
 
 
 def fingerprint(source: str = RECOGNISER) -> dict[str, str]:
-    """Return the SHA-256 of every file that decides what a recogniser hears.
+    """Return the SHA-256 of every file that decides what a recogniser returns.
 
     Raises:
         AssetError: If one cannot be read.
@@ -140,7 +140,7 @@ def recognise(
     Args:
         samples: Mono at 16 kHz, full scale 1.
         start: Seconds from the start of the clip to the first sample.
-        progress: Told of recognised and of all whole seconds.
+        progress: Called with the recognised and with all whole seconds.
         recogniser: As in `load`.
 
     Returns:
@@ -149,15 +149,15 @@ def recognise(
     Raises:
         AssetError: If the model files cannot be had.
     """
-    stretches = voice_activity.stretches(samples, start=start)
-    if not stretches:
+    voiced = voice_activity.segments(samples, start=start)
+    if not voiced:
         return Transcript(words=(), source="none")
     loaded = load(recogniser)
     model = loaded.whisper
     options = {
         "beam_size": BEAM_SIZE,
         "word_timestamps": True,
-        "vad_filter": True,  # else silence is heard as "You"
+        "vad_filter": True,  # else silence is recognised as "You"
         "condition_on_previous_text": False,  # else one mistake repeats itself
     }
     segments, info = model.transcribe(samples, **options)
@@ -171,13 +171,13 @@ def recognise(
         segments, info = model.transcribe(samples, task=task, language=language, **options)
         if foreign:
             notes.append(Message("speech_translated", {"language": language}))
-    words = []
+    found: list[Word] = []
     total = math.ceil(len(samples) / SAMPLE_RATE)
     for segment in segments:
-        words += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
+        found += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
         progress(min(int(segment.end), total), total)
     progress(total, total)
-    words = _tidied(words, start, stretches)
+    words = _tidied(found, start, voiced)
     if len(words) > MAX_WORDS:
         notes.append(Message("recognised_words_left_out", {"count": MAX_WORDS}))
     if not words:
@@ -185,13 +185,13 @@ def recognise(
     return Transcript(words=words[:MAX_WORDS], source="recognised", notes=tuple(notes))
 
 
-def _tidied(words: Sequence[Word], start: float, stretches: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+def _tidied(words: Sequence[Word], start: float, voiced: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
     """Clean recognised words: printable, whole, with letters, plain floats, starts that never fall."""
     tidy: list[Word] = []
     last = start
     for word in words:
         text = "".join(printable(word.text).split())
-        begin, end = _voiced_part(start + float(word.start), start + float(word.end), stretches)
+        begin, end = _voiced_part(start + float(word.start), start + float(word.end), voiced)
         begin = max(begin, last)
         end = max(begin, end)
         if tidy and not word.text.startswith(" "):  # the rest of a word, as ".C." after "D"
@@ -202,8 +202,8 @@ def _tidied(words: Sequence[Word], start: float, stretches: Sequence[tuple[float
     return tuple(tidy)
 
 
-def _voiced_part(begin: float, end: float, stretches: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Cut a word to the stretch of voice it overlaps most: Whisper lets words begin in the pause before them."""
-    parts = [(max(begin, first), min(end, final)) for first, final in stretches]
+def _voiced_part(begin: float, end: float, voiced: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Cut a word to the voiced segment it overlaps most: Whisper lets words begin in the pause before them."""
+    parts = [(max(begin, first), min(end, final)) for first, final in voiced]
     longest = max(parts, key=lambda part: part[1] - part[0])
     return longest if longest[1] > longest[0] else (begin, end)

@@ -1,6 +1,6 @@
-"""Subtitles: SRT and WebVTT to words with times, and back.
+"""Subtitles: SRT and WebVTT to words with times, and words to WebVTT.
 
-A file of subtitles is hostile until read: it is bounded, never executed, and ends in words or in a sentence.
+Files come from users, so their size is bounded, and whatever cannot be read is refused with a message.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Cue:
 
 
 def is_subtitles(text: str) -> bool:
-    """Say whether a text is SRT or WebVTT, whole or garbled, and no plain transcript."""
+    """Whether a text is meant as SRT or WebVTT, be it garbled, rather than as a plain transcript."""
     head = text[:2_000].lstrip("\ufeff \t\r\n")
     if _HEADER.match(head):
         return True
@@ -44,7 +44,11 @@ def is_subtitles(text: str) -> bool:
 
 
 def parse(text: str, *, duration: float | None = None) -> Transcript:
-    """Read SRT or WebVTT.
+    r"""Read SRT or WebVTT.
+
+    >>> transcript = parse("WEBVTT\n\n00:01.000 --> 00:02.000\ngood film\n")
+    >>> [(word.text, word.start, word.end) for word in transcript.words]
+    [('good', 1.0, 1.5), ('film', 1.5, 2.0)]
 
     Times within a cue are kept; the words between two times share them by their numbers of characters.
 
@@ -121,14 +125,14 @@ def _read_timing(line: str, number: int) -> tuple[float, float]:
         raise TranscriptError(Message("subtitles_line_unreadable", {"line": number}))
     start, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
     if end < start:
-        values = {"line": number, "start": f"{start:g}", "end": f"{end:g}"}
-        raise TranscriptError(Message("subtitles_line_reversed", values))
+        message = Message("subtitles_line_reversed", {"line": number, "start": f"{start:g}", "end": f"{end:g}"})
+        raise TranscriptError(message)
     return start, end
 
 
 def _seconds(parts: Sequence[str | None]) -> float:
     hours, minutes, seconds, fraction = parts
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0) + float(f"0.{fraction or 0}")
 
 
 def _chunks(cue: _Cue) -> Iterator[tuple[float, float, str]]:

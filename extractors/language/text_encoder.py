@@ -133,7 +133,7 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
     from transformers import AutoModel
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         encoder = AutoModel.from_pretrained(
@@ -180,7 +180,7 @@ def _settings(folder: Path) -> dict[str, object]:
 
 
 def _put_spaces_before_words(tokenizer: Tokenizer) -> None:
-    """Let a byte-level tokenizer (RoBERTa's), which tells words by the space before them, see one before each."""
+    """Let a byte-level tokenizer (RoBERTa's), which separates words by the space before them, find one before each."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     if isinstance(tokenizer.pre_tokenizer, ByteLevel):

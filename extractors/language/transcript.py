@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from extractors.audio import voice_activity
 from extractors.messages import Message, MessageError
-from extractors.schema import Word
+from extractors.schema import TranscriptSource, Word
 
 MAX_WORDS = 1_000
 MAX_CHARACTERS = 20_000
@@ -29,14 +29,18 @@ class TranscriptError(MessageError):
 class Transcript:
     """Words in time order.
 
+    >>> transcript = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given")
+    >>> Transcript.from_dict(transcript.to_dict()) == transcript
+    True
+
     Attributes:
         words: With times in seconds from the start of the clip.
-        source: "given", "recognised" or "none".
+        source: Where the words come from.
         notes: For the user, about how it was made.
     """
 
     words: tuple[Word, ...]
-    source: str
+    source: TranscriptSource
     notes: tuple[Message, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,11 +56,11 @@ class Transcript:
 
 
 def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float = 0.0, duration: float) -> Transcript:
-    """Give a typed transcript's words times: they share the stretches of voice by their numbers of characters.
+    """Give a typed transcript's words times: they share the voiced segments by their numbers of characters.
 
     Args:
         text: What the user typed.
-        samples: The clip's sound, mono at 16 kHz; empty without sound.
+        samples: The clip's audio, mono at `extractors.media.audio.SAMPLE_RATE`; empty without audio.
         start: Seconds from the start of the clip to the first sample.
         duration: Seconds of the clip, which the words share where there is no voice.
 
@@ -67,13 +71,13 @@ def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float =
         TranscriptError: If the text is too long or holds no word.
     """
     texts = split_words(text)
-    stretches = voice_activity.stretches(samples, start=start)
-    if sum(map(len, texts)) <= FASTEST_SPEECH * sum(end - begin for begin, end in stretches):
+    segments = voice_activity.segments(samples, start=start)
+    if sum(map(len, texts)) <= FASTEST_SPEECH * sum(end - begin for begin, end in segments):
         note = Message("times_from_voice")
     else:
-        stretches = [(0.0, duration)]
+        segments = [(0.0, duration)]
         note = Message("times_from_clip")
-    return Transcript(words=spread(texts, stretches), source="given", notes=(note,))
+    return Transcript(words=spread(texts, segments), source="given", notes=(note,))
 
 
 def clamped(transcript: Transcript, *, duration: float) -> Transcript:
@@ -219,20 +223,20 @@ def has_letters(word: str) -> bool:
     return any(character.isalnum() for character in word)
 
 
-def spread(texts: Sequence[str], stretches: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
-    """Lay words one after the other over stretches of time, as long as they have characters.
+def spread(texts: Sequence[str], segments: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+    """Lay words one after the other over segments, each for a time proportional to its characters.
 
     Args:
         texts: At least one, none empty.
-        stretches: (start, end) in seconds, at least one, in time order.
+        segments: (start, end) in seconds, at least one, in time order.
 
     Returns:
         One word per text.
     """
     lengths = np.array([len(text) for text in texts], float)
     edges = np.concatenate([[0], np.cumsum(lengths)]) / lengths.sum()  # share of the voiced time
-    begins, ends = np.array(stretches).T
-    voiced = np.concatenate([[0], np.cumsum(ends - begins)])  # voiced seconds before each stretch
+    begins, ends = np.array(segments).T
+    voiced = np.concatenate([[0], np.cumsum(ends - begins)])  # voiced seconds before each segment
     spoken = edges * voiced[-1]
     first = np.clip(np.searchsorted(voiced, spoken[:-1], side="right") - 1, 0, len(begins) - 1)
     final = np.clip(np.searchsorted(voiced, spoken[1:], side="left") - 1, 0, len(begins) - 1)

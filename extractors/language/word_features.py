@@ -45,15 +45,15 @@ def from_words(words: Sequence[Word], *, encoder: str = ENCODER) -> ModalityFeat
 def reread(
     words: Sequence[Word], kept: Sequence[Bool[np.ndarray, " words"]], *, encoder: str = ENCODER
 ) -> Iterator[ModalityFeatures]:
-    """Read a transcript again without some of its words: the others no longer know of them.
+    """Encode a transcript again without some of its words, so that they leave no trace in the others' states.
 
     Args:
         words: In time order.
-        kept: Which words are left, once per reading.
+        kept: Which words are left, once per result.
         encoder: As in `text_encoder.load`.
 
     Returns:
-        Per reading one step per word that is left.
+        Per mask of `kept` one step per word that is left.
 
     Raises:
         AssetError: If the model files cannot be had.
@@ -103,7 +103,7 @@ def _encoded(
 
 
 def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -> ModalityFeatures:
-    valid = values.any(axis=1)
+    valid: Bool[np.ndarray, " steps"] = np.asarray(values.any(axis=1))
     return ModalityFeatures(
         values=values,
         start=np.array([step.start for step in steps], float),
@@ -155,9 +155,9 @@ def _hidden(ids: list[list[int]], model: TextModel) -> list[Float32[np.ndarray, 
 
 
 def _word_means(
-    states: Float32[np.ndarray, "tokens dim"], word_ids: list[int], words: int
+    states: Float32[np.ndarray, "tokens dim"], word_ids: Sequence[int | None], words: int
 ) -> Float32[np.ndarray, "words dim"]:
-    owner = np.array(word_ids, int)
+    owner = np.array(word_ids, int)  # None, for special tokens, does not occur: they were not added
     count = np.bincount(owner, minlength=words)
     means = np.zeros((words, states.shape[1]), np.float32)
     np.add.at(means, owner, states)

@@ -1,15 +1,22 @@
-"""Features as tables: tidy CSV, one row per step."""
+"""CSV tables of features: tidy, one row per step."""
 
 from __future__ import annotations
 
 import csv
-from io import TextIOBase
+import io
 
 from extractors.schema import ClipFeatures
 
 
-def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
+def write_table(features: ClipFeatures, name: str, stream: io.TextIOBase) -> None:
     """Write one modality as tidy CSV: start, end, valid, then a column per feature; words come before theirs.
+
+    >>> from pathlib import Path
+    >>> from extractors.storage.feature_files import load
+    >>> table = io.StringIO(newline="")
+    >>> write_table(load(Path("app/samples/no-sound.safetensors")), "video", table)
+    >>> table.getvalue().splitlines()[0]
+    'start,end,valid,_neutral,browDownLeft,...,head_yaw,head_pitch,head_roll'
 
     Args:
         features: Of any clip.

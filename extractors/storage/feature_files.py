@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -27,6 +27,7 @@ from extractors.schema import (
     ModalityFeatures,
     SchemaError,
     Track,
+    TranscriptSource,
     Word,
 )
 
@@ -51,7 +52,7 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
     Raises:
         OSError: If the file cannot be written.
     """
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         f"{name}.{array}": np.ascontiguousarray(getattr(features.modality(name), array), TYPES[array])
         for name in MODALITY_NAMES
         for array in STEP_ARRAYS
@@ -167,7 +168,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         words=tuple(Word(text=str(text), start=float(start), end=float(end)) for text, start, end in facts["words"]),
         duration=float(facts["duration"]),
         schema=FeatureSchema.from_dict(facts["schema"]),
-        transcript_source=str(facts["transcript_source"]),
+        transcript_source=_source(facts["transcript_source"]),
         notes=tuple(map(Message.from_dict, facts["notes"])),
         step_seconds=MappingProxyType({str(step): float(took) for step, took in facts["step_seconds"].items()}),
         tracks=tuple(
@@ -177,6 +178,12 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
             for index, (name, unit) in enumerate(facts["tracks"])
         ),
     )
+
+
+def _source(text: str) -> TranscriptSource:
+    if text not in get_args(TranscriptSource):
+        raise ValueError(f"transcript_source: {text!r}, expected one of {get_args(TranscriptSource)}")
+    return cast(TranscriptSource, text)
 
 
 def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.ndarray]]:

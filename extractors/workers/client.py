@@ -20,7 +20,7 @@ from jaxtyping import Bool
 
 from extractors import messages
 from extractors.assets.registry import AssetError
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -74,25 +74,25 @@ def extract(
         CancelledError: If `cancel` was set.
         WorkerError: If an error was met that nobody foresaw.
     """
-    recipe = Recipe(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
+    config = ExtractionConfig(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
     hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
 
     def make() -> ClipFeatures:
-        return _extract(Path(path), recipe, hook, budget, cancel)
+        return _extract(Path(path), config, hook, budget, cancel)
 
-    return make() if cache is None else cache.fetch(Path(path), recipe, make)
+    return make() if cache is None else cache.fetch(Path(path), config, make)
 
 
-def _extract(path: Path, recipe: Recipe, hook: Hook, budget: Budget, cancel: threading.Event) -> ClipFeatures:
+def _extract(path: Path, config: ExtractionConfig, hook: Hook, budget: Budget, cancel: threading.Event) -> ClipFeatures:
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        given, output = recipe.given, Path(folder) / f"features{feature_files.SUFFIX}"
+        given, output = config.given, Path(folder) / f"features{feature_files.SUFFIX}"
         task = {
             "do": "extract",
             "path": os.path.abspath(path),
             "transcript": given.to_dict() if isinstance(given, Transcript) else given,
-            "limits": asdict(recipe.limits),
-            "recogniser": recipe.recogniser,
-            "encoder": recipe.encoder,
+            "limits": asdict(config.limits),
+            "recogniser": config.recogniser,
+            "encoder": config.encoder,
             "cpu_seconds": budget.cpu_seconds,
             "output": str(output),
         }

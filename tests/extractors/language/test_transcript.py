@@ -86,16 +86,16 @@ def test_words_share_stretches_by_their_length():
     st.lists(st.tuples(st.floats(0.01, 5), st.floats(0.01, 5)), min_size=1, max_size=6),
 )
 def test_spread_words_lie_in_order_within_the_stretches(lengths, gaps_and_lengths):
-    stretches, now = [], 0.0
+    segments, now = [], 0.0
     for gap, length in gaps_and_lengths:
-        stretches.append((now + gap, now + gap + length))
+        segments.append((now + gap, now + gap + length))
         now += gap + length
-    words = transcript.spread(["x" * length for length in lengths], stretches)
+    words = transcript.spread(["x" * length for length in lengths], segments)
     edges = [edge for word in words for edge in (word.start, word.end)]
     assert edges == pytest.approx(sorted(edges))
-    assert edges[0] == pytest.approx(stretches[0][0]) and edges[-1] == pytest.approx(stretches[-1][1])
+    assert edges[0] == pytest.approx(segments[0][0]) and edges[-1] == pytest.approx(segments[-1][1])
     for edge in edges:
-        assert any(begin - 1e-6 <= edge <= end + 1e-6 for begin, end in stretches)
+        assert any(begin - 1e-6 <= edge <= end + 1e-6 for begin, end in segments)
 
 
 def test_typed_words_fall_where_they_are_said():
