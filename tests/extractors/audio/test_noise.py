@@ -57,17 +57,17 @@ def test_a_noisy_voice_is_measured_anew():
 
 
 def test_a_clip_without_sound_has_no_voice_to_disturb(tmp_path):
-    silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, grey(40)))
+    silent = make_clip(tmp_path / "silent.mp4", frames=every(1, grey(40)))
     (voice,) = noise.noisy_voices(silent, snr_db=0.0, seeds=[1])
     assert voice.absent == Message("no_audio_stream")
 
 
-def test_a_process_of_its_own_gives_the_same_and_tells_of_progress(tmp_path):
-    told = []
+def test_a_process_of_its_own_gives_the_same_and_reports_progress(tmp_path):
+    reports = []
     kept = [np.ones(4, bool), np.array([True, False, True, False])]
-    apart = client.reread(WORDS, kept, hook=lambda *event: told.append(event))
+    apart = client.reread(WORDS, kept, hook=lambda *event: reports.append(event))
     assert all(equal(one, other) for one, other in zip(apart, word_features.reread(WORDS, kept), strict=True))
-    assert told == [("reread", 0, 2), ("reread", 1, 2), ("reread", 2, 2)]
+    assert reports == [("reread", 0, 2), ("reread", 1, 2), ("reread", 2, 2)]
     voices = client.noisy_voices(SAMPLE, snr_db=10.0, seeds=[1, 2])
     assert all(
         equal(one, other)

@@ -76,7 +76,7 @@ def test_the_track_marks_silence():
     assert drawn.values[51:79].sum() == 0 and drawn.values[81:].all()
 
 
-def test_a_clips_track_tells_speech_from_a_tone(tmp_path):
+def test_a_clips_track_separates_speech_from_a_tone(tmp_path):
     def activity(path):
         features = pipeline.extract(path, "a day")
         return next(drawn.values for drawn in features.tracks if drawn.name == "voice activity")

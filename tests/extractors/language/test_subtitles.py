@@ -29,8 +29,8 @@ def timed(words):
 
 
 def test_srt_words_share_their_cue_by_length():
-    heard = parse(SRT, duration=60.0)
-    assert timed(heard.words) == [
+    parsed = parse(SRT, duration=60.0)
+    assert timed(parsed.words) == [
         ("What", 1.0, 1.889),
         ("a", 1.889, 2.111),
         ("day!", 2.111, 3.0),
@@ -39,7 +39,7 @@ def test_srt_words_share_their_cue_by_length():
         ("love", 4.6, 5.2),
         ("it", 5.2, 5.5),
     ]
-    assert heard.source == "given" and heard.notes == (Message("times_from_subtitles"),)
+    assert parsed.source == "given" and parsed.notes == (Message("times_from_subtitles"),)
 
 
 def test_webvtt_tags_notes_styles_and_inner_times():
@@ -67,9 +67,9 @@ late
 
 
 def test_times_are_clamped_to_the_clip():
-    heard = parse(SRT, duration=2.0)
-    assert heard.words[-1].end == 2.0 and [word.text for word in heard.words] == ["What", "a", "day!"]
-    assert heard.notes[-1] == Message("subtitles_left_out", {"count": 1})
+    parsed = parse(SRT, duration=2.0)
+    assert parsed.words[-1].end == 2.0 and [word.text for word in parsed.words] == ["What", "a", "day!"]
+    assert parsed.notes[-1] == Message("subtitles_left_out", {"count": 1})
     with pytest.raises(TranscriptError, match="after the end of the clip"):
         parse(SRT, duration=0.5)
 
@@ -101,7 +101,7 @@ def test_cues_without_blank_lines_between_them():
         ("", False),
     ],
 )
-def test_subtitles_are_told_from_plain_text(text, expected):
+def test_subtitles_are_distinguished_from_plain_text(text, expected):
     assert is_subtitles(text) is expected
 
 

@@ -36,7 +36,7 @@ SPOKEN = Transcript(
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory):
     path = tmp_path_factory.mktemp("clips") / "portrait.webm"
-    return make_clip(path, pictures=every(0.5, face()), sound=tone(0.5, rate=48_000), rate=48_000)
+    return make_clip(path, frames=every(0.5, face()), sound=tone(0.5, rate=48_000), rate=48_000)
 
 
 def untimed(found):
@@ -122,7 +122,7 @@ def test_other_code_and_other_libraries_are_another_entry(kept, tmp_path, monkey
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-1], lambda content: content[:-1] + b"\x07", lambda _: b""]
 )
-def test_a_damaged_entry_is_told_and_made_anew(kept, caplog, damage):
+def test_a_damaged_entry_is_logged_and_made_anew(kept, caplog, damage):
     cache, file, make, calls = kept
     (entry,) = entries(cache)
     entry.write_bytes(damage(entry.read_bytes()))
@@ -179,13 +179,13 @@ def test_others_cannot_look_into_it(kept):
 
 
 def test_from_the_cache_to_the_last_bit(portrait, tmp_path):
-    cache, told = Cache(tmp_path / "cache"), []
+    cache, reports = Cache(tmp_path / "cache"), []
     fresh = pipeline.extract(portrait, SPOKEN)
-    first = pipeline.extract(portrait, SPOKEN, lambda *event: told.append(event), cache=cache)
-    assert told
-    told.clear()
-    second = pipeline.extract(str(portrait), SPOKEN, lambda *event: told.append(event), cache=cache)
-    assert not told and len(entries(cache)) == 1
+    first = pipeline.extract(portrait, SPOKEN, lambda *event: reports.append(event), cache=cache)
+    assert reports
+    reports.clear()
+    second = pipeline.extract(str(portrait), SPOKEN, lambda *event: reports.append(event), cache=cache)
+    assert not reports and len(entries(cache)) == 1
     assert_same(second, first)  # with the seconds that it took then
     assert_same(untimed(second), untimed(fresh))
     assert len(fresh.tracks) >= 8  # of which the comparison speaks too

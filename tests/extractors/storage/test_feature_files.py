@@ -59,7 +59,7 @@ def test_a_file_cut_short_is_noticed(tmp_path, keep):
             read(path)
 
 
-def test_other_files_are_told_apart(tmp_path):
+def test_other_files_are_distinguished(tmp_path):
     path = tmp_path / "a"
     with pytest.raises(FileNotFoundError):
         load(path)

@@ -30,7 +30,7 @@ CODECS = {
 def make_clip(
     path: Path,
     *,
-    pictures: Iterable[tuple[float, np.ndarray]] = (),
+    frames: Iterable[tuple[float, np.ndarray]] = (),
     sound: np.ndarray | None = None,
     rate: int = SAMPLE_RATE,
     sound_start: float = 0.0,
@@ -44,7 +44,7 @@ def make_clip(
 
     Args:
         path: Its suffix chooses container and codecs.
-        pictures: (seconds, RGB) in time order.
+        frames: (seconds, RGB) in time order.
         sound: (channels, samples) in [-1, 1].
         rate: Hz of the sound.
         sound_start: Time stamp of the first sample in seconds.
@@ -57,11 +57,11 @@ def make_clip(
     usual_codec, usual_format, audio_codec, sample_format = CODECS[path.suffix]
     codec = codec or usual_codec
     constant_rate = codec in CONSTANT_RATE
-    pictures = list(pictures)
+    frames = list(frames)
     with av.open(str(path), "w") as container:
-        if pictures:
+        if frames:
             video = container.add_stream(codec, rate=fps, options=dict(options or {}))
-            video.height, video.width = pictures[0][1].shape[:2]
+            video.height, video.width = frames[0][1].shape[:2]
             video.pix_fmt = pixel_format or usual_format
             if not constant_rate:
                 video.codec_context.time_base = MILLISECOND
@@ -69,9 +69,9 @@ def make_clip(
         if sound is not None:
             layout = {1: "mono", 2: "stereo"}[len(sound)]
             audio = container.add_stream(audio_codec, rate=rate, layout=layout)
-        if pictures:
-            for seconds, picture in pictures:
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        if frames:
+            for seconds, image in frames:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 base = Fraction(1, fps) if constant_rate else MILLISECOND
                 frame.pts, frame.time_base = round(seconds / base), base
                 container.mux(video.encode(frame))
@@ -105,6 +105,6 @@ def face() -> np.ndarray:
     return data.astronaut()
 
 
-def every(seconds: float, picture: np.ndarray, *, fps: int = 25) -> list[tuple[float, np.ndarray]]:
-    """One picture, shown for some seconds."""
-    return [(index / fps, picture) for index in range(round(seconds * fps))]
+def every(seconds: float, frame: np.ndarray, *, fps: int = 25) -> list[tuple[float, np.ndarray]]:
+    """One frame, shown for some seconds."""
+    return [(index / fps, frame) for index in range(round(seconds * fps))]
