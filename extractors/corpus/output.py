@@ -31,7 +31,7 @@ from extractors.corpus.worker import Outcome, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
-from extractors.storage.feature_files import SUFFIX, StoreError, load, read_origin
+from extractors.storage.feature_files import SUFFIX, FeatureFileError, load, read_origin
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),
@@ -149,7 +149,7 @@ class Output:
                 writer.writerow({**facts, **named, **origin["row"]})
             except FileNotFoundError:
                 log.info("%s: went while the manifest was written", path.name)
-            except (StoreError, KeyError, ValueError) as error:
+            except (FeatureFileError, KeyError, ValueError) as error:
                 log.warning("%s: is left out of the manifest: %s", path.name, error)
         return text.getvalue().encode(errors="surrogateescape")
 
@@ -180,7 +180,7 @@ class Output:
             log.info("%s: the file changed; it is made anew", item.video)
         except FileNotFoundError:
             return False
-        except (StoreError, KeyError) as error:
+        except (FeatureFileError, KeyError) as error:
             log.warning("%s: its features are damaged and are made anew: %s", item.video, error)
         return False
 

@@ -136,7 +136,7 @@ def _seconds(parts: Sequence[str | None]) -> float:
 
 
 def _chunks(cue: _Cue) -> Iterator[tuple[float, float, str]]:
-    """Part a cue at the times within it: (start, end, text with tags)."""
+    """Split a cue at the times within it: (start, end, text with tags)."""
     pieces = _MOMENT.split(cue.text)  # text, then hours, minutes, seconds, fraction and text of each moment
     moments = [cue.start]
     for index in range(1, len(pieces), 5):
@@ -154,7 +154,7 @@ def _in_order(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _grouped(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Part words into cues: at pauses, and where a line is full."""
+    """Split words into cues: at pauses, and where a line is full."""
     cue: list[Word] = []
     for word in words:
         length = sum(len(other.text) + 1 for other in cue) + len(word.text)

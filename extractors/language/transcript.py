@@ -219,7 +219,7 @@ def printable(text: str) -> str:
 
 
 def has_letters(word: str) -> bool:
-    """Tell whether a text holds a letter or digit."""
+    """Whether a text holds a letter or digit."""
     return any(character.isalnum() for character in word)
 
 

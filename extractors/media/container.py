@@ -52,7 +52,7 @@ class MediaError(MessageError):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a clip may cost.
+    """Limits on what a clip may cost.
 
     Attributes:
         file_bytes: Size of the file.

@@ -14,7 +14,7 @@ from extractors.assets.hashes import file_sha256
 from extractors.config import ExtractionConfig
 from extractors.language import asr
 from extractors.schema import ClipFeatures, SchemaError
-from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, StoreError, load, save
+from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, FeatureFileError, load, save
 
 # Libraries whose release may change a number.
 LIBRARIES = (
@@ -70,7 +70,7 @@ class Cache:
             return load(path, schema=config.schema())
         except FileNotFoundError:
             log.info("%s: not in the cache", file.name)
-        except (StoreError, SchemaError, OSError) as error:
+        except (FeatureFileError, SchemaError, OSError) as error:
             log.warning("%s: its cache entry cannot be used and is made anew: %s", file.name, error)
         features = make()
         if _hash(file, config.limits.file_bytes) != digest:

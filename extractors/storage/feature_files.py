@@ -1,4 +1,4 @@
-"""Features on disk: one safetensors file per clip.
+"""Feature files: one safetensors file per clip.
 
 Files are written whole or not at all, carry a hash of all they hold, and are never unpickled.
 """
@@ -37,8 +37,8 @@ TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
 
 
-class StoreError(ValueError):
-    """A file of features is damaged, or is none."""
+class FeatureFileError(ValueError):
+    """A feature file is damaged, or is none."""
 
 
 def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None = None) -> None:
@@ -76,16 +76,16 @@ def load(path: Path, *, schema: FeatureSchema | None = None) -> ClipFeatures:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StoreError: If the file is damaged or holds something else.
+        FeatureFileError: If the file is damaged or holds something else.
         SchemaError: If the features were made by another schema than `schema`.
     """
     texts, tensors = _read(path, arrays=True)
     if texts.get("sha256") != _digest(tensors, texts):
-        raise StoreError(f"{path}: its content is not what was written (its SHA-256 differs).")
+        raise FeatureFileError(f"{path}: its content is not what was written (its SHA-256 differs).")
     try:
         features = _features(json.loads(texts["clip"]), tensors)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+        raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
     if schema is not None and features.schema != schema:
         raise SchemaError(f"{path}: {_difference(features.schema, schema)}")
     return features
@@ -96,13 +96,13 @@ def read_origin(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StoreError: If the file is damaged or holds something else.
+        FeatureFileError: If the file is damaged or holds something else.
     """
     texts, _ = _read(path, arrays=False)
     try:
         return dict(json.loads(texts["origin"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+        raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
 
 
 def save_steps(parts: Sequence[ModalityFeatures], path: Path) -> None:
@@ -195,7 +195,7 @@ def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.nda
             wanted += [name for name in stream.keys() if arrays and name.startswith("track.")]
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
-        raise StoreError(f"{path}: is no whole file of features: {error}") from error
+        raise FeatureFileError(f"{path}: is no whole file of features: {error}") from error
 
 
 def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
@@ -210,7 +210,7 @@ def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
 
 
 def _difference(found: FeatureSchema, needed: FeatureSchema) -> str:
-    """Say where two schemas part: the first field that differs, with both values."""
+    """Describe the first field in which two schemas differ, with both values."""
     if found.version != needed.version:
         return f"its features have schema version {found.version}, expected {needed.version}"
     for name in MODALITY_NAMES:

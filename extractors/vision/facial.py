@@ -131,7 +131,7 @@ def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
 
 
 def _shares(face: Face | None, shape: tuple[int, ...]) -> list[float]:
-    """Return a face's box in shares of the image, NaN without a face."""
+    """Return a face's box as shares of the image, NaN without a face."""
     if face is None:
         return [np.nan] * 4
     height, width = shape[:2]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mediapipe.tasks.python.components.containers.landmark import NormalizedLandmark
 
 MIN_CONFIDENCE = 0.3  # a face must span about 10.5 % of the image's longer side; .5 needs 14 %
-MAX_FACES = 4  # that are told apart in an image
+MAX_FACES = 4  # that are distinguished in an image
 TILE_SHARES = (0.6, 0.3)  # of the longer side; in the smaller tiles a face of 5 % spans 17 %
 TILE_OVERLAP = 0.2  # of a tile: a face of 5 % of the image lies whole in one of the small tiles
 MIN_TILE = 160  # pixels; a face that needs smaller tiles has too few pixels to be described
@@ -33,7 +33,7 @@ WINDOW = 3.0  # side of the window around a small face, in sides of the face's b
 LIPS = [13, 14]  # landmarks of the inner lips' middle
 HEIGHT = [10, 152]  # landmarks of the forehead's top and the chin
 
-CHATTER = re.compile(
+USUAL_LOG = re.compile(
     r"^WARNING: Logging before InitGoogle|^W0000 .*(face_landmarker_graph|inference_feedback_manager)\.cc"
     r"|^INFO: Created TensorFlow Lite XNNPACK delegate"
 )
@@ -175,15 +175,15 @@ def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
         output_face_blendshapes=True,
         output_facial_transformation_matrixes=True,
     )
-    with _without_chatter():
+    with _without_usual_log():
         model = vision.FaceLandmarker.create_from_options(options)
     with model:
         yield model
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hold back what MediaPipe's native code says of every new landmarker; all other lines are passed on.
+def _without_usual_log() -> Iterator[None]:
+    """Suppress what MediaPipe's native code logs for every new landmarker; all other lines are passed on.
 
     It writes to the file descriptor itself and offers no setting for it.
     """
@@ -198,7 +198,7 @@ def _without_chatter() -> Iterator[None]:
             os.close(screen)
             caught.seek(0)
             for line in caught.read().decode(errors="replace").splitlines():
-                if not CHATTER.search(line):
+                if not USUAL_LOG.search(line):
                     print(line, file=sys.stderr)
 
 

@@ -29,7 +29,7 @@ MESH_SHARE = 0.4  # of the mesh's colour in what is drawn
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When to look, and where the face is.
+    """A moment of a clip, and where the face is then.
 
     Attributes:
         second: Start of a step of the face's features, from the start of the clip.

@@ -33,7 +33,7 @@ CHANGE_POINTS = 1.0  # lost by every change of person
 
 
 class Tracker:
-    """Finds all faces in view, frame by frame, and says which belong to one person.
+    """Finds all faces in view, frame by frame, and numbers the persons they belong to.
 
     Two faces are one person's where they are near each other (`Box.is_near`) from one frame to the next, or less than
     `MEMORY_SECONDS` apart.

@@ -19,7 +19,7 @@ from extractors.messages import Message
 from extractors.schema import Word
 from extractors.storage import cache as caches
 from extractors.storage.cache import Cache
-from extractors.storage.feature_files import StoreError, load
+from extractors.storage.feature_files import FeatureFileError, load
 from extractors.workers import client
 from tests.extractors.language.test_word_features import save_encoder
 from tests.extractors.support import features
@@ -126,7 +126,7 @@ def test_a_damaged_entry_is_logged_and_made_anew(kept, caplog, damage):
     cache, file, make, calls = kept
     (entry,) = entries(cache)
     entry.write_bytes(damage(entry.read_bytes()))
-    with pytest.raises(StoreError):
+    with pytest.raises(FeatureFileError):
         load(entry)
     assert_same(cache.fetch(file, ExtractionConfig(), make), features.clip(seed=2))
     assert "x.mp4: its cache entry cannot be used and is made anew" in caplog.text

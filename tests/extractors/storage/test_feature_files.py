@@ -14,7 +14,7 @@ from extractors.messages import Message
 from extractors.pipeline import SCHEMA
 from extractors.schema import MODALITY_NAMES, STEP_ARRAYS, ModalityFeatures, SchemaError
 from extractors.storage import feature_files
-from extractors.storage.feature_files import StoreError, load, read_origin, save
+from extractors.storage.feature_files import FeatureFileError, load, read_origin, save
 from tests.extractors.support.features import any_features, assert_same, clip, part
 
 
@@ -22,7 +22,7 @@ from tests.extractors.support.features import any_features, assert_same, clip, p
 @given(make=any_features(), origin=st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text()))
 def test_what_is_read_is_what_was_written(tmp_path_factory, make, origin):
     features = make()
-    path = tmp_path_factory.mktemp("store") / "a.safetensors"
+    path = tmp_path_factory.mktemp("features") / "a.safetensors"
     save(features, path, origin=origin)
     assert_same(load(path, schema=features.schema), features)
     assert read_origin(path) == origin
@@ -45,7 +45,7 @@ def test_every_flipped_byte_is_noticed(tmp_path):
         damaged = bytearray(content)
         damaged[spot] ^= 0x15
         path.write_bytes(damaged)
-        with pytest.raises(StoreError):
+        with pytest.raises(FeatureFileError):
             load(path)
 
 
@@ -55,7 +55,7 @@ def test_a_file_cut_short_is_noticed(tmp_path, keep):
     save(clip(), path)
     path.write_bytes(path.read_bytes()[:keep])
     for read in (load, read_origin):
-        with pytest.raises(StoreError, match="is no whole file of features"):
+        with pytest.raises(FeatureFileError, match="is no whole file of features"):
             read(path)
 
 
@@ -64,9 +64,9 @@ def test_other_files_are_distinguished(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(path)
     save_file({"weight": np.zeros(3, np.float32)}, path)
-    with pytest.raises(StoreError):
+    with pytest.raises(FeatureFileError):
         load(path)
-    with pytest.raises(StoreError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="holds no features"):
         read_origin(path)
 
 
@@ -88,7 +88,7 @@ def test_a_file_of_this_shape_that_lies_is_refused(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(feature_files, "_facts", lambda features, change=change: {**honest(features), **change})
         save(clip(), tmp_path / "a")
-        with pytest.raises(StoreError, match="holds no features"):
+        with pytest.raises(FeatureFileError, match="holds no features"):
             load(tmp_path / "a")
 
 
