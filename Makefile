@@ -31,7 +31,7 @@ tables:  ## write the tables of the documents from the committed result files
 strings:  ## add new strings of the screen to app/i18n/locale/, to be translated there
 	@.ci/setup app
 	@mkdir -p build
-	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app
+	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app extractors/messages.py
 	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/i18n/locale/zh.po -l zh
 
 clean:  ## remove .venv and caches; model files stay

@@ -24,13 +24,13 @@ class Schema(Protocol):
 
 @runtime_checkable
 class ModalityFeatures(Protocol):
-    """Steps of one modality with their times; `absent` is the reason if there are none."""
+    """Steps of one modality with their times; `str(absent)` is the reason if there are none."""
 
     values: np.ndarray
     start: np.ndarray
     end: np.ndarray
     valid: np.ndarray
-    absent: str | None
+    absent: object | None
 
 
 @runtime_checkable

@@ -42,7 +42,7 @@ class Analysed(Features, Protocol):
     words: Sequence[SpokenWord]
     duration: float
     transcript_source: str
-    notes: Sequence[str]
+    notes: Sequence[object]  # `str(note)` is the sentence
     step_seconds: Mapping[str, float]
 
 
@@ -99,7 +99,7 @@ def document(
                 for word in features.words
             ],
         },
-        "notes": list(features.notes),
+        "notes": [str(note) for note in features.notes],
         "extraction_s": {step: _number(seconds) for step, seconds in features.step_seconds.items()},
         "subsets": [_score(predictions[subset]) for subset in SUBSETS if subset in predictions],
         "prediction": None if chosen is None else _prediction(features, by_names[chosen]),
@@ -163,7 +163,8 @@ def _alignment(found: Alignment) -> dict[str, Any]:
 
 def _modality(features: Analysed, modality: Modality) -> dict[str, Any]:
     part = features.modality(modality)
-    return {"absent": part.absent, "steps": len(part.valid), "valid_steps": int(part.valid.sum())}
+    absent = None if part.absent is None else str(part.absent)
+    return {"absent": absent, "steps": len(part.valid), "valid_steps": int(part.valid.sum())}
 
 
 def _names(modalities: Iterable[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""From a clip to features: voice by openSMILE, face by MediaPipe, words by Whisper and a BERT encoder."""
+"""Feature extraction from clips: audio by openSMILE, video by MediaPipe, text by Whisper and a BERT encoder."""

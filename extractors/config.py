@@ -1,4 +1,4 @@
-"""Recipes: all that decides a clip's features beside the clip itself."""
+"""Configuration of an extraction: all that decides a clip's features beside the clip itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from extractors.vision import facial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ExtractionConfig:
     """How a clip's features are made; the fields are the arguments of `extractors.pipeline.extract`.
+
+    >>> ExtractionConfig(frame_rate=5.0).schema().video.rate
+    5.0
+    >>> ExtractionConfig(transcript="good").sha256() == ExtractionConfig(transcript="bad").sha256()
+    False
 
     Raises:
         ValueError: If there are no such descriptors or the frame rate is out of range.
@@ -36,7 +41,7 @@ class Recipe:
     def __post_init__(self) -> None:
         acoustic.descriptor_set(self.descriptors)
         if not 0 < self.frame_rate <= 100:
-            raise ValueError(f"frame_rate: {self.frame_rate}, expected a number of pictures per second in (0, 100]")
+            raise ValueError(f"frame_rate: {self.frame_rate}, expected a number of frames per second in (0, 100]")
 
     @property
     def given(self) -> str | Transcript | None:
@@ -73,7 +78,7 @@ class Recipe:
         if self.given is None:  # else nothing is recognised
             plain["recogniser"] = {
                 "library": version("faster-whisper"),
-                "name": Path(self.recogniser).name,  # a note tells it
+                "name": Path(self.recogniser).name,  # a note names it
                 "files": asr.fingerprint(self.recogniser),
             }
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A clip in, features of voice, face and words out.
+"""Extraction: from a clip to its audio, video and text features.
 
 `python -m extractors FILE [--transcript TEXT] [--cache DIR]` prints a summary.
 """
@@ -21,7 +21,8 @@ import numpy as np
 
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic, voice_activity
-from extractors.config import Recipe
+from extractors.audio.acoustic import AudioFeatures
+from extractors.config import ExtractionConfig
 from extractors.language import asr, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
@@ -29,16 +30,17 @@ from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
-from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Track
+from extractors.messages import Message
+from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures
 from extractors.storage.cache import Cache
 from extractors.vision import facial
-from extractors.vision.facial import FaceReading
+from extractors.vision.facial import VideoFeatures
 
-SCHEMA = Recipe().schema()
+SCHEMA = ExtractionConfig().schema()
 """Of the features that `extract` makes unless it is asked for others; checkpoints carry it."""
 
 STEPS = ("sound", "voice", "face", "words", "language")
-"""What `hook` and `ClipFeatures.step_seconds` name."""
+"""Names that `hook` and `ClipFeatures.step_seconds` use."""
 
 
 class _StoppedError(Exception):
@@ -47,27 +49,27 @@ class _StoppedError(Exception):
 
 @dataclass
 class _Work:
-    """What the threads of one extraction share."""
+    """State that the threads of one extraction share."""
 
-    recipe: Recipe
+    config: ExtractionConfig
     events: queue.SimpleQueue[tuple[str, int, int] | None] = field(default_factory=queue.SimpleQueue)
     stopped: threading.Event = field(default_factory=threading.Event)
     seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Message] = field(default_factory=list)
 
-    def tell(self, step: str, completed: int, total: int) -> None:
+    def report(self, step: str, completed: int, total: int) -> None:
         if self.stopped.is_set():
             raise _StoppedError
         self.events.put((step, completed, total))
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step and tell of its begin and end."""
-        self.tell(name, 0, 1)
+        """Time a step and report its begin and end."""
+        self.report(name, 0, 1)
         begin = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begin
-        self.tell(name, 1, 1)
+        self.report(name, 1, 1)
 
 
 def extract(
@@ -82,21 +84,21 @@ def extract(
     frame_rate: float = facial.FRAME_RATE,
     cache: Cache | None = None,
 ) -> ClipFeatures:
-    """Extract everything the model and the screen need to know of a clip.
+    """Extract features of all modalities of a clip.
 
-    Voice, face and words are worked on side by side: their libraries compute outside Python's lock.
+    Audio, video and text are extracted in parallel threads: their libraries compute outside Python's lock.
 
     Args:
-        path: A video or sound file.
+        path: A video or audio file.
         transcript: What is said: plain text, SRT, WebVTT, or words with times; None or blank to have it recognised.
-        hook: Told of progress as (step of `STEPS`, completed, total), always in the caller's own thread; of nothing
+        hook: Called with progress as (step of `STEPS`, completed, total), always in the caller's own thread; never
             where the features come from the cache.
         limits: What the clip may cost.
-        recogniser: As in `recogniser.load`.
+        recogniser: As in `asr.load`.
         encoder: As in `text_encoder.load`. Any but the default, here and below, makes features of another schema than
             `SCHEMA`.
-        descriptors: Of the voice, a name of `acoustic.DESCRIPTOR_SETS`.
-        frame_rate: Pictures looked at per second, in (0, 100].
+        descriptors: Of the audio features, a name of `acoustic.DESCRIPTOR_SETS`.
+        frame_rate: Frames per second that are analysed, in (0, 100].
         cache: Where to look for the features first, and to keep them.
 
     Returns:
@@ -108,7 +110,7 @@ def extract(
         AssetError: If a model file cannot be had.
         ValueError: If there are no such descriptors or the frame rate is out of range.
     """
-    recipe = Recipe(
+    config = ExtractionConfig(
         transcript=transcript,
         limits=limits,
         recogniser=recogniser,
@@ -117,8 +119,8 @@ def extract(
         frame_rate=frame_rate,
     )
     if cache is not None:
-        return cache.fetch(Path(path), recipe, lambda: _extract(Path(path), recipe, hook))
-    return _extract(Path(path), recipe, hook)
+        return cache.fetch(Path(path), config, lambda: _extract(Path(path), config, hook))
+    return _extract(Path(path), config, hook)
 
 
 def warm(*, encoder: str = ENCODER) -> None:
@@ -132,18 +134,18 @@ def warm(*, encoder: str = ENCODER) -> None:
     """
     word_features.encode_words([["warm"]], model=text_encoder.load(encoder))
     asr.load()
-    voice_activity.stretches(np.zeros(voice_activity.SAMPLE_RATE, np.float32))
-    noise = np.random.default_rng(0).normal(0, 0.1, acoustic.SAMPLE_RATE).astype(np.float32)
+    voice_activity.segments(np.zeros(probe.SAMPLE_RATE, np.float32))
+    noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)
     acoustic.from_waveform(noise)
     facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
 
 
-def _extract(path: Path, recipe: Recipe, hook: Hook | None) -> ClipFeatures:
-    """Let threads do the work, and tell of it in this one."""
-    given = recipe.given
+def _extract(path: Path, config: ExtractionConfig, hook: Hook | None) -> ClipFeatures:
+    """Let threads do the work, and call the hook in this one."""
+    given = config.given
     if isinstance(given, str):  # a bad transcript is refused before any work
         subtitles.parse(given) if subtitles.is_subtitles(given) else transcripts.split_words(given)
-    work = _Work(recipe=recipe)
+    work = _Work(config=config)
     with ThreadPoolExecutor(max_workers=3, thread_name_prefix="extract") as pool:
         job = pool.submit(_work_on, path, work, pool)
         job.add_done_callback(lambda _: work.events.put(None))
@@ -158,71 +160,71 @@ def _extract(path: Path, recipe: Recipe, hook: Hook | None) -> ClipFeatures:
 
 
 def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
-    recipe, limits = work.recipe, work.recipe.limits
+    config, limits = work.config, work.config.limits
     try:
         info = probe.probe(path, limits)
-        face = pool.submit(_face, path, info, work)
+        face = pool.submit(_video, path, info, work)
         with work.step("sound"):
             sound = probe.decode_audio(path, limits, work.notes.append)
-        voice = pool.submit(_voice, sound, work)
+        voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
             spoken = _words(sound, duration, work)
         with work.step("language"):
-            language = word_features.from_words(spoken.words, encoder=recipe.encoder)
-        (audio, curves), pictures = voice.result(), face.result()
-        video = pictures.features
+            language = word_features.from_words(spoken.words, encoder=config.encoder)
+        audio, video = voice.result(), face.result()
     except BaseException:
         work.stopped.set()
         raise
-    if sound is None and not len(video.start):
-        raise MediaError("Nothing in this file could be decoded. It may be damaged.", "; ".join(work.notes))
-    duration = float(video.start.max(initial=duration))
+    if sound is None and not len(video.features.start):
+        raise MediaError(Message("nothing_decoded"), "; ".join(map(str, work.notes)))
+    steps = video.features
+    duration = float(steps.start.max(initial=duration))
     return ClipFeatures(
-        audio=audio,
-        video=replace(video, end=np.maximum(np.minimum(video.end, duration), video.start)),
+        audio=audio.features,
+        video=replace(steps, end=np.maximum(np.minimum(steps.end, duration), steps.start)),
         language=language,
         words=spoken.words,
         duration=duration,
-        schema=recipe.schema(),
+        schema=config.schema(),
         transcript_source=spoken.source,
-        notes=(*sorted(work.notes), *pictures.notes, *spoken.notes),
+        notes=(*sorted(work.notes, key=str), *video.notes, *spoken.notes),
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
-        tracks=(*curves, *pictures.tracks),
+        tracks=(*audio.tracks, *video.tracks),
     )
 
 
-def _voice(sound: Sound | None, work: _Work) -> tuple[ModalityFeatures, tuple[Track, ...]]:
+def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
     with work.step("voice"):
         if sound is None:
-            dim = acoustic.descriptor_set(work.recipe.descriptors).schema.dim
-            return ModalityFeatures.missing("no audio stream", dim), ()
-        voice = acoustic.read(sound.samples, start=sound.start, descriptors=work.recipe.descriptors)
-        stretches = voice_activity.stretches(sound.samples, start=sound.start)
-        activity = voice_activity.track(stretches, start=sound.start, end=sound.end)
-        return voice.features, (*voice.tracks, activity)
+            dim = acoustic.descriptor_set(work.config.descriptors).schema.dim
+            return AudioFeatures(features=ModalityFeatures.missing(Message("no_audio_stream"), dim))
+        audio = acoustic.read(sound.samples, start=sound.start, descriptors=work.config.descriptors)
+        segments = voice_activity.segments(sound.samples, start=sound.start)
+        activity = voice_activity.track(segments, start=sound.start, end=sound.end)
+        return replace(audio, tracks=(*audio.tracks, activity))
 
 
-def _face(path: Path, info: MediaInfo, work: _Work) -> FaceReading:
-    rate = work.recipe.frame_rate
+def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
+    rate = work.config.frame_rate
     total = round(info.seconds * rate) or 1
 
-    def told() -> Iterator[tuple[float, np.ndarray]]:
-        frames = probe.decode_frames(path, rate, work.recipe.limits, work.notes.append)
+    def reported() -> Iterator[tuple[float, np.ndarray]]:
+        frames = probe.decode_frames(path, rate, work.config.limits, work.notes.append)
         for done, frame in enumerate(frames):
-            work.tell("face", min(done, total), total)
+            work.report("face", min(done, total), total)
             yield frame
 
     with work.step("face"):
-        reading = facial.read(told(), rate)
-    if info.has_video and not len(reading.features.start):
-        missing = ModalityFeatures.missing("the picture could not be decoded", facial.SCHEMA.dim)
-        return FaceReading(features=missing)
-    return reading
+        video = facial.read(reported(), rate)
+    if info.video_codec is not None and not len(video.features.start):
+        missing = ModalityFeatures.missing(Message("video_not_decoded"), facial.SCHEMA.dim)
+        return VideoFeatures(features=missing)
+    return video
 
 
 def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
-    given = work.recipe.given
+    given = work.config.given
     samples = sound.samples if sound else np.zeros(0, np.float32)
     start = sound.start if sound else 0.0
     if isinstance(given, Transcript):
@@ -234,8 +236,8 @@ def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
     return asr.recognise(
         samples,
         start=start,
-        progress=lambda completed, total: work.tell("words", completed, total),
-        recogniser=work.recipe.recogniser,
+        progress=lambda completed, total: work.report("words", completed, total),
+        recogniser=work.config.recogniser,
     )
 
 

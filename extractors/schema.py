@@ -1,21 +1,27 @@
-"""What features of a clip look like: the contract between extractors, models and screen."""
+"""Features of a clip and their schema: the contract between extractors, models and app."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
+
+from extractors.messages import Message
 
 SCHEMA_VERSION = 1
 """Of the numbers behind equal names: raised by whoever lets an extractor make other features of the same clip although
 its `ModalitySchema` stays the same (another pooling, another clock, other zeros). Checkpoints of the version before are
 refused then, as they must be. `tests/extractors/test_golden.py` fails where this was forgotten.
 """
-MODALITY_NAMES = ("audio", "video", "language")
+STEP_ARRAYS = ("values", "start", "end", "valid")  # of `ModalityFeatures`, each with an entry per step
+
+ModalityName = Literal["audio", "video", "language"]
+MODALITY_NAMES: tuple[ModalityName, ...] = get_args(ModalityName)
+TranscriptSource = Literal["given", "recognised", "none"]
 
 Hook = Callable[[str, int, int], None]
 """Progress of long work: hook(step, completed, total), callable from any thread."""
@@ -52,7 +58,14 @@ class ModalitySchema:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSchema:
-    """All modalities' schemas; travels in every checkpoint."""
+    """All modalities' schemas; travels in every checkpoint.
+
+    >>> words = ModalitySchema(dim=384, rate=None, extractor="a BERT encoder")
+    >>> ten_hertz = ModalitySchema(dim=2, rate=10.0, extractor="a detector", columns=("x", "y"))
+    >>> schema = FeatureSchema(audio=ten_hertz, video=ten_hertz, language=words)
+    >>> FeatureSchema.from_dict(schema.to_dict()) == schema
+    True
+    """
 
     audio: ModalitySchema
     video: ModalitySchema
@@ -88,19 +101,30 @@ class Word:
 class ModalityFeatures:
     """Steps of one modality in time order.
 
+    >>> steps = ModalityFeatures(
+    ...     values=np.array([[0.5, 1.0], [0.0, 0.0]], np.float32),
+    ...     start=np.array([0.0, 0.1]),
+    ...     end=np.array([0.1, 0.2]),
+    ...     valid=np.array([True, False]),
+    ... )
+    >>> steps.values.shape, steps.absent
+    ((2, 2), None)
+    >>> print(ModalityFeatures.missing(Message("no_face"), dim=2).absent)
+    no face found
+
     Attributes:
         values: (steps, dim); rows where `valid` is False hold zeros.
         start: Seconds from the start of the clip, one per step, never falling.
         end: Seconds, `end >= start`.
         valid: Whether the step was really observed (a frame without a face stays, with valid False).
-        absent: Why the modality is absent ("no audio stream", "no face found", "no speech"); None when it is there.
+        absent: Why the modality is absent (as "no_face"); None when it is there.
     """
 
     values: Float32[np.ndarray, "steps dim"]
     start: Float[np.ndarray, " steps"]
     end: Float[np.ndarray, " steps"]
     valid: Bool[np.ndarray, " steps"]
-    absent: str | None = None
+    absent: Message | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.values)
@@ -116,11 +140,13 @@ class ModalityFeatures:
         if self.absent is None and not self.valid.any():
             raise ValueError("absent: None although no step is valid, expected the reason")
         if self.absent is not None and self.valid.any():
-            raise ValueError(f"absent: {self.absent!r} although {int(self.valid.sum())} steps are valid, expected None")
+            raise ValueError(
+                f"absent: {str(self.absent)!r} although {int(self.valid.sum())} steps are valid, expected None"
+            )
 
     @classmethod
-    def missing(cls, reason: str, dim: int) -> ModalityFeatures:
-        """Features of a modality that is not there at all: no steps and the reason."""
+    def missing(cls, reason: Message, dim: int) -> ModalityFeatures:
+        """Return features of a modality that is not there at all: no steps and the reason."""
         none = np.zeros(0)
         return cls(values=np.zeros((0, dim), np.float32), start=none, end=none, valid=np.zeros(0, bool), absent=reason)
 
@@ -152,17 +178,17 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFeatures:
-    """Everything the model and the screen need to know of a clip.
+    """Features of all modalities of a clip, its transcript, and notes on how they were made.
 
     Attributes:
-        audio: Voice, one step per 1/rate seconds.
-        video: Face, one step per sampled frame.
-        language: Words, one step per word of `words`.
+        audio: Of the voice, one step per 1/rate seconds.
+        video: Of the face, one step per sampled frame.
+        language: Of the transcript, one step per word of `words`.
         words: The transcript's words with their times.
-        duration: Seconds of the clip (the longer of sound and picture).
+        duration: Seconds of the clip (the longer of audio and video).
         schema: How the features were made.
-        transcript_source: "given", "recognised" or "none".
-        notes: Sentences for the user about fallbacks and oddities.
+        transcript_source: Where the words come from.
+        notes: For the user, about fallbacks and oddities.
         step_seconds: Wall-clock seconds that each extraction step took.
         tracks: Curves for the timeline, each name once.
     """
@@ -173,8 +199,8 @@ class ClipFeatures:
     words: tuple[Word, ...]
     duration: float
     schema: FeatureSchema
-    transcript_source: str
-    notes: tuple[str, ...] = ()
+    transcript_source: TranscriptSource
+    notes: tuple[Message, ...] = ()
     step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     tracks: tuple[Track, ...] = ()
 
@@ -193,19 +219,21 @@ class ClipFeatures:
         """Return the features of "audio", "video" or "language"."""
         if name not in MODALITY_NAMES:
             raise ValueError(f"modality: {name!r}, expected one of {MODALITY_NAMES}")
-        return getattr(self, name)
+        features: ModalityFeatures = getattr(self, name)
+        return features
 
     def between(self, start: float, end: float) -> ClipFeatures:
         """Cut out the steps whose middle lies in [start, end); times stay those of the whole clip.
 
         A modality without an observed step there is absent from the cut; tracks are left out.
         """
-        parts = {name: _cut(self.modality(name), start, end) for name in MODALITY_NAMES}
         middles = (self.language.start + self.language.end) / 2
         inside = (middles >= start) & (middles < end)
         return replace(
             self,
-            **parts,
+            audio=_cut(self.audio, start, end),
+            video=_cut(self.video, start, end),
+            language=_cut(self.language, start, end),
             words=tuple(word for word, kept in zip(self.words, inside, strict=True) if kept),
             tracks=(),
         )
@@ -214,7 +242,7 @@ class ClipFeatures:
 def _cut(part: ModalityFeatures, start: float, end: float) -> ModalityFeatures:
     middles = (part.start + part.end) / 2
     inside = (middles >= start) & (middles < end)
-    absent = None if part.valid[inside].any() else (part.absent or "nothing observed there")
+    absent = None if part.valid[inside].any() else (part.absent or Message("nothing_observed"))
     return ModalityFeatures(
         values=part.values[inside],
         start=part.start[inside],

@@ -21,7 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
 from training.reporting import result_files
@@ -56,7 +56,7 @@ def finetune(
         raise ValueError(f"out: {out}, expected another folder than the checkpoint that is read")
     trained = checkpoint.load(start)
     checkpoint.check_schema(
-        Recipe(encoder=trained.encoder).schema().to_dict(), trained.schema, whose="the extractors' output"
+        ExtractionConfig(encoder=trained.encoder).schema().to_dict(), trained.schema, whose="the extractors' output"
     )
     dataset = labelled.read(folder, cache=cache / "features", workers=workers, encoder=trained.encoder)
     for note in dataset.notes:

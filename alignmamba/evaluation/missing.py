@@ -44,7 +44,7 @@ class PartSteps:
     start: Float[np.ndarray, " steps"]
     end: Float[np.ndarray, " steps"]
     valid: Bool[np.ndarray, " steps"]
-    absent: str | None
+    absent: object | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -265,7 +265,7 @@ def _document(analysis: Analysis, modalities: frozenset[Modality] | None) -> str
     """
     for modality in MODALITIES:
         if modality in (modalities or ()) and modality not in analysis.available:
-            raise refusals.modality_absent(modality, analysis.features.modality(modality).absent)
+            raise refusals.modality_absent(modality, str(analysis.features.modality(modality).absent))
     from alignmamba.result import to_json
 
     return to_json(analysis.document(modalities))

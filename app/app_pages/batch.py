@@ -11,7 +11,6 @@ import streamlit as st
 from alignmamba.prediction import CLASSES
 from app.components import notice
 from app.i18n import wording
-from app.i18n.messages import told
 from app.i18n.translate import N_, _
 from app.services import batch, errors, upload
 from app.services.batch import Batch, BatchRow, Status
@@ -171,7 +170,7 @@ def _cells(row: BatchRow) -> dict[str, object]:
         "used": _("nothing to predict from") if row.status == Status.DONE and not used else wording.subset(used),
         "duration_s": cells["duration_s"],
         "transcript": cells["transcript"],
-        "error": told(row.error),
+        "error": cells["error"],
     }
 
 

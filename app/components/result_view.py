@@ -22,7 +22,7 @@ from app.components import (
 )
 from app.export import downloads
 from app.i18n import wording
-from app.i18n.messages import told
+from app.i18n.messages import translated
 from app.i18n.translate import _
 from app.services import errors, session
 from app.services.analysis import Analysis
@@ -90,7 +90,7 @@ def _headline(analysis: Analysis) -> None:
             icon=":material/visibility_off:",
         )
     for note in analysis.features.notes:
-        st.caption(f":material/info: {wording.plain(told(_(note)))}")
+        st.caption(f":material/info: {wording.plain(translated(note))}")
 
 
 def _score(analysis: Analysis, prediction: Prediction) -> None:

@@ -16,7 +16,7 @@ from alignmamba.modality import SUBSETS, Modality
 from app.export import images
 from app.export.templating import render
 from app.i18n import wording
-from app.i18n.messages import told
+from app.i18n.messages import translated
 from app.i18n.translate import _, language
 from app.services.analysis import Analysis
 
@@ -43,7 +43,7 @@ def html(analysis: Analysis, used: Collection[Modality]) -> str:
         caution=wording.caution(),
         absent=[
             _("{name} could not be used: {reason}.").format(
-                name=wording.name(modality), reason=told(features.modality(modality).absent)
+                name=wording.name(modality), reason=translated(features.modality(modality).absent)
             )
             for modality in wording.DISPLAY_ORDER
             if modality not in analysis.available
@@ -54,7 +54,7 @@ def html(analysis: Analysis, used: Collection[Modality]) -> str:
         words=list(_words(analysis, prediction)),
         charts=[(image.alt, _inline(image)) for image in images.render(analysis, used)],
         subsets=[_subset(analysis, subset) for subset in SUBSETS],
-        notes=[told(note) for note in features.notes],
+        notes=[translated(note) for note in features.notes],
         facts=_facts(analysis, prediction, document),
     )
 

@@ -8,8 +8,9 @@ from typing import Literal
 
 from alignmamba.modality import Modality
 from alignmamba.prediction import CLASSES, SCORE_LIMIT
-from app.i18n.messages import told
+from app.i18n.messages import translated
 from app.i18n.translate import N_, _
+from extractors.messages import Message
 
 # Names of the three modalities on screen: `name` translates.
 NAMES = {Modality.AUDIO: N_("Voice"), Modality.VIDEO: N_("Face"), Modality.LANGUAGE: N_("Words")}
@@ -132,9 +133,9 @@ def verdict(score: float, classes: Mapping[str, float], used: Collection[Modalit
     return sentence
 
 
-def absence(modality: Modality, reason: str) -> str:
+def absence(modality: Modality, reason: Message) -> str:
     """Say that a modality is absent and why."""
-    return _("{name} could not be used: {reason}.").format(name=name(modality), reason=plain(told(reason)))
+    return _("{name} could not be used: {reason}.").format(name=name(modality), reason=plain(translated(reason)))
 
 
 def step(name: str) -> str:

@@ -124,7 +124,7 @@ class Analysis:
                 try:
                     self._stills[asked] = stills(path, asked)
                 except MediaError as error:
-                    raise PlainError(error.sentence) from error
+                    raise PlainError(error.message) from error
         return self._stills[asked]
 
     def distances(self) -> dict[str, float | None]:
@@ -221,6 +221,6 @@ def _fitting(predictor: Predictor, features: ClipFeatures) -> ClipFeatures:
     try:
         (language,) = reread(features.words, [np.ones(len(features.words), bool)], encoder=predictor.encoder)
     except AssetError as error:
-        raise PlainError(str(error)) from error
+        raise PlainError(error.message) from error
     schema = ModalitySchema(**{**wanted, "columns": tuple(wanted["columns"])})
     return replace(features, language=language, schema=replace(features.schema, language=schema))

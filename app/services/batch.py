@@ -22,6 +22,7 @@ from app.services import errors, upload
 from app.services.analysis import Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job, Progress
+from extractors.messages import Message
 
 MAX_CLIPS = 100
 MAX_BYTES = 500_000_000  # of all waiting clips together
@@ -69,7 +70,7 @@ class BatchRow:
     name: str
     clip: Clip | None
     status: Status = Status.WAITING
-    error: str = ""
+    error: Message | str = ""
     found: dict[str, Any] = field(default_factory=dict)
     packed: bytes = b""
 
@@ -79,10 +80,10 @@ class BatchRow:
 
     def cells(self) -> dict[str, Any]:
         """Return the row's cells: text, numbers, or None."""
-        state = {"file": self.name, "status": str(self.status), "error": self.error or None}
+        state = {"file": self.name, "status": str(self.status), "error": errors.translated(self.error) or None}
         return {**dict.fromkeys(COLUMNS), **self.found, **state}
 
-    def fail(self, error: str) -> None:
+    def fail(self, error: Message | str) -> None:
         """Note a failure and its message."""
         self.status, self.error, self.found, self.packed = Status.FAILED, error, {}, b""
 
@@ -118,7 +119,7 @@ class Batch:
                 self._check(file)
                 clip = upload.clip(file.name, file.getvalue())
             except PlainError as error:
-                self.rows.setdefault(f"name:{name}", BatchRow(name=name, clip=None)).fail(str(error))
+                self.rows.setdefault(f"name:{name}", BatchRow(name=name, clip=None)).fail(error.message)
                 continue
             key = clip.content[0]
             if key in self.rows:
@@ -181,7 +182,7 @@ class Batch:
         try:
             row.succeed(job.future.result().document())
         except Exception as error:
-            row.fail(errors.sentence(error))
+            row.fail(error.message if isinstance(error, PlainError) else errors.sentence(error))
 
 
 def to_csv(rows: Iterable[BatchRow]) -> bytes:
@@ -197,7 +198,7 @@ def to_csv(rows: Iterable[BatchRow]) -> bytes:
 def to_json(rows: Iterable[BatchRow]) -> bytes:
     """Write rows as JSON: per file its status, its error, and its result document as `alignmamba.result` defines it."""
     clips = [
-        {"file": row.name, "status": str(row.status), "error": row.error or None, "result": row.document()}
+        {"file": row.name, "status": str(row.status), "error": row.cells()["error"], "result": row.document()}
         for row in rows
     ]
     return json.dumps({"format": FORMAT, "version": VERSION, "clips": clips}, ensure_ascii=False, indent=1).encode()

@@ -9,15 +9,23 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app.i18n import wording
-from app.i18n.messages import told
+from app.i18n import messages, wording
 from app.i18n.translate import _
+from extractors.messages import Message
 
 log = logging.getLogger(__name__)
 
 
 class PlainError(ValueError):
-    """A foreseen failure; its message is shown to the user."""
+    """A foreseen failure, shown to the user.
+
+    Attributes:
+        message: A message of the extractors, or a sentence of the app.
+    """
+
+    def __init__(self, message: Message | str) -> None:
+        super().__init__(str(message))
+        self.message = message
 
 
 class AbandonedError(Exception):
@@ -27,12 +35,17 @@ class AbandonedError(Exception):
 def sentence(error: Exception) -> str:
     """Return an error's message for the screen; the details of an unforeseen error are logged under an id."""
     if isinstance(error, PlainError):
-        return told(str(error))
+        return translated(error.message)
     code = secrets.token_hex(3)
     log.error("error %s", code, exc_info=error)
     return _(
         "Something went wrong that should not have. The server's log has the details under {code}; please try again."
     ).format(code=code)
+
+
+def translated(message: Message | str) -> str:
+    """Return a message in the visitor's language; a sentence of the app is in some language already."""
+    return message if isinstance(message, str) else messages.translated(message)
 
 
 @contextmanager

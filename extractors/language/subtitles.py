@@ -1,6 +1,6 @@
-"""Subtitles: SRT and WebVTT to words with times, and back.
+"""Subtitles: SRT and WebVTT to words with times, and words to WebVTT.
 
-A file of subtitles is hostile until read: it is bounded, never executed, and ends in words or in a sentence.
+Files come from users, so their size is bounded, and whatever cannot be read is refused with a message.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from extractors.language.transcript import MAX_WORDS, Transcript, TranscriptError, clean_words, spread
+from extractors.messages import Message
 from extractors.schema import Word
 
 MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
@@ -34,7 +35,7 @@ class _Cue:
 
 
 def is_subtitles(text: str) -> bool:
-    """Say whether a text is SRT or WebVTT, whole or garbled, and no plain transcript."""
+    """Whether a text is meant as SRT or WebVTT, be it garbled, rather than as a plain transcript."""
     head = text[:2_000].lstrip("\ufeff \t\r\n")
     if _HEADER.match(head):
         return True
@@ -43,7 +44,11 @@ def is_subtitles(text: str) -> bool:
 
 
 def parse(text: str, *, duration: float | None = None) -> Transcript:
-    """Read SRT or WebVTT.
+    r"""Read SRT or WebVTT.
+
+    >>> transcript = parse("WEBVTT\n\n00:01.000 --> 00:02.000\ngood film\n")
+    >>> [(word.text, word.start, word.end) for word in transcript.words]
+    [('good', 1.0, 1.5), ('film', 1.5, 2.0)]
 
     Times within a cue are kept; the words between two times share them by their numbers of characters.
 
@@ -58,32 +63,28 @@ def parse(text: str, *, duration: float | None = None) -> Transcript:
         TranscriptError: If the text is too long, a timing cannot be read, or no word is left.
     """
     if len(text) > MAX_CHARACTERS:
-        raise TranscriptError(
-            f"The subtitles have {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. "
-            "Give only those of the clip."
-        )
+        values = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
+        raise TranscriptError(Message("subtitles_too_long", values))
     cues = sorted(_cues(text), key=lambda cue: cue.start)
     if not cues:
-        raise TranscriptError("The subtitles hold no timing, expected lines such as 00:00:01.000 --> 00:00:02.000.")
+        raise TranscriptError(Message("subtitles_untimed"))
     limit = float("inf") if duration is None else duration
     within = [cue for cue in cues if cue.start < limit]
     if not within:
-        raise TranscriptError(f"All subtitles begin after the end of the clip ({limit:.1f} s). Do they belong to it?")
+        raise TranscriptError(Message("subtitles_after_end", {"limit": f"{limit:.1f}"}))
     words: list[Word] = []
     for cue in within:
         for start, end, said in _chunks(cue):
             texts = clean_words(html.unescape(_TAG.sub("", said)))
             if len(words) + len(texts) > MAX_WORDS:  # before they are given times
-                raise TranscriptError(
-                    f"The subtitles have more than {MAX_WORDS:,} words within the clip. Give only what is said in it."
-                )
+                raise TranscriptError(Message("subtitles_too_many_words", {"limit": f"{MAX_WORDS:,}"}))
             if texts:
                 words += spread(texts, [(min(start, limit), min(end, limit))])
     if not words:
-        raise TranscriptError("The subtitles hold no word. Give others, or leave them out to have speech recognised.")
-    notes = ["The words' times come from the subtitles; the words of a cue share its time by their length."]
+        raise TranscriptError(Message("subtitles_empty"))
+    notes = [Message("times_from_subtitles")]
     if len(within) < len(cues):
-        notes.append(f"{len(cues) - len(within)} subtitles begin after the end of the clip and are left out.")
+        notes.append(Message("subtitles_left_out", {"count": len(cues) - len(within)}))
     return Transcript(words=_in_order(words), source="given", notes=tuple(notes))
 
 
@@ -97,19 +98,6 @@ def to_webvtt(words: Sequence[Word]) -> str:
     for cue in _grouped(words):
         end = max(word.end for word in cue)
         lines += [f"{_clock(cue[0].start)} --> {_clock(end)}", _with_moments(cue), ""]
-    return "\n".join(lines)
-
-
-def to_srt(words: Sequence[Word]) -> str:
-    """Write SRT, which has times for cues only: `parse` gives the words back, with times by their length.
-
-    Args:
-        words: In time order.
-    """
-    lines = []
-    for number, cue in enumerate(_grouped(words), start=1):
-        times = f"{_clock(cue[0].start)} --> {_clock(max(word.end for word in cue))}".replace(".", ",")
-        lines += [str(number), times, " ".join(html.escape(word.text, quote=False) for word in cue), ""]
     return "\n".join(lines)
 
 
@@ -134,23 +122,21 @@ def _cues(text: str) -> Iterator[_Cue]:
 def _read_timing(line: str, number: int) -> tuple[float, float]:
     found = _TIMING.match(line)
     if found is None:
-        raise TranscriptError(
-            f"Line {number} of the subtitles is no timing that can be read, "
-            "expected one such as 00:00:01.000 --> 00:00:02.000."
-        )
+        raise TranscriptError(Message("subtitles_line_unreadable", {"line": number}))
     start, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
     if end < start:
-        raise TranscriptError(f"Line {number} of the subtitles ends before it begins ({start:g} s --> {end:g} s).")
+        message = Message("subtitles_line_reversed", {"line": number, "start": f"{start:g}", "end": f"{end:g}"})
+        raise TranscriptError(message)
     return start, end
 
 
 def _seconds(parts: Sequence[str | None]) -> float:
     hours, minutes, seconds, fraction = parts
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0) + float(f"0.{fraction or 0}")
 
 
 def _chunks(cue: _Cue) -> Iterator[tuple[float, float, str]]:
-    """Part a cue at the times within it: (start, end, text with tags)."""
+    """Split a cue at the times within it: (start, end, text with tags)."""
     pieces = _MOMENT.split(cue.text)  # text, then hours, minutes, seconds, fraction and text of each moment
     moments = [cue.start]
     for index in range(1, len(pieces), 5):
@@ -168,7 +154,7 @@ def _in_order(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _grouped(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Part words into cues: at pauses, and where a line is full."""
+    """Split words into cues: at pauses, and where a line is full."""
     cue: list[Word] = []
     for word in words:
         length = sum(len(other.text) + 1 for other in cue) + len(word.text)

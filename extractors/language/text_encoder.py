@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset, asset_sha256
+from extractors.messages import Message
 from extractors.schema import ModalitySchema
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def fetch(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(FILES)))
     except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are OSErrors or ValueErrors
-        raise AssetError(
-            f"The text encoder {hub_id!r} could not be fetched: {error}. Check its name and the connection."
-        ) from error
+        raise AssetError(Message("encoder_not_fetched", {"name": repr(hub_id), "error": str(error)})) from error
 
 
 def schema(source: str = ENCODER) -> ModalitySchema:
@@ -104,7 +103,7 @@ def schema(source: str = ENCODER) -> ModalitySchema:
     settings = _settings(folder)
     dim = settings.get("dim" if settings["model_type"] == "distilbert" else "hidden_size")
     if not isinstance(dim, int) or dim < 1:
-        raise AssetError(f"{folder / 'config.json'} has no size of the hidden states, expected a whole number.")
+        raise AssetError(Message("encoder_without_size", {"path": str(folder / "config.json")}))
     extractor = f"{folder.resolve().name} last hidden state, transformers {version('transformers').split('.')[0]}"
     sha256 = fingerprint(source)["model.safetensors"]
     return ModalitySchema(dim=dim, rate=None, extractor=extractor, sha256=sha256)
@@ -121,7 +120,7 @@ def fingerprint(source: str = ENCODER) -> dict[str, str]:
     try:
         return files_sha256(Path(source), FILES)
     except OSError as error:
-        raise AssetError(f"The text encoder in {source} cannot be read: {error}") from error
+        raise AssetError(Message("encoder_unreadable", {"source": source, "error": str(error)})) from error
 
 
 @functools.lru_cache(maxsize=2)
@@ -134,20 +133,20 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
     from transformers import AutoModel
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         encoder = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:  # tokenizers raises bare Exceptions, safetensors and transformers a dozen others
-        raise AssetError(f"The text encoder in {folder} cannot be loaded: {error}") from error
+        raise AssetError(Message("encoder_not_loaded", {"source": str(folder), "error": str(error)})) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _put_spaces_before_words(tokenizer)
     around = tuple(tokenizer.encode("").ids)
     if len(around) != 2:
-        raise AssetError(f"The tokenizer in {folder} puts {len(around)} tokens around a sentence, expected 2.")
+        raise AssetError(Message("tokenizer_of_other_kind", {"source": str(folder), "count": len(around)}))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     padding = encoder.config.pad_token_id or 0
     # RoBERTa counts positions from the one after its padding token's.
@@ -167,23 +166,21 @@ def _settings(folder: Path) -> dict[str, object]:
     """Return the encoder's config once everything about the folder is as expected."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise AssetError(
-            f"The text encoder {str(folder)!r} has no {missing[0]}. Name a folder with {', '.join(FILES)}, "
-            "or fetch one from the hub first."
-        )
+        values = {"source": repr(str(folder)), "file": missing[0], "files": ", ".join(FILES)}
+        raise AssetError(Message("encoder_incomplete", values))
     try:
         settings = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise AssetError(f"{folder / 'config.json'} cannot be read: {error}") from error
+        values = {"path": str(folder / "config.json"), "error": str(error)}
+        raise AssetError(Message("encoder_config_unreadable", values)) from error
     if settings.get("model_type") not in FAMILY:
-        raise AssetError(
-            f"The text encoder in {folder} is of type {settings.get('model_type')!r}, expected one of {FAMILY}."
-        )
+        values = {"source": str(folder), "type": repr(settings.get("model_type")), "expected": str(FAMILY)}
+        raise AssetError(Message("encoder_of_other_type", values))
     return settings
 
 
 def _put_spaces_before_words(tokenizer: Tokenizer) -> None:
-    """Let a byte-level tokenizer (RoBERTa's), which tells words by the space before them, see one before each."""
+    """Let a byte-level tokenizer (RoBERTa's), which separates words by the space before them, find one before each."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     if isinstance(tokenizer.pre_tokenizer, ByteLevel):

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from extractors.audio import voice_activity
-from extractors.schema import Word
+from extractors.messages import Message, MessageError
+from extractors.schema import TranscriptSource, Word
 
 MAX_WORDS = 1_000
 MAX_CHARACTERS = 20_000
@@ -20,42 +21,46 @@ FASTEST_SPEECH = 40.0  # characters per second
 USUAL_SPEECH = 15.0  # characters per second
 
 
-class TranscriptError(ValueError):
-    """A typed transcript cannot be used; the message is for the user."""
+class TranscriptError(MessageError):
+    """A typed transcript cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transcript:
     """Words in time order.
 
+    >>> transcript = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given")
+    >>> Transcript.from_dict(transcript.to_dict()) == transcript
+    True
+
     Attributes:
         words: With times in seconds from the start of the clip.
-        source: "given", "recognised" or "none".
-        notes: Sentences for the user about how it was made.
+        source: Where the words come from.
+        notes: For the user, about how it was made.
     """
 
     words: tuple[Word, ...]
-    source: str
-    notes: tuple[str, ...] = ()
+    source: TranscriptSource
+    notes: tuple[Message, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         words = [[word.text, float(word.start), float(word.end)] for word in self.words]
-        return {"words": words, "source": self.source, "notes": list(self.notes)}
+        return {"words": words, "source": self.source, "notes": [note.to_dict() for note in self.notes]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Transcript:
         """Inverse of `to_dict`."""
         words = tuple(Word(text=text, start=start, end=end) for text, start, end in plain["words"])
-        return cls(words=words, source=plain["source"], notes=tuple(plain["notes"]))
+        return cls(words=words, source=plain["source"], notes=tuple(map(Message.from_dict, plain["notes"])))
 
 
 def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float = 0.0, duration: float) -> Transcript:
-    """Give a typed transcript's words times: they share the stretches of voice by their numbers of characters.
+    """Give a typed transcript's words times: they share the voiced segments by their numbers of characters.
 
     Args:
         text: What the user typed.
-        samples: The clip's sound, mono at 16 kHz; empty without sound.
+        samples: The clip's audio, mono at `extractors.media.audio.SAMPLE_RATE`; empty without audio.
         start: Seconds from the start of the clip to the first sample.
         duration: Seconds of the clip, which the words share where there is no voice.
 
@@ -66,13 +71,13 @@ def typed(text: str, samples: Float32[np.ndarray, " samples"], *, start: float =
         TranscriptError: If the text is too long or holds no word.
     """
     texts = split_words(text)
-    stretches = voice_activity.stretches(samples, start=start)
-    if sum(map(len, texts)) <= FASTEST_SPEECH * sum(end - begin for begin, end in stretches):
-        note = "The words' times are estimated: the typed words share the stretches of voice by their length."
+    segments = voice_activity.segments(samples, start=start)
+    if sum(map(len, texts)) <= FASTEST_SPEECH * sum(end - begin for begin, end in segments):
+        note = Message("times_from_voice")
     else:
-        stretches = [(0.0, duration)]
-        note = "The words' times are estimated: too little voice was found, so the typed words share the whole clip."
-    return Transcript(words=spread(texts, stretches), source="given", notes=(note,))
+        segments = [(0.0, duration)]
+        note = Message("times_from_clip")
+    return Transcript(words=spread(texts, segments), source="given", notes=(note,))
 
 
 def clamped(transcript: Transcript, *, duration: float) -> Transcript:
@@ -88,9 +93,9 @@ def clamped(transcript: Transcript, *, duration: float) -> Transcript:
     words = transcript.words
     times = np.array([(word.start, word.end) for word in words], float).reshape(-1, 2)
     if len(words) > MAX_WORDS:
-        raise TranscriptError(f"The transcript has {len(words):,} words; the limit is {MAX_WORDS:,}.")
+        raise _too_many(words)
     if not np.isfinite(times).all() or (np.diff(times[:, 0]) < 0).any() or (times[:, 1] < times[:, 0]).any():
-        raise TranscriptError("The transcript's times are not in order: starts must not fall, and end >= start.")
+        raise TranscriptError(Message("transcript_times_disordered"))
     fitted = [
         replace(word, start=float(start), end=float(end))
         for word, (start, end) in zip(words, np.clip(times, 0, duration), strict=True)
@@ -111,20 +116,19 @@ def split_words(text: str) -> list[str]:
         TranscriptError: If the text is too long or holds no word.
     """
     if len(text) > MAX_CHARACTERS:
-        raise TranscriptError(
-            f"The transcript has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. "
-            "Give only what is said in the clip."
-        )
+        values = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
+        raise TranscriptError(Message("transcript_too_long", values))
     words = clean_words(text)
     if len(words) > MAX_WORDS:
-        raise TranscriptError(
-            f"The transcript has {len(words):,} words; the limit is {MAX_WORDS:,}. Give only what is said in the clip."
-        )
+        raise _too_many(words)
     if not words:
-        raise TranscriptError(
-            "The transcript holds no word. Type what is said, or leave it empty to have it recognised."
-        )
+        raise TranscriptError(Message("transcript_empty"))
     return words
+
+
+def _too_many(words: Sequence[object]) -> TranscriptError:
+    values = {"count": f"{len(words):,}", "limit": f"{MAX_WORDS:,}"}
+    return TranscriptError(Message("transcript_too_many_words", values))
 
 
 def clean_words(text: str) -> list[str]:
@@ -215,24 +219,24 @@ def printable(text: str) -> str:
 
 
 def has_letters(word: str) -> bool:
-    """Tell whether a text holds a letter or digit."""
+    """Whether a text holds a letter or digit."""
     return any(character.isalnum() for character in word)
 
 
-def spread(texts: Sequence[str], stretches: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
-    """Lay words one after the other over stretches of time, as long as they have characters.
+def spread(texts: Sequence[str], segments: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+    """Lay words one after the other over segments, each for a time proportional to its characters.
 
     Args:
         texts: At least one, none empty.
-        stretches: (start, end) in seconds, at least one, in time order.
+        segments: (start, end) in seconds, at least one, in time order.
 
     Returns:
         One word per text.
     """
     lengths = np.array([len(text) for text in texts], float)
     edges = np.concatenate([[0], np.cumsum(lengths)]) / lengths.sum()  # share of the voiced time
-    begins, ends = np.array(stretches).T
-    voiced = np.concatenate([[0], np.cumsum(ends - begins)])  # voiced seconds before each stretch
+    begins, ends = np.array(segments).T
+    voiced = np.concatenate([[0], np.cumsum(ends - begins)])  # voiced seconds before each segment
     spoken = edges * voiced[-1]
     first = np.clip(np.searchsorted(voiced, spoken[:-1], side="right") - 1, 0, len(begins) - 1)
     final = np.clip(np.searchsorted(voiced, spoken[1:], side="left") - 1, 0, len(begins) - 1)

@@ -1,4 +1,4 @@
-"""Words: a BERT-like encoder's last hidden states, one vector per word (or per sub-word)."""
+"""Text features: a BERT-like encoder's last hidden states, averaged per word."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from extractors.language.text_encoder import ENCODER, TextModel, load, schema
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, Word
 
 if TYPE_CHECKING:
@@ -34,34 +35,31 @@ def from_words(words: Sequence[Word], *, encoder: str = ENCODER) -> ModalityFeat
         AssetError: If the model files cannot be had.
     """
     if not words:
-        return ModalityFeatures.missing("no speech", schema(encoder).dim)
+        return ModalityFeatures.missing(Message("no_speech"), schema(encoder).dim)
     model = load(encoder)
     with _one_thread():
         values = encode_words([[word.text for word in words]], model=model)[0]
     return _features(values, words)
 
 
-def from_tokens(words: Sequence[Word], *, encoder: str = ENCODER) -> tuple[ModalityFeatures, tuple[Word, ...]]:
-    """Encode a transcript and keep its sub-words.
+def reread(
+    words: Sequence[Word], kept: Sequence[Bool[np.ndarray, " words"]], *, encoder: str = ENCODER
+) -> Iterator[ModalityFeatures]:
+    """Encode a transcript again without some of its words, so that they leave no trace in the others' states.
 
     Args:
         words: In time order.
-        encoder: As in `load`.
+        kept: Which words are left, once per result.
+        encoder: As in `text_encoder.load`.
 
     Returns:
-        One step per token, and the tokens: the characters each stands for, with its share of its word's time (by
-        characters).
+        Per mask of `kept` one step per word that is left.
 
     Raises:
         AssetError: If the model files cannot be had.
     """
-    if not words:
-        return ModalityFeatures.missing("no speech", schema(encoder).dim), ()
-    model = load(encoder)
-    with _one_thread():
-        (encoding,), (values,) = _encoded([[word.text for word in words]], model)
-    tokens = tuple(_token(words[index], span) for index, span in zip(encoding.word_ids, encoding.offsets, strict=True))
-    return _features(values, tokens), tokens
+    for mask in kept:
+        yield from_words([word for word, there in zip(words, mask, strict=True) if there], encoder=encoder)
 
 
 def encode_words(
@@ -105,21 +103,14 @@ def _encoded(
 
 
 def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -> ModalityFeatures:
-    valid = values.any(axis=1)
+    valid: Bool[np.ndarray, " steps"] = np.asarray(values.any(axis=1))
     return ModalityFeatures(
         values=values,
         start=np.array([step.start for step in steps], float),
         end=np.array([step.end for step in steps], float),
         valid=valid,
-        absent=None if valid.any() else "no speech",
+        absent=None if valid.any() else Message("no_speech"),
     )
-
-
-def _token(word: Word, span: tuple[int, int]) -> Word:
-    """Return the part of a word that a token stands for, with its share of the word's time."""
-    first, last = (min(edge, len(word.text)) for edge in span)
-    begin, end = (word.start + (word.end - word.start) * edge / len(word.text) for edge in (first, last))
-    return Word(text=word.text[first:last], start=begin, end=max(begin, end))
 
 
 def _windows(tokens: int, window: int = WINDOW) -> Iterator[tuple[int, int, int, int]]:
@@ -164,9 +155,9 @@ def _hidden(ids: list[list[int]], model: TextModel) -> list[Float32[np.ndarray, 
 
 
 def _word_means(
-    states: Float32[np.ndarray, "tokens dim"], word_ids: list[int], words: int
+    states: Float32[np.ndarray, "tokens dim"], word_ids: Sequence[int | None], words: int
 ) -> Float32[np.ndarray, "words dim"]:
-    owner = np.array(word_ids, int)
+    owner = np.array(word_ids, int)  # None, for special tokens, does not occur: they were not added
     count = np.bincount(owner, minlength=words)
     means = np.zeros((words, states.shape[1]), np.float32)
     np.add.at(means, owner, states)

@@ -1,4 +1,4 @@
-"""Sound: a clip's, mixed to one channel at one rate."""
+"""Audio: a clip's sound, mixed to one channel at one rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import av
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.media.container import LIMITS, Limits, Report, decoded, log, open_media
+from extractors.media.container import LIMITS, Limits, Report, decoded_audio, log, open_media
+from extractors.messages import Message
 
 SAMPLE_RATE = 16_000  # Hz, of all decoded sound
 GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
@@ -41,7 +42,7 @@ def decode_audio(path: Path | str, limits: Limits = LIMITS, report: Report = log
     Args:
         path: A regular file.
         limits: What the clip may cost.
-        report: Told of damage that was skipped.
+        report: Called with a note on damage that was skipped.
 
     Returns:
         The sound; None where there is no sound stream. Holes in the time stamps are silence.
@@ -54,15 +55,16 @@ def decode_audio(path: Path | str, limits: Limits = LIMITS, report: Report = log
             return None
         pieces: list[np.ndarray] = []
         resampler = _Resampler()
-        start = position = None  # seconds of the first and of the coming sample
+        start: float | None = None  # seconds of the first sample
+        position = 0.0  # seconds of the coming sample
         strange = 0
-        for frame in decoded(media, media.audio, report):
+        for frame in decoded_audio(media, media.audio, report):
             if frame.layout.nb_channels > MAX_CHANNELS or not 0 < frame.sample_rate <= MAX_RATE:
                 strange += 1
                 continue
             begin = position if frame.time is None else frame.time - media.origin
-            if position is None:
-                start = position = begin = begin or 0.0
+            if start is None:
+                start = position = begin
             if begin - position > GAP_SECONDS:
                 limits.check_length(begin)
                 pieces += [*resampler.flush(), np.zeros(round((begin - position) * SAMPLE_RATE), np.float32)]
@@ -72,12 +74,10 @@ def decode_audio(path: Path | str, limits: Limits = LIMITS, report: Report = log
             pieces += resampler.push(frame)
         pieces += resampler.flush()
         if strange:
-            report(
-                f"{strange} part(s) of the sound were skipped: "
-                f"they have more than {MAX_CHANNELS} channels or {MAX_RATE // 1000} kHz."
-            )
+            values = {"count": strange, "channels": MAX_CHANNELS, "rate": MAX_RATE // 1000}
+            report(Message("audio_format_skipped", values))
         if resampler.met_nan:
-            report("Some of the sound is not a number; it counts as silence.")
+            report(Message("audio_not_finite"))
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         return Sound(samples=samples, start=max(start or 0.0, 0.0))
 
@@ -107,9 +107,9 @@ class _Resampler:
 
     def _mono(self, frame: av.AudioFrame) -> Float32[np.ndarray, " samples"]:
         """Average the channels."""
-        channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+        channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # packed -> (samples, channels)
         finite = np.isfinite(channels)
         if not finite.all():
             self.met_nan = True
             channels = np.where(finite, channels, 0)
-        return np.clip(channels, -1, 1).mean(axis=1, dtype=np.float32)
+        return np.asarray(np.clip(channels, -1, 1).mean(axis=1, dtype=np.float32))

@@ -1,18 +1,23 @@
 """Containers: one guarded way to open a file, and its packets and frames.
 
-A clip is hostile until decoded: what its headers claim is never believed where it can be measured.
+Clips come from users, so what a header claims is never trusted where it can be measured.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
+
+from extractors.messages import Message, MessageError
 
 # Containers people upload. Playlists and concat scripts, which name other files, are not among them.
 FORMATS = (
@@ -31,34 +36,29 @@ FORMATS = (
     "aac",
 )
 
-Report = Callable[[str], None]  # takes a sentence about an oddity
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+else:
+    Packet = av.Packet  # generic in its stub only
+Stream = TypeVar("Stream", av.AudioStream, av.VideoStream)
+Report = Callable[[Message], None]  # takes a note about an oddity
 
 log = logging.getLogger(__name__)
 
 
-class MediaError(ValueError):
-    """A file cannot be used as a clip.
-
-    Attributes:
-        sentence: For the user: what is wrong and what to do.
-        detail: For the log: what the decoder said or what was measured.
-    """
-
-    def __init__(self, sentence: str, detail: str = "") -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.detail = detail
+class MediaError(MessageError):
+    """A file cannot be used as a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a clip may cost.
+    """Limits on what a clip may cost.
 
     Attributes:
         file_bytes: Size of the file.
         seconds: Time between the first and the last moment, as decoded.
-        pixels: Width x height of a picture; the default holds 4K.
-        frames: Decoded pictures.
+        pixels: Width x height of a frame; the default holds 4K.
+        frames: Decoded frames.
     """
 
     file_bytes: int = 50_000_000
@@ -69,37 +69,35 @@ class Limits:
     def check_file(self, path: Path) -> None:
         """Raise `MediaError` if a file is missing, empty or too large."""
         if not path.is_file():
-            raise MediaError("There is no such file.", f"{path}: not a regular file")
+            raise MediaError(Message("file_not_found"), f"{path}: not a regular file")
         size = path.stat().st_size
         if size == 0:
-            raise MediaError("This file is empty.", f"{path}: 0 bytes")
+            raise MediaError(Message("file_empty"), f"{path}: 0 bytes")
         if size > self.file_bytes:
             raise MediaError(
-                f"This file has {size / 1e6:.1f} MB; the limit is {self.file_bytes / 1e6:.0f} MB. "
-                "Use a shorter or more strongly compressed clip.",
+                Message("file_too_large", {"size": f"{size / 1e6:.1f}", "limit": f"{self.file_bytes / 1e6:.0f}"}),
                 f"{size} bytes",
             )
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise `MediaError` if a picture is too large."""
+        """Raise `MediaError` if a frame is too large."""
         if width * height > self.pixels:
             raise MediaError(
-                f"The picture has {width} x {height} pixels; the limit is {self.pixels / 1e6:.1f} million. "
-                "Use a clip of 4K or less.",
+                Message("frame_too_large", {"width": width, "height": height, "limit": f"{self.pixels / 1e6:.1f}"}),
                 f"{width * height} pixels",
             )
 
-    def check_length(self, seconds: float, pictures: int = 0) -> None:
+    def check_length(self, seconds: float, frames: int = 0) -> None:
         """Raise `MediaError` if a clip is too long."""
         if seconds > self.seconds:
             raise MediaError(
-                f"This clip is longer than {self.seconds:.0f} seconds, which is the limit. Cut it and try again.",
+                Message("clip_too_long", {"limit": f"{self.seconds:.0f}"}),
                 f"a time stamp at {seconds:.1f} s",
             )
-        if pictures > self.frames:
+        if frames > self.frames:
             raise MediaError(
-                f"This clip has more than {self.frames} pictures, which is the limit. Cut it and try again.",
-                f"picture {pictures}",
+                Message("too_many_frames", {"limit": self.frames}),
+                f"frame {frames}",
             )
 
 
@@ -110,7 +108,7 @@ LIMITS = Limits()
 class Media:
     """An open clip: its container, its streams and the time stamp that counts as 0 s."""
 
-    container: av.container.InputContainer
+    container: InputContainer
     audio: av.AudioStream | None
     video: av.VideoStream | None
     origin: float
@@ -121,8 +119,8 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
     """Open a clip under guard.
 
     Only whitelisted containers are tried and only the file protocol may be used, so that a playlist in disguise
-    cannot make the decoder read other files; pictures beyond `limits.pixels` are never allocated here. (FLV and MPEG
-    programme streams tell of their streams only in their packets. FFmpeg decodes a first picture to learn its size
+    cannot make the decoder read other files; frames beyond `limits.pixels` are never allocated here. (FLV and MPEG
+    programme streams announce their streams only in their packets. FFmpeg decodes a first frame to learn its size
     before any limit can be set: one of 16384 x 8192 costs about 365 MB for a moment, then it is refused.)
 
     Args:
@@ -130,7 +128,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
         limits: What the clip may cost.
 
     Yields:
-        The open clip, with at least one stream of sound or pictures.
+        The open clip, with at least one audio or video stream.
 
     Raises:
         MediaError: If the file is missing, empty, too large, or not a clip.
@@ -145,18 +143,16 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
     try:
         container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (FFmpegError, ValueError) as error:
-        raise MediaError(
-            "This file is not a video or sound that can be read. Use MP4, WebM, MOV, MKV, AVI or MPEG.", str(error)
-        ) from error
+        raise MediaError(Message("file_unreadable"), str(error)) from error
     with container:
-        audio = _decodable(container, "audio")
-        video = _decodable(container, "video")
+        audio = _decodable(container, "audio", container.streams.audio)
+        video = _decodable(container, "video", container.streams.video)
         for stream in (audio, video):
             if stream is not None:
                 stream.codec_context.options = {"max_pixels": str(limits.pixels)}
         if audio is None and video is None:
             raise MediaError(
-                "This file holds neither sound nor moving pictures that can be decoded.",
+                Message("no_streams"),
                 f"{container.format.name} with {len(container.streams)} stream(s)",
             )
         if video is not None:
@@ -164,7 +160,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
         yield Media(container, audio, video, _origin(audio, video))
 
 
-def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[av.Packet | None]:
+def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[Packet | None]:
     """Yield packets to the end of the file, or to where it breaks off and then None."""
     demuxed = media.container.demux(streams)
     while True:
@@ -180,11 +176,18 @@ def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) ->
         yield packet
 
 
-def decoded(
-    media: Media, stream: av.AudioStream | av.VideoStream, report: Report
-) -> Iterator[av.AudioFrame | av.VideoFrame]:
-    """Yield a stream's frames; damaged packets are skipped and reported."""
-    stream.thread_type = "AUTO"
+def decoded_audio(media: Media, stream: av.AudioStream, report: Report) -> Iterator[av.AudioFrame]:
+    """Yield an audio stream's frames; damaged packets are skipped and reported."""
+    return _decoded(media, stream, report)
+
+
+def decoded_video(media: Media, stream: av.VideoStream, report: Report) -> Iterator[av.VideoFrame]:
+    """Yield a video stream's frames; damaged packets are skipped and reported."""
+    return _decoded(media, stream, report)
+
+
+def _decoded(media: Media, stream: av.AudioStream | av.VideoStream, report: Report) -> Iterator[Any]:
+    stream.codec_context.thread_type = "AUTO"
     damaged = 0
     for packet in packets(media, [stream]):
         try:
@@ -195,21 +198,18 @@ def decoded(
         except FFmpegError:
             damaged += 1
     if damaged:
-        what = "sound" if stream.type == "audio" else "picture"
-        report(f"The {what} is damaged: {damaged} part(s) could not be decoded and were skipped.")
+        report(Message("audio_damaged" if stream.type == "audio" else "video_damaged", {"count": damaged}))
 
 
-def _decodable(container: av.container.InputContainer, kind: str) -> av.AudioStream | av.VideoStream | None:
+def _decodable(container: InputContainer, kind: Literal["audio", "video"], streams: Iterable[Stream]) -> Stream | None:
     """Return the best stream of a kind that has a decoder and is no cover art."""
-    streams = [
+    usable = [
         stream
-        for stream in container.streams
-        if stream.type == kind
-        and stream.codec_context is not None
-        and not stream.disposition & av.stream.Disposition.attached_pic
+        for stream in streams
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
     ]
     best = container.streams.best(kind)
-    return best if best in streams else next(iter(streams), None)
+    return next((stream for stream in usable if stream is best), next(iter(usable), None))
 
 
 def _origin(*streams: av.AudioStream | av.VideoStream | None) -> float:
@@ -217,6 +217,6 @@ def _origin(*streams: av.AudioStream | av.VideoStream | None) -> float:
     starts = [
         float(stream.start_time * stream.time_base)
         for stream in streams
-        if stream is not None and stream.start_time is not None
+        if stream is not None and stream.start_time is not None and stream.time_base is not None
     ]
     return min(starts, default=0.0)

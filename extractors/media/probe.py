@@ -1,6 +1,6 @@
-"""Media: what a clip is, its sound and its pictures on one clock.
+"""Probe: what a clip holds, measured by a walk over its packets.
 
-What other modules need of clips stands here; the parts are `container`, `sound` and `frames`.
+The names that other packages need of `container`, `audio` and `video` are exported here too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import av
 from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
-from extractors.media.container import LIMITS, Limits, Media, MediaError, open_media, packets
+from extractors.media.container import LIMITS, Limits, Media, MediaError, Packet, open_media, packets
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
 __all__ = [
@@ -28,21 +28,21 @@ __all__ = [
     "probe",
 ]
 
-FIRST_PACKETS = 50  # of the pictures, among which one must be decodable to tell size and rotation
+FIRST_PACKETS = 50  # of the frames, one of which must be decodable for size and rotation to be known
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
-    """What a walk over a clip's packets has found.
+    """Streams, length and frame size of a clip.
 
     Attributes:
         container: FFmpeg's name of the format, for example "mov,mp4,m4a,3gp,3g2,mj2".
-        audio_codec: Of the sound, for example "aac"; None where there is no sound stream.
-        video_codec: Of the pictures (cover art does not count); None where there is no picture stream.
+        audio_codec: Of the audio, for example "aac"; None where there is no audio stream.
+        video_codec: Of the video (cover art does not count); None where there is no video stream.
         seconds: Time from the first moment to the end of the last packet.
-        width: Of the first picture in square pixels, as it is shown; None where none can be decoded.
+        width: Of the first frame in square pixels, as it is shown; None where none can be decoded.
         height: As `width`.
-        rotation: Degrees by which pictures are turned anticlockwise to be shown: 0, 90, 180 or 270.
+        rotation: Degrees by which frames are turned anticlockwise to be shown: 0, 90, 180 or 270.
         fps: Pictures per second on average, as counted; None for fewer than two.
     """
 
@@ -55,16 +55,6 @@ class MediaInfo:
     rotation: int
     fps: float | None
 
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a sound stream."""
-        return self.audio_codec is not None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether there is a picture stream."""
-        return self.video_codec is not None
-
 
 def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
     """Measure a clip by walking over its packets, which takes milliseconds; headers are not believed.
@@ -74,31 +64,32 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
         limits: What the clip may cost.
 
     Returns:
-        Its container, its streams, its length, and its pictures' size, rotation and rate.
+        Its container, its streams, its length, and its frames' size, rotation and rate.
 
     Raises:
         MediaError: As `open_media`, and if the clip is too long.
     """
     with open_media(path, limits) as media:
-        end, pictures, moments, first = 0.0, 0, [], None
+        end, frames, first = 0.0, 0, None
+        moments: list[float] = []
         for packet in packets(media, [stream for stream in (media.audio, media.video) if stream is not None]):
-            if packet is None:  # damage, which decoding will tell of
+            if packet is None:  # damage, which decoding will report
                 continue
             begin = _seconds(packet, media)
             if begin is not None:
                 end = max(end, begin + float((packet.duration or 0) * packet.time_base))
             if packet.stream is media.video and packet.size:
-                pictures += 1
+                frames += 1
                 moments += [] if begin is None else [begin]
-                if first is None and pictures <= FIRST_PACKETS:
+                if first is None and frames <= FIRST_PACKETS:
                     first = _picture(packet)
-            limits.check_length(end, pictures)
-        size = (None, None) if first is None else shown_size(first, pixel_aspect(media.video))
+            limits.check_length(end, frames)
+        size = (None, None) if first is None or media.video is None else shown_size(first, pixel_aspect(media.video))
         span = max(moments) - min(moments) if moments else 0.0
         return MediaInfo(
             container=media.container.format.name,
-            audio_codec=media.audio and media.audio.codec_context.name,
-            video_codec=media.video and media.video.codec_context.name,
+            audio_codec=None if media.audio is None else media.audio.codec_context.name,
+            video_codec=None if media.video is None else media.video.codec_context.name,
             seconds=end,
             width=size[0],
             height=size[1],
@@ -107,13 +98,13 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
         )
 
 
-def _seconds(packet: av.Packet, media: Media) -> float | None:
-    """Return when a packet is shown, from the start of the clip; AVI tells only when it is decoded."""
+def _seconds(packet: Packet, media: Media) -> float | None:
+    """Return when a packet is shown, from the start of the clip; AVI states only when it is decoded."""
     stamp = packet.dts if packet.pts is None else packet.pts
     return None if stamp is None else float(stamp * packet.time_base) - media.origin
 
 
-def _picture(packet: av.Packet) -> av.VideoFrame | None:
+def _picture(packet: Packet) -> av.VideoFrame | None:
     try:
         return next(iter(packet.decode()), None)
     except FFmpegError:

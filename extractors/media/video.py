@@ -1,37 +1,37 @@
-"""Frames: a clip's pictures on a regular grid of time, upright, progressive, with square pixels."""
+"""Video: a clip's frames on a regular grid of time, upright, progressive, with square pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import av
 import numpy as np
 from jaxtyping import UInt8
 
-from extractors.media.container import LIMITS, Limits, Media, Report, decoded, log, open_media
+from extractors.media.container import LIMITS, Limits, Media, Report, decoded_video, log, open_media
 
-MAX_SIDE = 1280  # pixels; longer pictures are scaled down
+MAX_SIDE = 1280  # pixels; longer frames are scaled down
 GRID_TOLERANCE = 1e-4  # seconds by which a time stamp may miss a grid point that it stands for
-USUAL_RATE = 25.0  # pictures per second where a clip tells none
+USUAL_RATE = 25.0  # frames per second where a clip states none
 PIXEL_ASPECTS = (0.5, 2.0)  # width / height of a pixel; what lies outside is an error in the header
-MIN_FIELD_SIDE = 4  # pixels; the deinterlacer takes no smaller pictures
+MIN_FIELD_SIDE = 4  # pixels; the deinterlacer takes no smaller frames
 
-Picture = TypeVar("Picture")
+Frame = TypeVar("Frame")
 
 
 def decode_frames(
     path: Path | str, rate: float, limits: Limits = LIMITS, report: Report = log.warning
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
-    """Decode the picture that is shown every 1 / rate seconds, from the first picture to the end of the last.
+    """Decode the frame that is shown every 1 / rate seconds, from the first frame to the end of the last.
 
     Args:
         path: A regular file.
         rate: Pictures per second, whatever the clip's own rate, which need not be constant.
         limits: What the clip may cost.
-        report: Told of damage that was skipped.
+        report: Called with a note on damage that was skipped.
 
     Yields:
         (seconds from the start of the clip, RGB upright with the long side at most `MAX_SIDE`).
@@ -43,35 +43,36 @@ def decode_frames(
         if media.video is None:
             return
         aspect = pixel_aspect(media.video)
-        last = picture = None
-        for moment, frame in on_grid(_shown(media, limits, report), rate):
+        last = None
+        image = np.zeros((0, 0, 3), np.uint8)
+        for moment, frame in on_grid(_shown(media, media.video, limits, report), rate):
             limits.check_length(moment)
             if frame is not last:
-                last, picture = frame, _rgb(frame, aspect)
-            yield moment, picture
+                last, image = frame, _rgb(frame, aspect)
+            yield moment, image
 
 
-def on_grid(pictures: Iterable[tuple[float, Picture | None]], rate: float) -> Iterator[tuple[float, Picture]]:
-    """Say what is shown every 1 / rate seconds.
+def on_grid(frames: Iterable[tuple[float, Frame | None]], rate: float) -> Iterator[tuple[float, Frame]]:
+    """Return the frame that is shown every 1 / rate seconds.
 
     Args:
-        pictures: (seconds, picture) that never fall, each shown until the next; at last (end, None).
+        frames: (seconds, frame) that never fall, each shown until the next; at last (end, None).
         rate: Grid points per second.
 
     Yields:
-        (seconds, picture): the grid begins with the first picture and its last point lies before the end. There is at
-        least one point where there is a picture.
+        (seconds, frame): the grid begins with the first frame and its last point lies before the end. There is at
+        least one point where there is a frame.
     """
     first, step, shown = 0.0, 0, None
-    for time, picture in pictures:
+    for time, frame in frames:
         if shown is None:
             first = time
         while shown is not None and (moment := first + step / rate) < time - GRID_TOLERANCE:
             yield moment, shown
             step += 1
-        if picture is None and shown is not None and step == 0:
+        if frame is None and shown is not None and step == 0:
             yield first, shown
-        shown = picture
+        shown = frame
 
 
 def pixel_aspect(video: av.VideoStream) -> float:
@@ -81,12 +82,12 @@ def pixel_aspect(video: av.VideoStream) -> float:
 
 
 def rotation(frame: av.VideoFrame) -> int:
-    """Return by how many degrees a picture is to be turned anticlockwise: 0, 90, 180 or 270."""
+    """Return by how many degrees a frame is to be turned anticlockwise: 0, 90, 180 or 270."""
     return 90 * round(frame.rotation / 90) % 360
 
 
 def shown_size(frame: av.VideoFrame, aspect: float) -> tuple[int, int]:
-    """Return a picture's (width, height) in square pixels, upright.
+    """Return a frame's (width, height) in square pixels, upright.
 
     Args:
         frame: As decoded.
@@ -96,13 +97,14 @@ def shown_size(frame: av.VideoFrame, aspect: float) -> tuple[int, int]:
     return (width, height) if rotation(frame) % 180 == 0 else (height, width)
 
 
-def _shown(media: Media, limits: Limits, report: Report) -> Iterator[tuple[float, av.VideoFrame | None]]:
-    """Yield every picture with its never falling time, at last (end of the last picture, None)."""
+def _shown(
+    media: Media, video: av.VideoStream, limits: Limits, report: Report
+) -> Iterator[tuple[float, av.VideoFrame | None]]:
+    """Yield every frame with its never falling time, at last (end of the last frame, None)."""
     time = length = 0.0
     count = 0
-    video = media.video
     usual = 1 / float(video.average_rate or USUAL_RATE)
-    for frame in _progressive(decoded(media, video, report)):
+    for frame in _progressive(decoded_video(media, video, report)):
         moment = time + length if frame.time is None else frame.time - media.origin
         time = max(moment, time)
         length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
@@ -128,7 +130,7 @@ def _progressive(frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         yield from _pulled(graph, None)
 
 
-def _kind(frame: av.VideoFrame) -> tuple[int, int, str, Fraction]:
+def _kind(frame: av.VideoFrame) -> tuple[int, int, str, Fraction | None]:
     """Return what a filter graph is built for."""
     return frame.width, frame.height, frame.format.name, frame.time_base
 
@@ -157,15 +159,16 @@ def _rgb(frame: av.VideoFrame, aspect: float) -> UInt8[np.ndarray, "height width
     wide, high = frame.width * aspect, frame.height
     scale = min(1.0, MAX_SIDE / max(wide, high))
     width, height = (max(1, round(side * scale)) for side in (wide, high))
-    picture = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    image = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
     if _is_mirrored(frame):
-        picture = picture[::-1]
-    return np.ascontiguousarray(np.rot90(picture, rotation(frame) // 90))  # both turn anticlockwise
+        image = image[::-1]
+    return np.ascontiguousarray(np.rot90(image, rotation(frame) // 90))  # both turn anticlockwise
 
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
-    """Whether the picture is to be turned upside down before it is rotated: front cameras write such matrices."""
-    matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    """Whether the frame is to be turned upside down before it is rotated: front cameras write such matrices."""
+    side_data: Any = frame.side_data  # a container, which PyAV's stub takes for its entries
+    matrix = next((data for data in side_data if data.type.name == "DISPLAYMATRIX"), None)
     if matrix is None:
         return False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)

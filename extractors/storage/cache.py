@@ -1,4 +1,4 @@
-"""Features by content, so that the same clip is not extracted twice."""
+"""Cache of features by content, so that the same clip is not extracted twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language import asr
 from extractors.schema import ClipFeatures, SchemaError
-from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, StoreError, load, save
+from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, FeatureFileError, load, save
 
 # Libraries whose release may change a number.
 LIBRARIES = (
@@ -28,52 +28,52 @@ log = logging.getLogger(__name__)
 class Cache:
     """A folder of features.
 
-    An entry is named by the hash of everything that decides its numbers: the clip's bytes, the recipe, this package's
+    An entry is named by the hash of everything that decides its numbers: the clip's bytes, the config, this package's
     code, its libraries and the device that computes. Any difference, be it a comment in the code, is another entry:
-    nobody has to remember anything. Nothing is ever removed; delete the folder to empty it.
+    nothing has to be invalidated by hand. Nothing is ever removed; delete the folder to empty it.
 
     Args:
-        folder: Made when first needed, for its owner's eyes only. Several processes may use it at once.
+        folder: Made when first needed, readable by its owner only. Several processes may use it at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, file_sha256: str, recipe: Recipe) -> Path:
+    def path(self, file_sha256: str, config: ExtractionConfig) -> Path:
         """Return where the features of a clip of this hash are or would be."""
-        decided = f"{FORMAT_VERSION} {file_sha256} {recipe.sha256()} {_maker()}"
+        decided = f"{FORMAT_VERSION} {file_sha256} {config.sha256()} {_maker()}"
         name = hashlib.sha256(decided.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}{SUFFIX}"
 
-    def fetch(self, file: Path, recipe: Recipe, make: Callable[[], ClipFeatures]) -> ClipFeatures:
+    def fetch(self, file: Path, config: ExtractionConfig, make: Callable[[], ClipFeatures]) -> ClipFeatures:
         """Return a clip's features, made only if they are not there.
 
-        What cannot be used or kept is told in the log: a damaged entry is made anew, and where the folder cannot be
+        What cannot be used or kept is logged: a damaged entry is made anew, and where the folder cannot be
         written or the clip has changed while it was read, nothing is kept.
 
         Args:
             file: The clip.
-            recipe: How `make` makes the features.
+            config: How `make` makes the features.
             make: Extracts the clip.
 
         Returns:
-            What `make` returns, now or when it was called first (of which only `step_seconds` tells).
+            What `make` returns, now or when it was called first (only `step_seconds` shows which).
 
         Raises:
             AssetError: If a model file of one's own cannot be read.
         """
-        digest = _hash(file, recipe.limits.file_bytes)
+        digest = _hash(file, config.limits.file_bytes)
         if digest is None:  # then `make` knows the right error
             return make()
-        path = self.path(digest, recipe)
+        path = self.path(digest, config)
         try:
-            return load(path, schema=recipe.schema())
+            return load(path, schema=config.schema())
         except FileNotFoundError:
             log.info("%s: not in the cache", file.name)
-        except (StoreError, SchemaError, OSError) as error:
+        except (FeatureFileError, SchemaError, OSError) as error:
             log.warning("%s: its cache entry cannot be used and is made anew: %s", file.name, error)
         features = make()
-        if _hash(file, recipe.limits.file_bytes) != digest:
+        if _hash(file, config.limits.file_bytes) != digest:
             log.warning("%s: changed while it was read; its features are not kept", file.name)
             return features
         try:

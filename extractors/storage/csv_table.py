@@ -1,16 +1,22 @@
-"""Features as tables: tidy CSV, one row per step."""
+"""CSV tables of features: tidy, one row per step."""
 
 from __future__ import annotations
 
 import csv
-from io import TextIOBase
-from pathlib import Path
+import io
 
-from extractors.schema import MODALITY_NAMES, ClipFeatures
+from extractors.schema import ClipFeatures
 
 
-def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
+def write_table(features: ClipFeatures, name: str, stream: io.TextIOBase) -> None:
     """Write one modality as tidy CSV: start, end, valid, then a column per feature; words come before theirs.
+
+    >>> from pathlib import Path
+    >>> from extractors.storage.feature_files import load
+    >>> table = io.StringIO(newline="")
+    >>> write_table(load(Path("app/samples/no-sound.safetensors")), "video", table)
+    >>> table.getvalue().splitlines()[0]
+    'start,end,valid,_neutral,browDownLeft,...,head_yaw,head_pitch,head_roll'
 
     Args:
         features: Of any clip.
@@ -24,16 +30,3 @@ def write_table(features: ClipFeatures, name: str, stream: TextIOBase) -> None:
     writer.writerow(["start", "end", "valid", *(["word"] if name == "language" else []), *columns])
     for start, end, valid, word, row in zip(part.start, part.end, part.valid, words, part.values, strict=True):
         writer.writerow([f"{start:.6f}", f"{end:.6f}", int(valid), *word, *map(str, row)])
-
-
-def write_tables(features: ClipFeatures, folder: Path, stem: str) -> list[Path]:
-    """Write `write_table` of every modality to folder/stem.MODALITY.csv; an absent one has its header only or zeros.
-
-    Returns:
-        The three files.
-    """
-    paths = [folder / f"{stem}.{name}.csv" for name in MODALITY_NAMES]
-    for name, path in zip(MODALITY_NAMES, paths, strict=True):
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            write_table(features, name, stream)
-    return paths

@@ -1,4 +1,4 @@
-"""Features on disk: one safetensors file per clip.
+"""Feature files: one safetensors file per clip.
 
 Files are written whole or not at all, carry a hash of all they hold, and are never unpickled.
 """
@@ -7,29 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSchema, ModalityFeatures, SchemaError, Track, Word
+from extractors.assets.files import write_whole
+from extractors.messages import Message
+from extractors.schema import (
+    MODALITY_NAMES,
+    STEP_ARRAYS,
+    ClipFeatures,
+    FeatureSchema,
+    ModalityFeatures,
+    SchemaError,
+    Track,
+    TranscriptSource,
+    Word,
+)
 
-FORMAT_VERSION = 2  # 2: with tracks
+FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
-ARRAYS = ("values", "start", "end", "valid")
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
 
 
-class StoreError(ValueError):
-    """A file of features is damaged, or is none."""
+class FeatureFileError(ValueError):
+    """A feature file is damaged, or is none."""
 
 
 def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None = None) -> None:
@@ -43,10 +52,10 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
     Raises:
         OSError: If the file cannot be written.
     """
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         f"{name}.{array}": np.ascontiguousarray(getattr(features.modality(name), array), TYPES[array])
         for name in MODALITY_NAMES
-        for array in ARRAYS
+        for array in STEP_ARRAYS
     }
     for index, track in enumerate(features.tracks):
         for array in TRACK_ARRAYS:
@@ -67,16 +76,16 @@ def load(path: Path, *, schema: FeatureSchema | None = None) -> ClipFeatures:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StoreError: If the file is damaged or holds something else.
+        FeatureFileError: If the file is damaged or holds something else.
         SchemaError: If the features were made by another schema than `schema`.
     """
     texts, tensors = _read(path, arrays=True)
     if texts.get("sha256") != _digest(tensors, texts):
-        raise StoreError(f"{path}: its content is not what was written (its SHA-256 differs).")
+        raise FeatureFileError(f"{path}: its content is not what was written (its SHA-256 differs).")
     try:
         features = _features(json.loads(texts["clip"]), tensors)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+        raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
     if schema is not None and features.schema != schema:
         raise SchemaError(f"{path}: {_difference(features.schema, schema)}")
     return features
@@ -87,39 +96,43 @@ def read_origin(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StoreError: If the file is damaged or holds something else.
+        FeatureFileError: If the file is damaged or holds something else.
     """
     texts, _ = _read(path, arrays=False)
     try:
         return dict(json.loads(texts["origin"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: holds no features of a clip: {error}") from error
+        raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file by way of a hidden neighbour (".NAME.RANDOM.tmp") that takes its place once it is on disk.
-
-    A process killed in the middle leaves the neighbour behind and `path` as it was.
+def save_steps(parts: Sequence[ModalityFeatures], path: Path) -> None:
+    """Write features of one modality, several times over, as one file.
 
     Raises:
-        OSError: If that fails; the neighbour is removed then.
+        OSError: If the file cannot be written.
     """
-    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with neighbour.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        neighbour.replace(path)
-    except BaseException:
-        neighbour.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name, too, outlives a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    tensors = {f"{place}.{array}": getattr(part, array) for place, part in enumerate(parts) for array in STEP_ARRAYS}
+    absent = json.dumps([_to_plain(part.absent) for part in parts])
+    write_whole(path, to_safetensors(tensors, metadata={"absent": absent}))
+
+
+def load_steps(path: Path) -> list[ModalityFeatures]:
+    """Inverse of `save_steps`."""
+    with safe_open(path, framework="numpy") as stream:
+        return [
+            ModalityFeatures(
+                **{array: stream.get_tensor(f"{place}.{array}") for array in STEP_ARRAYS}, absent=_from_plain(reason)
+            )
+            for place, reason in enumerate(json.loads(stream.metadata()["absent"]))
+        ]
+
+
+def _to_plain(message: Message | None) -> dict[str, Any] | None:
+    return None if message is None else message.to_dict()
+
+
+def _from_plain(plain: Mapping[str, Any] | None) -> Message | None:
+    return None if plain is None else Message.from_dict(plain)
 
 
 def _facts(features: ClipFeatures) -> dict[str, Any]:
@@ -127,10 +140,10 @@ def _facts(features: ClipFeatures) -> dict[str, Any]:
         "format": FORMAT_VERSION,
         "schema": features.schema.to_dict(),
         "duration": float(features.duration),
-        "absent": {name: features.modality(name).absent for name in MODALITY_NAMES},
+        "absent": {name: _to_plain(features.modality(name).absent) for name in MODALITY_NAMES},
         "words": [[word.text, float(word.start), float(word.end)] for word in features.words],
         "transcript_source": features.transcript_source,
-        "notes": list(features.notes),
+        "notes": [note.to_dict() for note in features.notes],
         "step_seconds": dict(features.step_seconds),
         "tracks": [[track.name, track.unit] for track in features.tracks],
     }
@@ -144,7 +157,10 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         if tensor.dtype != expected:
             raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
     parts = {
-        name: ModalityFeatures(**{array: tensors[f"{name}.{array}"] for array in ARRAYS}, absent=facts["absent"][name])
+        name: ModalityFeatures(
+            **{array: tensors[f"{name}.{array}"] for array in STEP_ARRAYS},
+            absent=_from_plain(facts["absent"][name]),
+        )
         for name in MODALITY_NAMES
     }
     return ClipFeatures(
@@ -152,8 +168,8 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         words=tuple(Word(text=str(text), start=float(start), end=float(end)) for text, start, end in facts["words"]),
         duration=float(facts["duration"]),
         schema=FeatureSchema.from_dict(facts["schema"]),
-        transcript_source=str(facts["transcript_source"]),
-        notes=tuple(map(str, facts["notes"])),
+        transcript_source=_source(facts["transcript_source"]),
+        notes=tuple(map(Message.from_dict, facts["notes"])),
         step_seconds=MappingProxyType({str(step): float(took) for step, took in facts["step_seconds"].items()}),
         tracks=tuple(
             Track(
@@ -164,16 +180,22 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
     )
 
 
+def _source(text: str) -> TranscriptSource:
+    if text not in get_args(TranscriptSource):
+        raise ValueError(f"transcript_source: {text!r}, expected one of {get_args(TranscriptSource)}")
+    return cast(TranscriptSource, text)
+
+
 def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="numpy") as stream:
-            wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in ARRAYS] if arrays else []
+            wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in STEP_ARRAYS] if arrays else []
             wanted += [name for name in stream.keys() if arrays and name.startswith("track.")]
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
-        raise StoreError(f"{path}: is no whole file of features: {error}") from error
+        raise FeatureFileError(f"{path}: is no whole file of features: {error}") from error
 
 
 def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
@@ -188,7 +210,7 @@ def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
 
 
 def _difference(found: FeatureSchema, needed: FeatureSchema) -> str:
-    """Say where two schemas part: the first field that differs, with both values."""
+    """Describe the first field in which two schemas differ, with both values."""
     if found.version != needed.version:
         return f"its features have schema version {found.version}, expected {needed.version}"
     for name in MODALITY_NAMES:

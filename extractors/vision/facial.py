@@ -1,4 +1,4 @@
-"""Face: MediaPipe's 52 blendshapes and the head's pose at a few frames per second."""
+"""Video features: MediaPipe's 52 blendshapes and the head's pose at a few frames per second."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from extractors.assets.registry import asset_sha256
+from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
 from extractors.vision.landmarks import Face, landmarker
 from extractors.vision.tracking import Tracker, followed
@@ -42,21 +43,21 @@ SCHEMA = ModalitySchema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceReading:
-    """What a clip's pictures tell.
+class VideoFeatures:
+    """Features of a clip's frames, with curves for the timeline.
 
     Attributes:
         features: Steps of `SCHEMA.dim` columns: blendshapes in [0, 1], then yaw, pitch, roll in radians
             (`head_angles`).
-        tracks: "face x", "face y" (upper left corner), "face width" and "face height" as shares of the picture. The
-            landmarker tells no score of a detection, so there is none: a face is given from a detection confidence of
-            `faces.MIN_CONFIDENCE` and a presence of .5 (its default), and `features.valid` says whether it was.
-        notes: Sentences for the user.
+        tracks: "face x", "face y" (upper left corner), "face width" and "face height" as shares of the image. The
+            landmarker returns no confidence of a detection, so there is none: a face is reported from a confidence of
+            `landmarks.MIN_CONFIDENCE` and a presence of .5 (its default); `features.valid` is whether it was.
+        notes: For the user.
     """
 
     features: ModalityFeatures
     tracks: tuple[Track, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
 
 def schema(rate: float = FRAME_RATE) -> ModalitySchema:
@@ -71,30 +72,34 @@ def from_frames(
     return read(frames, rate).features
 
 
-def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE) -> FaceReading:
-    """Describe one person's face (`persons.followed` says whose); a frame without it stays, invalid.
+def read(
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE
+) -> VideoFeatures:
+    """Extract features of one person's face (`tracking.followed` chooses whose); a frame without it stays, invalid.
 
     Args:
-        frames: (seconds from the start of the clip, RGB picture) with rising seconds.
+        frames: (seconds from the start of the clip, RGB image) with rising seconds.
         rate: Frames per second; a step lasts 1 / rate s.
 
     Raises:
-        ValueError: If the seconds do not rise by at least 1 ms or a picture is not (height, width, 3) uint8.
+        ValueError: If the seconds do not rise by at least 1 ms or an image is not (height, width, 3) uint8.
         AssetError: If the model file cannot be had.
     """
-    views, shapes, seconds = [], [], []
+    views: list[dict[int, Face]] = []
+    shapes: list[tuple[int, ...]] = []
+    seconds: list[float] = []
     with ExitStack() as stack:
         tracker = Tracker(stack.enter_context(landmarker()), stack.enter_context(landmarker(still=True)))
-        for second, picture in frames:
+        for second, image in frames:
             if seconds and round(1000 * second) <= round(1000 * seconds[-1]):
                 raise ValueError(f"frames: {second} s after {seconds[-1]} s, expected rising by at least 1 ms")
-            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-                raise ValueError(f"frames: {picture.shape} {picture.dtype}, expected (height, width, 3) uint8")
-            views.append(tracker.find(picture, second))
-            shapes.append(picture.shape)
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"frames: {image.shape} {image.dtype}, expected (height, width, 3) uint8")
+            views.append(tracker.find(image, second))
+            shapes.append(image.shape)
             seconds.append(second)
     if not seconds:
-        return FaceReading(features=ModalityFeatures.missing("no video stream", SCHEMA.dim))
+        return VideoFeatures(features=ModalityFeatures.missing(Message("no_video_stream"), SCHEMA.dim))
     faces = followed(views, rate)
     start = np.array(seconds, float)
     valid = np.array([face is not None for face in faces])
@@ -103,7 +108,7 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
         start=start,
         end=start + 1 / rate,
         valid=valid,
-        absent=None if valid.any() else "no face found",
+        absent=None if valid.any() else Message("no_face"),
     )
     boxes = [_shares(face, shape) for face, shape in zip(faces, shapes, strict=True)]
     names = ("face x", "face y", "face width", "face height")
@@ -111,15 +116,11 @@ def read(frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], ra
         Track(name=name, unit="", seconds=start, values=values)
         for name, values in zip(names, np.array(boxes).T, strict=True)
     )
-    return FaceReading(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
+    return VideoFeatures(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
 
 
-def _notes(most: int) -> tuple[str, ...]:
-    if most < 2:
-        return ()
-    return (
-        f"Up to {most} faces were seen at once; the one whose lips move as in speech is followed, else the largest.",
-    )
+def _notes(most: int) -> tuple[Message, ...]:
+    return (Message("several_faces", {"count": most}),) if most > 1 else ()
 
 
 def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
@@ -130,7 +131,7 @@ def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
 
 
 def _shares(face: Face | None, shape: tuple[int, ...]) -> list[float]:
-    """Return a face's box in shares of the picture, NaN without a face."""
+    """Return a face's box as shares of the image, NaN without a face."""
     if face is None:
         return [np.nan] * 4
     height, width = shape[:2]
@@ -142,12 +143,12 @@ def head_angles(matrix: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:
     """Return the head's angles from MediaPipe's pose matrix.
 
     Args:
-        matrix: From the face's to the camera's axes: x to the picture's right, y up, z towards the camera.
+        matrix: From the face's to the camera's axes: x to the image's right, y up, z towards the camera.
 
     Returns:
         (yaw, pitch, roll) in radians, of R = R_y(yaw) R_x(-pitch) R_z(roll), all zero for a face straight on. Positive
-        yaw turns the nose to the picture's right, positive pitch lifts it, positive roll tilts the head anticlockwise
-        as the picture shows it.
+        yaw turns the nose to the image's right, positive pitch lifts it, positive roll tilts the head anticlockwise
+        as the image shows it.
     """
     rotation = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     yaw = np.arctan2(rotation[0, 2], rotation[2, 2])

@@ -1,4 +1,4 @@
-"""Faces in a picture, however small, by MediaPipe's landmarker."""
+"""Faces in an image, however small, by MediaPipe's landmarker."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from mediapipe.tasks.python.components.containers.category import Category
     from mediapipe.tasks.python.components.containers.landmark import NormalizedLandmark
 
-MIN_CONFIDENCE = 0.3  # a face must span about 10.5 % of the picture's longer side; .5 needs 14 %
-MAX_FACES = 4  # that are told apart in a picture
+MIN_CONFIDENCE = 0.3  # a face must span about 10.5 % of the image's longer side; .5 needs 14 %
+MAX_FACES = 4  # that are distinguished in an image
 TILE_SHARES = (0.6, 0.3)  # of the longer side; in the smaller tiles a face of 5 % spans 17 %
-TILE_OVERLAP = 0.2  # of a tile: a face of 5 % of the picture lies whole in one of the small tiles
+TILE_OVERLAP = 0.2  # of a tile: a face of 5 % of the image lies whole in one of the small tiles
 MIN_TILE = 160  # pixels; a face that needs smaller tiles has too few pixels to be described
 WINDOW = 3.0  # side of the window around a small face, in sides of the face's box
 LIPS = [13, 14]  # landmarks of the inner lips' middle
 HEIGHT = [10, 152]  # landmarks of the forehead's top and the chin
 
-CHATTER = re.compile(
+USUAL_LOG = re.compile(
     r"^WARNING: Logging before InitGoogle|^W0000 .*(face_landmarker_graph|inference_feedback_manager)\.cc"
     r"|^INFO: Created TensorFlow Lite XNNPACK delegate"
 )
@@ -42,7 +42,7 @@ _stderr_lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A rectangle in pixels, from the picture's upper left corner."""
+    """A rectangle in pixels, from the image's upper left corner."""
 
     x: float
     y: float
@@ -75,7 +75,7 @@ class Face:
     """A face found in a frame.
 
     Attributes:
-        box: In the whole picture.
+        box: In the whole image.
         blendshapes: MediaPipe's 52, in [0, 1].
         matrix: 4 x 4, from the face's to the camera's axes.
         mouth: Opening between the lips, in heights of the face.
@@ -87,62 +87,60 @@ class Face:
     mouth: float
 
 
-def find_all(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
-    """Return up to `MAX_FACES` faces that the whole picture shows at once, the largest first.
+def find_all(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
+    """Return up to `MAX_FACES` faces that the whole image shows at once, the largest first.
 
     Args:
         still: As `landmarker` gives it.
-        picture: RGB.
+        image: RGB.
     """
-    return _largest_first(_read(still, picture, _whole_of(picture)))
+    return _largest_first(_read(still, image, _whole_of(image)))
 
 
-def find_next(
-    stream: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], second: float
-) -> Face | None:
-    """Return the one face in the next whole picture of a stream.
+def find_next(stream: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], second: float) -> Face | None:
+    """Return the one face in the next whole image of a stream.
 
     Args:
-        stream: As `landmarker` gives it, which remembers the pictures before.
-        picture: RGB.
-        second: Of the clip, later by at least 1 ms than that of the picture before.
+        stream: As `landmarker` gives it, which remembers the images before.
+        image: RGB.
+        second: Of the clip, later by at least 1 ms than that of the image before.
     """
-    found = _faces(stream.detect_for_video(_image(picture), round(1000 * second)), _whole_of(picture))
+    found = _faces(stream.detect_for_video(_image(image), round(1000 * second)), _whole_of(image))
     return found[0] if found else None
 
 
-def find_near(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box) -> Face | None:
-    """Return the face near a box, read from a window around it: also where the whole picture is too coarse for it."""
-    near = [face for face in _read(still, picture, _window(picture, box)) if face.box.is_near(box)]
+def find_near(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], box: Box) -> Face | None:
+    """Return the face near a box, read from a window around it: also where the whole image is too coarse for it."""
+    near = [face for face in _read(still, image, _window(image, box)) if face.box.is_near(box)]
     return min(near, key=lambda face: math.dist(face.box.centre, box.centre), default=None)
 
 
 def mesh_near(
-    still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"], box: Box
+    still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], box: Box
 ) -> Float[np.ndarray, "points 2"] | None:
-    """Return the 478 points (x, y in pixels of the picture) of the face near a box; None where there is none."""
-    part = _window(picture, box)
+    """Return the 478 points (x, y in pixels of the image) of the face near a box; None where there is none."""
+    part = _window(image, box)
     x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
-    found = still.detect(_image(picture[y:bottom, x:right])).face_landmarks
+    found = still.detect(_image(image[y:bottom, x:right])).face_landmarks
     meshes = [_points(landmarks, part) for landmarks in found]
     near = [mesh for mesh in meshes if _box_of(mesh).is_near(box)]
     return min(near, key=lambda mesh: math.dist(_box_of(mesh).centre, box.centre), default=None)
 
 
-def search(still: vision.FaceLandmarker, picture: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
-    """Look for any faces, first in the whole picture, then in smaller and smaller overlapping tiles.
+def search(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
+    """Look for any faces, first in the whole image, then in smaller and smaller overlapping tiles.
 
     Returns:
         Up to `MAX_FACES` faces, the largest first, each read from a window around it.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     for share in (1.0, *TILE_SHARES):
         side = round(share * max(height, width))
         if share < 1 and side < MIN_TILE:
             break
-        tiles = [_cut(picture, x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
-        if faces := apart([face for tile in tiles for face in _read(still, picture, tile)]):
-            windows = [find_near(still, picture, face.box) for face in faces[:MAX_FACES]]
+        tiles = [_cut(image, x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
+        if faces := apart([face for tile in tiles for face in _read(still, image, tile)]):
+            windows = [find_near(still, image, face.box) for face in faces[:MAX_FACES]]
             return apart([face for face in windows if face is not None])
     return []
 
@@ -161,7 +159,7 @@ def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
     """Yield a landmarker for one clip; creating one takes only 20 ms.
 
     Args:
-        still: For single pictures of up to `MAX_FACES` faces; else for a stream of one face, whose frames it remembers.
+        still: For single images of up to `MAX_FACES` faces; else for a stream of one face, whose frames it remembers.
 
     Raises:
         AssetError: If the model file cannot be had.
@@ -177,15 +175,15 @@ def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
         output_face_blendshapes=True,
         output_facial_transformation_matrixes=True,
     )
-    with _without_chatter():
+    with _without_usual_log():
         model = vision.FaceLandmarker.create_from_options(options)
     with model:
         yield model
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hold back what MediaPipe's native code says of every new landmarker; all other lines are passed on.
+def _without_usual_log() -> Iterator[None]:
+    """Suppress what MediaPipe's native code logs for every new landmarker; all other lines are passed on.
 
     It writes to the file descriptor itself and offers no setting for it.
     """
@@ -200,28 +198,28 @@ def _without_chatter() -> Iterator[None]:
             os.close(screen)
             caught.seek(0)
             for line in caught.read().decode(errors="replace").splitlines():
-                if not CHATTER.search(line):
+                if not USUAL_LOG.search(line):
                     print(line, file=sys.stderr)
 
 
-def _image(picture: np.ndarray) -> mp.Image:
+def _image(image: np.ndarray) -> mp.Image:
     import mediapipe as mp
 
-    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
 
 
-def _whole_of(picture: np.ndarray) -> Box:
-    height, width = picture.shape[:2]
+def _whole_of(image: np.ndarray) -> Box:
+    height, width = image.shape[:2]
     return Box(x=0.0, y=0.0, width=float(width), height=float(height))
 
 
-def _read(still: vision.FaceLandmarker, picture: np.ndarray, part: Box) -> list[Face]:
+def _read(still: vision.FaceLandmarker, image: np.ndarray, part: Box) -> list[Face]:
     x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
-    return _faces(still.detect(_image(picture[y:bottom, x:right])), part)
+    return _faces(still.detect(_image(image[y:bottom, x:right])), part)
 
 
 def _faces(result: vision.FaceLandmarkerResult, part: Box) -> list[Face]:
-    """Return the faces found in a part of the picture, with boxes in the whole."""
+    """Return the faces found in a part of the image, with boxes in the whole."""
     found = zip(
         result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=False
     )  # which are not there for a face that is found but not described
@@ -229,7 +227,7 @@ def _faces(result: vision.FaceLandmarkerResult, part: Box) -> list[Face]:
 
 
 def _points(landmarks: Sequence[NormalizedLandmark], part: Box) -> Float[np.ndarray, "points 2"]:
-    """Return landmarks of a part of the picture in pixels of the whole."""
+    """Return landmarks of a part of the image in pixels of the whole."""
     shares = np.array([(point.x, point.y) for point in landmarks])
     return shares * (part.width, part.height) + (part.x, part.y)
 
@@ -248,15 +246,15 @@ def _face(points: Float[np.ndarray, "points 2"], shapes: Sequence[Category], mat
     )
 
 
-def _window(picture: np.ndarray, box: Box) -> Box:
-    """Return the part of the picture around a face's box."""
+def _window(image: np.ndarray, box: Box) -> Box:
+    """Return the part of the image around a face's box."""
     side = round(WINDOW * box.side)
-    return _cut(picture, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
+    return _cut(image, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
 
 
-def _cut(picture: np.ndarray, x: int, y: int, side: int) -> Box:
-    """Return the part of a square that lies in the picture."""
-    height, width = picture.shape[:2]
+def _cut(image: np.ndarray, x: int, y: int, side: int) -> Box:
+    """Return the part of a square that lies in the image."""
+    height, width = image.shape[:2]
     left, top = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     right, bottom = np.clip(x + side, left + 1, width), np.clip(y + side, top + 1, height)
     return Box(x=float(left), y=float(top), width=float(right - left), height=float(bottom - top))

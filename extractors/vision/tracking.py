@@ -1,4 +1,4 @@
-"""Persons: whose face is whose from picture to picture, and whose is followed."""
+"""Face tracking: which faces belong to one person from frame to frame, and whom the video features follow."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ CHANGE_POINTS = 1.0  # lost by every change of person
 
 
 class Tracker:
-    """Finds all faces in view, frame by frame, and says which belong to one person.
+    """Finds all faces in view, frame by frame, and numbers the persons they belong to.
 
     Two faces are one person's where they are near each other (`Box.is_near`) from one frame to the next, or less than
     `MEMORY_SECONDS` apart.
 
     While one face is in view, the landmarker for streams reads it, as it does best for one face; others are looked for
     every `LOOK_SECONDS`. A face that it does not give, because it is small, is read from a window around its last
-    place. While two or more are in view, all are read from each picture, those not found from windows. While none is
-    known, the picture is searched in overlapping tiles every `SEARCH_SECONDS`; beside a face in view tiles are not
+    place. While two or more are in view, all are read from each image, those not found from windows. While none is
+    known, the image is searched in overlapping tiles every `SEARCH_SECONDS`; beside a face in view tiles are not
     searched, since parts of a large face pass for small ones there. Only the stream is smoothed over time.
 
     Args:
-        stream: Landmarker of one face in a stream of whole pictures.
-        still: Landmarker of `MAX_FACES` faces in any picture.
+        stream: Landmarker of one face in a stream of whole images.
+        still: Landmarker of `MAX_FACES` faces in any image.
     """
 
     def __init__(self, stream: vision.FaceLandmarker, still: vision.FaceLandmarker) -> None:
@@ -58,22 +58,22 @@ class Tracker:
         self._next_look = -np.inf  # s
         self._next_search = -np.inf  # s
 
-    def find(self, picture: UInt8[np.ndarray, "height width 3"], second: float) -> dict[int, Face]:
+    def find(self, image: UInt8[np.ndarray, "height width 3"], second: float) -> dict[int, Face]:
         """Return the faces in the next frame by the number of their person, the largest first.
 
         Args:
-            picture: RGB.
+            image: RGB.
             second: Of the clip, later by at least 1 ms than that of the frame before.
         """
         view = self._in_view(second)
         faces: list[Face] = []
         if len(view) > 1 or second >= self._next_look:
             self._next_look = second + LOOK_SECONDS
-            faces = find_all(self._still, picture)
+            faces = find_all(self._still, image)
         if len(view) > 1 or len(faces) > 1:
-            faces = self._several(picture, view, faces)
+            faces = self._several(image, view, faces)
         else:
-            faces = self._single(picture, second, next(iter(view), None), next(iter(faces), None))
+            faces = self._single(image, second, next(iter(view), None), next(iter(faces), None))
         if faces:
             self._next_search = -np.inf
         return self._named(faces, second)
@@ -83,25 +83,25 @@ class Tracker:
         recent = [(seen, box) for box, seen in self._last.values() if second - seen < LOST_SECONDS]
         return [box for _, box in sorted(recent, key=lambda entry: entry[0], reverse=True)[:MAX_FACES]]
 
-    def _several(self, picture: np.ndarray, view: Sequence[Box], faces: Sequence[Face]) -> list[Face]:
-        """Add the faces in view that the whole picture does not give."""
+    def _several(self, image: np.ndarray, view: Sequence[Box], faces: Sequence[Face]) -> list[Face]:
+        """Add the faces in view that the whole image does not give."""
         self._windowed = False
         found = list(faces)
         for box in view:
             if not any(face.box.is_near(box) for face in found):
-                face = find_near(self._still, picture, box)
+                face = find_near(self._still, image, box)
                 found += [] if face is None else [face]
         return found
 
-    def _single(self, picture: np.ndarray, second: float, box: Box | None, looked: Face | None) -> list[Face]:
+    def _single(self, image: np.ndarray, second: float, box: Box | None, looked: Face | None) -> list[Face]:
         """Read the one face in view, last at `box`, or search for faces; `looked` is what a look around found."""
         if box is None or (looked is not None and looked.box.is_near(box)):
             self._windowed = False
         if box is None and looked is not None:
             box = looked.box
-        face = None if self._windowed else find_next(self._stream, picture, second)
+        face = None if self._windowed else find_next(self._stream, image, second)
         if face is None and box is not None:
-            face = find_near(self._still, picture, box)
+            face = find_near(self._still, image, box)
             if face is None and self._windowed:  # a small face has gone: no use to wait at its place
                 self._last.clear()
                 box = None
@@ -111,7 +111,7 @@ class Tracker:
         if box is not None or second < self._next_search:
             return []
         self._next_search = second + SEARCH_SECONDS
-        faces = search(self._still, picture)
+        faces = search(self._still, image)
         self._windowed = bool(faces)
         return faces
 
@@ -141,7 +141,7 @@ class Tracker:
 
 
 def followed(views: Sequence[Mapping[int, Face]], rate: float) -> list[Face | None]:
-    """Choose whose face tells of a clip.
+    """Choose the person whom a clip's video features describe.
 
     The rule: where never more than one face is seen at once, it is that face. Else each person earns points at each
     moment: up to 1 a second for speaking, which is how much the lips move within `SPEECH_SECONDS` around it, up to
@@ -150,8 +150,8 @@ def followed(views: Sequence[Mapping[int, Face]], rate: float) -> list[Face | No
     change deducted. So who speaks is followed, else the largest face; nobody takes over for an interjection of a
     second or a face that is not found for half of one.
 
-    Lips that move without a sound (laughing, chewing) count as speech: loudness is not looked at, since it tells that
-    somebody speaks, which holds for all faces alike, and the speaker may not be in the picture.
+    Lips that move without a sound (laughing, chewing) count as speech: loudness is ignored, since it shows that
+    somebody speaks, which holds for all faces alike, and the speaker may not be in the image.
 
     Args:
         views: Faces by person, frame by frame.
@@ -181,7 +181,7 @@ def _speech(mouths: Float[np.ndarray, "frames persons"], rate: float) -> Float[n
     windows = [moved[max(0, index - half) : index + half + 1] for index in range(len(moved))]
     known = np.array([np.isfinite(window).sum(axis=0) for window in windows])
     sums = np.array([np.nansum(window, axis=0) for window in windows])
-    return np.clip(sums / np.maximum(known, 1) / SPEECH_MOVEMENT, 0, 1)
+    return np.asarray(np.clip(sums / np.maximum(known, 1) / SPEECH_MOVEMENT, 0, 1))
 
 
 def _best_path(points: Float[np.ndarray, "frames persons"], change: float) -> Int[np.ndarray, " frames"]:

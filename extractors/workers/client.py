@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from extractors import perturb
+from extractors import messages
 from extractors.assets.registry import AssetError
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -74,25 +74,25 @@ def extract(
         CancelledError: If `cancel` was set.
         WorkerError: If an error was met that nobody foresaw.
     """
-    recipe = Recipe(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
+    config = ExtractionConfig(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
     hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
 
     def make() -> ClipFeatures:
-        return _extract(Path(path), recipe, hook, budget, cancel)
+        return _extract(Path(path), config, hook, budget, cancel)
 
-    return make() if cache is None else cache.fetch(Path(path), recipe, make)
+    return make() if cache is None else cache.fetch(Path(path), config, make)
 
 
-def _extract(path: Path, recipe: Recipe, hook: Hook, budget: Budget, cancel: threading.Event) -> ClipFeatures:
+def _extract(path: Path, config: ExtractionConfig, hook: Hook, budget: Budget, cancel: threading.Event) -> ClipFeatures:
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        given, output = recipe.given, Path(folder) / f"features{feature_files.SUFFIX}"
+        given, output = config.given, Path(folder) / f"features{feature_files.SUFFIX}"
         task = {
             "do": "extract",
             "path": os.path.abspath(path),
             "transcript": given.to_dict() if isinstance(given, Transcript) else given,
-            "limits": asdict(recipe.limits),
-            "recogniser": recipe.recogniser,
-            "encoder": recipe.encoder,
+            "limits": asdict(config.limits),
+            "recogniser": config.recogniser,
+            "encoder": config.encoder,
             "cpu_seconds": budget.cpu_seconds,
             "output": str(output),
         }
@@ -110,7 +110,7 @@ def noisy_voices(
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.perturb.noisy_voices` does, in a process of its own.
+    """Do what `extractors.audio.noise.noisy_voices` does, in a process of its own.
 
     Args:
         path: A clip.
@@ -145,7 +145,7 @@ def reread(
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.perturb.reread` does, in a process of its own.
+    """Do what `extractors.language.word_features.reread` does, in a process of its own.
 
     Args:
         words: As there.
@@ -217,7 +217,7 @@ def _readings(
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
         output = Path(folder) / f"readings{feature_files.SUFFIX}"
         _run({**task, "cpu_seconds": budget.cpu_seconds, "output": str(output)}, hook, budget, cancel)
-        return perturb.load(output)
+        return feature_files.load_steps(output)
 
 
 def _run(task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
@@ -264,9 +264,9 @@ def processes() -> list[int]:
 
 def _error(answer: Message) -> Exception:
     kinds: dict[str, Callable[[], Exception]] = {
-        "media": lambda: MediaError(answer["sentence"], answer["detail"]),
-        "transcript": lambda: TranscriptError(answer["sentence"]),
-        "asset": lambda: AssetError(answer["sentence"]),
+        "media": lambda: MediaError(messages.Message.from_dict(answer["message"]), answer["detail"]),
+        "transcript": lambda: TranscriptError(messages.Message.from_dict(answer["message"])),
+        "asset": lambda: AssetError(messages.Message.from_dict(answer["message"])),
         "cancelled": lambda: CancelledError("the extraction was cancelled"),
     }
     return kinds.get(answer["kind"], lambda: WorkerError(answer["detail"]))()

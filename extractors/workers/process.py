@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from extractors import messages
 from extractors.schema import Hook
 
 READY_SECONDS = 900.0  # until a process has done what was asked of it before, which may be fetching models
@@ -107,11 +108,11 @@ class Process:
                 return {"kind": "cancelled"}
             if time.monotonic() - started > limit:
                 self.kill()
-                return _media(f"This clip took longer than {limit:g} s and was stopped.", _during(running))
+                return _media(messages.Message("clip_took_too_long", {"limit": f"{limit:g}"}), _during(running))
             if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
                 self.kill()
                 return _media(
-                    "This clip needs more memory than a clip may use and was stopped. Use a shorter or smaller one.",
+                    messages.Message("clip_needs_memory"),
                     f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
                 )
 
@@ -157,23 +158,20 @@ class Process:
     def _ended(self, during: str, *, began: bool) -> Message:
         code = self._process.wait()
         if -code == getattr(signal, "SIGXCPU", None):
-            return _media("This clip needs more computing time than a clip may use and was stopped.", during)
+            return _media(messages.Message("clip_needs_cpu"), during)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not began:  # no clip is to blame
             return {"kind": "unforeseen", "detail": f"A process for extraction has ended before it began: {how}."}
-        return _media(
-            "This clip made the extraction crash. It may be damaged; convert it to MP4 and try again.",
-            f"{how} {during}",
-        )
+        return _media(messages.Message("clip_crashed"), f"{how} {during}")
 
 
 def _during(running: Iterable[str]) -> str:
     return f"during {', '.join(sorted(running)) or 'start'}"
 
 
-def _media(sentence: str, detail: str) -> Message:
-    log.warning("%s (%s)", sentence, detail)
-    return {"kind": "media", "sentence": sentence, "detail": detail}
+def _media(message: messages.Message, detail: str) -> Message:
+    log.warning("%s (%s)", message, detail)
+    return {"kind": "media", "message": message.to_dict(), "detail": detail}
 
 
 def _resident_bytes(pid: int) -> int:

@@ -21,8 +21,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from extractors import perturb, pipeline
+from extractors import pipeline
 from extractors.assets.registry import AssetError, asset
+from extractors.audio import noise
+from extractors.language import word_features
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -91,11 +93,11 @@ def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) ->
     except _CancelledError:
         return {"kind": "cancelled"}
     except MediaError as error:
-        return {"kind": "media", "sentence": error.sentence, "detail": error.detail}
+        return {"kind": "media", "message": error.message.to_dict(), "detail": error.detail}
     except TranscriptError as error:
-        return {"kind": "transcript", "sentence": str(error)}
+        return {"kind": "transcript", "message": error.message.to_dict()}
     except AssetError as error:
-        return {"kind": "asset", "sentence": str(error)}
+        return {"kind": "asset", "message": error.message.to_dict()}
     except Exception:  # one clip's surprise must not end the process; the parent raises it again
         return {"kind": "unforeseen", "detail": traceback.format_exc()}
     return {"kind": "done"}
@@ -128,12 +130,12 @@ def _read_again(task: Message, report: Hook) -> None:
     """Make features of one modality, several times over, each worse in its own way."""
     if task["do"] == "noise":
         total, limits = len(task["seeds"]), Limits(**task["limits"])
-        found = perturb.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=task["seeds"], limits=limits)
+        found = noise.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=task["seeds"], limits=limits)
     else:
         words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
         total, masks = len(task["kept"]), [np.array(mask, bool) for mask in task["kept"]]
-        found = perturb.reread(words, masks, encoder=task["encoder"])
-    perturb.save(list(_told(found, task["do"], total, report)), Path(task["output"]))
+        found = word_features.reread(words, masks, encoder=task["encoder"])
+    feature_files.save_steps(list(_told(found, task["do"], total, report)), Path(task["output"]))
 
 
 WORK = {"extract": _extract, "stills": _stills}

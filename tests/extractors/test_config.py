@@ -4,13 +4,14 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.registry import AssetError
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
+from extractors.messages import Message
 from extractors.schema import Word
 from tests.extractors.language.test_word_features import save_encoder
 
-SPOKEN = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given", notes=("By hand.",))
+SPOKEN = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given", notes=(Message("words_corrected"),))
 
 
 def recogniser_folder(folder, weights=b"a"):
@@ -23,62 +24,70 @@ def recogniser_folder(folder, weights=b"a"):
 
 
 def test_the_plain_recipe_has_the_schema_of_checkpoints():
-    assert Recipe().schema() == pipeline.SCHEMA and Recipe().schema().to_dict() == pipeline.SCHEMA.to_dict()
+    assert (
+        ExtractionConfig().schema() == pipeline.SCHEMA
+        and ExtractionConfig().schema().to_dict() == pipeline.SCHEMA.to_dict()
+    )
 
 
 def test_whatever_decides_the_features_is_another_recipe(tmp_path):
     def changed(**fields):
-        return Recipe(transcript="good", **fields)
+        return ExtractionConfig(transcript="good", **fields)
 
-    recipes = [
-        Recipe(),
-        Recipe(limits=Limits(seconds=60.0)),
-        Recipe(recogniser=recogniser_folder(tmp_path / "one")),
-        Recipe(recogniser=recogniser_folder(tmp_path / "two")),  # the same, but a note names the folder
-        Recipe(encoder=save_encoder(tmp_path / "encoder")),
-        Recipe(descriptors="ComParE_2016"),
-        Recipe(frame_rate=5.0),
+    configs = [
+        ExtractionConfig(),
+        ExtractionConfig(limits=Limits(seconds=60.0)),
+        ExtractionConfig(recogniser=recogniser_folder(tmp_path / "one")),
+        ExtractionConfig(recogniser=recogniser_folder(tmp_path / "two")),  # the same, but a note names the folder
+        ExtractionConfig(encoder=save_encoder(tmp_path / "encoder")),
+        ExtractionConfig(descriptors="ComParE_2016"),
+        ExtractionConfig(frame_rate=5.0),
         changed(),
-        Recipe(transcript="Good"),
-        Recipe(transcript=SPOKEN),
-        Recipe(transcript=Transcript(words=SPOKEN.words, source="recognised", notes=SPOKEN.notes)),
-        Recipe(transcript=Transcript(words=SPOKEN.words, source="given")),
+        ExtractionConfig(transcript="Good"),
+        ExtractionConfig(transcript=SPOKEN),
+        ExtractionConfig(transcript=Transcript(words=SPOKEN.words, source="recognised", notes=SPOKEN.notes)),
+        ExtractionConfig(transcript=Transcript(words=SPOKEN.words, source="given")),
         changed(limits=Limits(seconds=60.0)),
         changed(encoder=str(tmp_path / "encoder")),
         changed(descriptors="ComParE_2016"),
         changed(frame_rate=5.0),
     ]
-    assert len({recipe.sha256() for recipe in recipes}) == len(recipes)
+    assert len({config.sha256() for config in configs}) == len(configs)
 
 
 def test_what_decides_nothing_is_the_same_recipe(tmp_path):
-    assert Recipe(transcript=" \n").sha256() == Recipe().sha256() and Recipe(transcript=" \n").given is None
+    assert (
+        ExtractionConfig(transcript=" \n").sha256() == ExtractionConfig().sha256()
+        and ExtractionConfig(transcript=" \n").given is None
+    )
     other = recogniser_folder(tmp_path / "recogniser")
-    assert Recipe(transcript="good", recogniser=other).sha256() == Recipe(transcript="good").sha256()
+    assert (
+        ExtractionConfig(transcript="good", recogniser=other).sha256() == ExtractionConfig(transcript="good").sha256()
+    )
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_an_encoders_files_count(tmp_path, name):
     encoder = save_encoder(tmp_path)
-    before = Recipe(encoder=encoder).sha256()
+    before = ExtractionConfig(encoder=encoder).sha256()
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content + b" ")
-    assert Recipe(encoder=encoder).sha256() != before
+    assert ExtractionConfig(encoder=encoder).sha256() != before
     (tmp_path / name).write_bytes(content)
-    assert Recipe(encoder=encoder).sha256() == before
+    assert ExtractionConfig(encoder=encoder).sha256() == before
 
 
 def test_a_recognisers_files_count(tmp_path):
     recogniser = recogniser_folder(tmp_path / "recogniser")
-    before = Recipe(recogniser=recogniser).sha256()
+    before = ExtractionConfig(recogniser=recogniser).sha256()
     recogniser_folder(tmp_path / "recogniser", weights=b"longer")
-    assert Recipe(recogniser=recogniser).sha256() != before
+    assert ExtractionConfig(recogniser=recogniser).sha256() != before
 
 
 def test_what_cannot_be_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"frame_rate: 0.0, expected .* in \(0, 100\]"):
-        Recipe(frame_rate=0.0)
+        ExtractionConfig(frame_rate=0.0)
     with pytest.raises(ValueError, match="descriptors: 'x', expected one of"):
-        Recipe(descriptors="x")
+        ExtractionConfig(descriptors="x")
     with pytest.raises(AssetError, match=r"has no config\.json"):
-        Recipe(encoder=str(tmp_path)).sha256()
+        ExtractionConfig(encoder=str(tmp_path)).sha256()

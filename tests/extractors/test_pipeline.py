@@ -7,8 +7,10 @@ import pytest
 
 from extractors import pipeline
 from extractors.audio import acoustic
-from extractors.media.probe import Limits
+from extractors.media.probe import SAMPLE_RATE, Limits
+from extractors.messages import Message
 from extractors.pipeline import STEPS, AssetError, MediaError, TranscriptError, extract, summary
+from extractors.schema import MODALITY_NAMES
 from tests.extractors.support.clips import every, face, grey, make_clip, tone
 from tests.paths import SAMPLES
 
@@ -17,10 +19,10 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, (1, 48_000)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory):
-    """Two seconds of a face with a tone, and half a second more sound than picture."""
+    """Two seconds of a face with a tone, and half a second more of sound than of video."""
     path = tmp_path_factory.mktemp("clips") / "portrait.webm"
     sound = tone(2.5, rate=48_000, channels=2)
-    return make_clip(path, pictures=every(2, face()), sound=sound, rate=48_000)
+    return make_clip(path, frames=every(2, face()), sound=sound, rate=48_000)
 
 
 def test_voice_face_and_typed_words(portrait):
@@ -67,22 +69,25 @@ def test_the_same_clip_gives_the_same_features(portrait):
 def test_a_tone_is_no_speech(portrait):
     features = extract(portrait, "  \n ")  # blank counts as not given
     assert features.words == () and features.transcript_source == "none"
-    assert features.language.absent == "no speech"
+    assert features.language.absent == Message("no_speech")
     assert features.audio.absent is None
 
 
+def absences(features):
+    return [features.modality(name).absent for name in MODALITY_NAMES]
+
+
 def test_absent_modalities_have_their_reasons(tmp_path):
-    silent = make_clip(tmp_path / "silent.mp4", pictures=every(1, face()), sound=np.zeros((1, 16_000), np.float32))
-    film = make_clip(tmp_path / "film.webm", pictures=every(1, grey(128)))
+    silent = make_clip(tmp_path / "silent.mp4", frames=every(1, face()), sound=np.zeros((1, SAMPLE_RATE), np.float32))
+    film = make_clip(tmp_path / "film.webm", frames=every(1, grey(128)))
     radio = make_clip(tmp_path / "radio.webm", sound=NOISE, rate=48_000)
     reasons = {
-        path.stem: [extract(path).modality(name).absent for name in ("audio", "video", "language")]
-        for path in (silent, film, radio)
+        path.stem: [absent and absent.code for absent in absences(extract(path))] for path in (silent, film, radio)
     }
     assert reasons == {
-        "silent": ["the sound is silent", None, "no speech"],
-        "film": ["no audio stream", "no face found", "no speech"],
-        "radio": [None, "no video stream", "no speech"],
+        "silent": ["audio_silent", None, "no_speech"],
+        "film": ["no_audio_stream", "no_face", "no_speech"],
+        "radio": [None, "no_video_stream", "no_speech"],
     }
 
 
@@ -90,28 +95,28 @@ def test_a_sample_end_to_end():
     features = extract(SAMPLES / "positive.webm")
     assert features.transcript_source == "recognised"
     assert {"wonderful", "love"} <= {word.text.strip("!,.").lower() for word in features.words}
-    assert [features.modality(name).absent for name in ("audio", "video", "language")] == [None] * 3
+    assert absences(features) == [None] * 3
     assert features.video.valid.mean() > 0.9
     assert features.language.end.max() <= features.duration == pytest.approx(8, abs=0.1)
 
 
 def test_a_face_that_comes_and_goes_keeps_its_time(tmp_path):
     empty = grey(0, width=512, height=512)
-    pictures = [(index / 25, face() if index < 25 else empty) for index in range(50)]
-    video = extract(make_clip(tmp_path / "clip.mp4", pictures=pictures)).video
+    frames = [(index / 25, face() if index < 25 else empty) for index in range(50)]
+    video = extract(make_clip(tmp_path / "clip.mp4", frames=frames)).video
     assert np.allclose(video.start, np.arange(20) / 10, atol=1e-6)
     assert video.valid.tolist() == [True] * 10 + [False] * 10
 
 
-def test_progress_is_told_in_the_callers_thread(portrait):
-    told = []
-    extract(portrait, "good", lambda *event: told.append((threading.get_ident(), event)))
-    assert {thread for thread, _ in told} == {threading.get_ident()}
+def test_progress_is_reported_in_the_callers_thread(portrait):
+    reports = []
+    extract(portrait, "good", lambda *event: reports.append((threading.get_ident(), event)))
+    assert {thread for thread, _ in reports} == {threading.get_ident()}
     for step in STEPS:
-        events = [(done, total) for _, (name, done, total) in told if name == step]
+        events = [(done, total) for _, (name, done, total) in reports if name == step]
         assert events[0][0] == 0 and events[-1][0] == events[-1][1]
         assert all(0 <= done <= total for done, total in events)
-    assert len([event for _, event in told if event[0] == "face"]) > 15
+    assert len([event for _, event in reports if event[0] == "face"]) > 15
 
 
 def test_a_caller_who_gives_up_stops_the_work(portrait):
@@ -147,7 +152,7 @@ def test_what_is_not_a_clip(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(MediaError) as caught:
         extract(path)
-    assert caught.value.sentence.endswith(".") and str(tmp_path) not in caught.value.sentence
+    assert str(caught.value).endswith(".") and str(tmp_path) not in str(caught.value)
 
 
 def test_limits_hold(portrait):
@@ -165,7 +170,7 @@ def test_a_missing_model_is_a_sentence(portrait, tmp_path, monkeypatch):
 
 
 def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(1, grey(128)))
+    path = make_clip(tmp_path / "clip.mp4", frames=every(1, grey(128)))
     content = path.read_bytes()
     start = content.index(b"mdat") + 4
     length = int.from_bytes(content[start - 8 : start - 4])
@@ -175,7 +180,7 @@ def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
 
 
 def test_damage_is_noted(tmp_path):
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(1, face()), sound=tone(1))
+    path = make_clip(tmp_path / "clip.mp4", frames=every(1, face()), sound=tone(1))
     import av
 
     with av.open(str(path)) as container:
@@ -183,7 +188,7 @@ def test_damage_is_noted(tmp_path):
     content = bytearray(path.read_bytes())
     content[places[20] : places[20] + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
-    assert any("picture is damaged" in note for note in extract(path).notes)
+    assert "video_damaged" in {note.code for note in extract(path).notes}
 
 
 def test_the_command_prints_a_summary(portrait, monkeypatch, capsys):
@@ -202,7 +207,7 @@ def test_the_command_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
 
 
 def test_the_summary_names_what_is_absent(tmp_path):
-    printed = summary(extract(make_clip(tmp_path / "film.webm", pictures=every(0.4, grey(128)))))
+    printed = summary(extract(make_clip(tmp_path / "film.webm", frames=every(0.4, grey(128)))))
     assert "audio       absent: no audio stream" in printed
     assert "video       absent: no face found" in printed
 

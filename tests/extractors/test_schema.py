@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from extractors.messages import Message
 from extractors.pipeline import SCHEMA
 from extractors.schema import (
     MODALITY_NAMES,
@@ -54,7 +55,7 @@ def test_columns_fit_dim():
         ({"valid": np.array([True, False, True])}, "invalid steps hold numbers"),
         ({"start": np.array([0.2, 0.1, 0.3])}, "never falling"),
         ({"end": np.array([0.0, 0.05, 0.3])}, "end >= start"),
-        ({"absent": "no face found"}, "expected None"),
+        ({"absent": Message("no_face")}, "expected None"),
         ({"values": np.zeros((3, 2), np.float32), "valid": np.zeros(3, bool)}, "expected the reason"),
     ],
 )
@@ -64,13 +65,13 @@ def test_features_that_contradict_themselves(changes, message):
 
 
 def test_missing_has_no_steps():
-    missing = ModalityFeatures.missing("no speech", 7)
+    missing = ModalityFeatures.missing(Message("no_speech"), 7)
     assert missing.values.shape == (0, 7)
-    assert missing.absent == "no speech"
+    assert missing.absent == Message("no_speech")
 
 
 def test_clip_features_fit_their_schema():
-    parts = {name: ModalityFeatures.missing("none", getattr(SCHEMA, name).dim) for name in MODALITY_NAMES}
+    parts = {name: ModalityFeatures.missing(Message("no_face"), getattr(SCHEMA, name).dim) for name in MODALITY_NAMES}
     clip = ClipFeatures(**parts, words=(), duration=1.0, schema=SCHEMA, transcript_source="none")
     assert clip.modality("audio") is clip.audio
     with pytest.raises(ValueError, match="'smell', expected one of"):
@@ -91,7 +92,7 @@ def test_tracks_may_hold_gaps_but_no_nonsense():
     ):
         with pytest.raises(ValueError, match=message):
             replace(track, **changes)
-    parts = {name: ModalityFeatures.missing("none", getattr(SCHEMA, name).dim) for name in MODALITY_NAMES}
+    parts = {name: ModalityFeatures.missing(Message("no_face"), getattr(SCHEMA, name).dim) for name in MODALITY_NAMES}
     clip = ClipFeatures(**parts, words=(), duration=1.0, schema=SCHEMA, transcript_source="none", tracks=(track,))
     with pytest.raises(ValueError, match="expected each name once"):
         replace(clip, tracks=(track, track))

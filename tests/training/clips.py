@@ -6,6 +6,7 @@ import torch
 from alignmamba.checkpoint import Checkpoint
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import AlignMamba
+from extractors.messages import Message
 from extractors.pipeline import SCHEMA
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
 
@@ -24,10 +25,14 @@ def features(*, audio=30, video=30, words=3, rng=None, invalid=()):
     rng = rng or np.random.default_rng(0)
     counts = {"audio": audio, "video": video}
     parts = {
-        kind: steps(kind, count, rng, invalid=invalid) if count else ModalityFeatures.missing("none", DIMS[kind])
+        kind: steps(kind, count, rng, invalid=invalid)
+        if count
+        else ModalityFeatures.missing(Message("no_face"), DIMS[kind])
         for kind, count in counts.items()
     }
-    language = steps("language", words, rng, seconds=1.0) if words else ModalityFeatures.missing("no speech", 384)
+    language = (
+        steps("language", words, rng, seconds=1.0) if words else ModalityFeatures.missing(Message("no_speech"), 384)
+    )
     said = tuple(Word(text=f"word{index}", start=float(index), end=index + 1.0) for index in range(words))
     return ClipFeatures(
         **parts,

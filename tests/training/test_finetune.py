@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("own")
     lines = ["video,label,transcript,split"]
     for number, (said, label, split) in enumerate(zip(TRANSCRIPTS, LABELS, SPLITS, strict=True)):
-        make_clip(made / f"{number}.mkv", sound=tone(0.5), pictures=every(0.5, grey(90)))
+        make_clip(made / f"{number}.mkv", sound=tone(0.5), frames=every(0.5, grey(90)))
         lines.append(f"{number}.mkv,{label},{said},{split}")
     (made / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from alignmamba.prediction import SCORE_LIMIT
 from extractors.audio import acoustic
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language import text_encoder, word_features
 from extractors.language.text_encoder import ENCODER
 from extractors.media import probe
@@ -100,7 +100,7 @@ def _cached(file: Path, make: Callable[[], Iterable[np.ndarray]]) -> list[np.nda
 
 def _cache_file(cache: Path, name: str, keys: Iterable[str], *, encoder: str = ENCODER) -> Path:
     """File name that changes with the feature schema and with what is read."""
-    known = hashlib.sha256(repr(Recipe(encoder=encoder).schema().to_dict()).encode())
+    known = hashlib.sha256(repr(ExtractionConfig(encoder=encoder).schema().to_dict()).encode())
     for key in keys:
         known.update(key.encode() + b"\0")
     return cache / f"{name}-{known.hexdigest()[:16]}.safetensors"

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from extractors import pipeline
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language import transcript as transcripts
 from extractors.language import word_features
 from extractors.schema import ClipFeatures, Word
@@ -52,7 +52,7 @@ class RealClip:
 
 def spoken(features: ClipFeatures, words: tuple[Word, ...], *, encoder: str) -> ClipFeatures:
     """The same voice and face with other words, or with the words' states of another encoder."""
-    schema = Recipe(encoder=encoder).schema()
+    schema = ExtractionConfig(encoder=encoder).schema()
     return replace(features, words=words, language=word_features.from_words(words, encoder=encoder), schema=schema)
 
 

@@ -29,7 +29,7 @@ from alignmamba.evaluation.metrics import (
 from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from training.data.corpora import Sample
 from training.release.compose import as_clip
 from training.release.predictions import Outputs, outputs, probabilities
@@ -173,7 +173,7 @@ def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         CheckpointError: If there is none, or it was trained on other features than the extractors make.
     """
     trained = checkpoint.load(folder, calibrated=calibrated)
-    made = Recipe(encoder=trained.encoder).schema().to_dict()
+    made = ExtractionConfig(encoder=trained.encoder).schema().to_dict()
     checkpoint.check_schema(made, trained.schema, whose="the extractor")
     return trained
 

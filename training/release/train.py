@@ -23,7 +23,7 @@ from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language.text_encoder import ENCODER
 from training.data import corpora as readers
 from training.data.corpora import Sample
@@ -199,7 +199,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     encoder = arguments.out / ENCODER_FOLDER
     encoder = str(encoder) if encoder.exists() else ENCODER
-    schema = Recipe(encoder=encoder).schema()
+    schema = ExtractionConfig(encoder=encoder).schema()
     dims = {f"{name}_dim": getattr(schema, name).dim for name in ("audio", "video", "language")}
     model_config = ModelConfig(
         **dims,

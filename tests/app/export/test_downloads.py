@@ -22,6 +22,7 @@ from app.i18n.translate import LANGUAGES, spoken_in
 from app.services import model
 from app.services.analysis import Analysis, Clip, predict_all
 from extractors.language.subtitles import parse
+from extractors.messages import Message
 from extractors.schema import MODALITY_NAMES, FeatureSchema, ModalityFeatures
 from tests.extractors.support import features
 
@@ -32,9 +33,15 @@ TAGS = {"svg", "g", "path", "rect", "line", "text", "defs", "linearGradient", "s
 def analysis(*, texts=HOSTILE, absent=(), steps=40, title="<b>a</b> & b") -> Analysis:
     """The trained model's result on synthetic features."""
     made = features.clip(steps, texts, schema=FeatureSchema.from_dict(model.default().schema))
-    gone = {name: ModalityFeatures.missing("no <face> found", getattr(made.schema, name).dim) for name in absent}
+    gone = {name: ModalityFeatures.missing(Message("no_face"), getattr(made.schema, name).dim) for name in absent}
     words = () if "language" in absent else made.words
-    whole = dataclasses.replace(made, **gone, words=words, duration=6.0, notes=("<i>note</i>",))
+    whole = dataclasses.replace(
+        made,
+        **gone,
+        words=words,
+        duration=6.0,
+        notes=(Message("recogniser_used", {"model": "<i>note</i>", "device": "cpu", "type": "int8"}),),
+    )
     clip = Clip(title=title, data=b"bytes", mime="video/mp4")
     return predict_all(clip, whole, began=time.perf_counter(), reused=False)
 
@@ -147,7 +154,7 @@ def test_a_report_names_the_subset_and_the_absent_modality():
     partly = analysis(absent=("video",))
     with spoken_in("en"):
         page = Page(report.html(partly, {"audio"})).text
-    assert "Face could not be used: no <face> found." in page
+    assert "Face could not be used: no face found." in page
     assert "From voice, this clip" in page
     assert "no face in this clip" in page
     assert "features-video.csv" not in Files(partly, "en")

@@ -9,13 +9,14 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po
 from streamlit.testing.v1 import AppTest
 
 from app.i18n import translate, wording
-from app.i18n.messages import SENTENCES, told
+from app.i18n.messages import translated
 from app.i18n.translate import LANGUAGES, LOCALE, SOURCE, _, language, spoken_in
+from extractors.messages import TEMPLATES, Message
 from tests.paths import APP, ROOT
 
 OTHERS = [code for code in LANGUAGES if code != SOURCE]
@@ -34,9 +35,11 @@ UNTRANSLATED = {"AlignMamba", "Language / 语言"}
 
 
 def extracted() -> set[str]:
-    """Every string that the code marks for translation, as Babel extracts it."""
-    found = extract_from_dir(str(APP), method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
-    return {message for _file, _line, message, _comments, _context in found}
+    """Every string that the code marks for translation, as Babel finds it."""
+    keywords = {"_": None, "N_": None}
+    found = extract_from_dir(str(APP), method_map=[("**.py", "python")], keywords=keywords)
+    below = extract_from_file("python", str(ROOT / "extractors" / "messages.py"), keywords=keywords)
+    return {entry[2] for entry in found} | {entry[1] for entry in below}
 
 
 def catalogue(code: str) -> dict[str, str]:
@@ -107,32 +110,15 @@ def test_every_sample_has_its_texts_in_the_catalogue():
     assert {sample[key] for sample in listing for key in ("title", "description")} <= extracted()
 
 
-def spoken_below() -> str:
-    """All string literals of the extractors, placeholders as {}."""
-    texts = []
-    for path in (ROOT / "extractors").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                parts = (part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
-                texts.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(node.value)
-    return "\n".join(texts)
+def test_every_template_of_a_message_is_marked_for_the_catalogues():
+    assert set(TEMPLATES.values()) <= extracted()
 
 
-def test_sentences_from_below_are_still_said_there():
-    below = spoken_below()
-    for sentence in SENTENCES:
-        bare = "".join(text + ("{}" if name else "") for text, name, _spec, _conversion in Formatter().parse(sentence))
-        assert bare in below, f"{sentence!r}: in no extractor"
-
-
-def test_a_sentence_from_below_keeps_its_numbers():
-    sentence = "This clip is longer than 120 seconds, which is the limit. Cut it and try again."
-    assert told(sentence) == sentence
+def test_a_message_is_translated_with_its_values():
+    message = Message("clip_too_long", {"limit": 120})
+    assert translated(message) == "This clip is longer than 120 seconds, which is the limit. Cut it and try again."
     with spoken_in("zh"):
-        assert told(sentence) == "这段片段超过 120 秒，这是上限。请剪短后重试。"
-        assert told("no one foresaw this {sentence}") == "no one foresaw this {sentence}"
+        assert translated(message) == "这段片段超过 120 秒，这是上限。请剪短后重试。"
         assert wording.degree(3) == "非常积极"
 
 

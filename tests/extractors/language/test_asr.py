@@ -10,6 +10,7 @@ import pytest
 from extractors.assets.registry import AssetError, asset
 from extractors.language import asr
 from extractors.language.asr import recognise
+from extractors.media.audio import SAMPLE_RATE
 from extractors.media.probe import decode_audio
 from extractors.schema import Word
 from tests.paths import SAMPLES
@@ -29,19 +30,19 @@ def plain(words):
     "samples",
     [
         np.zeros(0, np.float32),
-        np.zeros(3 * 16_000, np.float32),
-        np.random.default_rng(0).normal(0, 0.1, 3 * 16_000).astype(np.float32),
+        np.zeros(3 * SAMPLE_RATE, np.float32),
+        np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32),
         np.random.default_rng(0).normal(0, 0.1, 100).astype(np.float32),
     ],
     ids=["empty", "silence", "noise", "short"],
 )
-def test_nothing_said(samples):
-    heard = recognise(samples)
-    assert heard.words == () and heard.source == "none"
+def test_no_speech(samples):
+    recognised = recognise(samples)
+    assert recognised.words == () and recognised.source == "none"
 
 
 def test_recognised_words_are_tidied():
-    heard = [
+    recognised = [
         Word(text=" I'm", start=-0.1, end=0.2),
         Word(text=" in", start=0.3, end=0.25),
         Word(text=" D", start=0.2, end=0.4),  # before the word before
@@ -49,7 +50,7 @@ def test_recognised_words_are_tidied():
         Word(text=" ...", start=0.6, end=0.7),
         Word(text=" now.", start=0.7, end=9.0),
     ]
-    assert asr._tidied(heard, 1.0, [(1.0, 2.0)]) == (
+    assert asr._tidied(recognised, 1.0, [(1.0, 2.0)]) == (
         Word(text="I'm", start=1.0, end=1.2),
         Word(text="in", start=1.3, end=1.3),
         Word(text="D.C.", start=1.3, end=1.6),
@@ -58,33 +59,33 @@ def test_recognised_words_are_tidied():
 
 
 def test_words_leave_out_the_pause_before_them():
-    heard = [Word(text=" evening.", start=0.5, end=1.0), Word(text=" I", start=1.0, end=3.0)]
-    words = asr._tidied(heard, 0.0, [(0.2, 1.1), (2.5, 4.0)])
+    recognised = [Word(text=" evening.", start=0.5, end=1.0), Word(text=" I", start=1.0, end=3.0)]
+    words = asr._tidied(recognised, 0.0, [(0.2, 1.1), (2.5, 4.0)])
     assert [(word.start, word.end) for word in words] == [(0.5, 1.0), (2.5, 3.0)]
-    unvoiced = asr._tidied(heard, 0.0, [(7.0, 8.0)])
+    unvoiced = asr._tidied(recognised, 0.0, [(7.0, 8.0)])
     assert [(word.start, word.end) for word in unvoiced] == [(0.5, 1.0), (1.0, 3.0)]
 
 
 @pytest.mark.parametrize("name", ["positive.webm", "negative.webm"])
 def test_speech_is_recognised_with_its_times(name):
     sound = decode_audio(SAMPLES / name)
-    told = []
-    heard = recognise(sound.samples, start=2.0, progress=lambda *event: told.append(event))
-    words = plain(word.text for word in heard.words)
-    assert heard.source == "recognised" and heard.notes == ()
+    reports = []
+    recognised = recognise(sound.samples, start=2.0, progress=lambda *event: reports.append(event))
+    words = plain(word.text for word in recognised.words)
+    assert recognised.source == "recognised" and recognised.notes == ()
     assert SequenceMatcher(a=words, b=spoken_in(name), autojunk=False).ratio() > 0.85
-    starts = np.array([word.start for word in heard.words])
-    lengths = np.array([word.end - word.start for word in heard.words])
-    assert (np.diff(starts) >= 0).all() and starts[0] > 2 and heard.words[-1].end <= 2 + sound.end
+    starts = np.array([word.start for word in recognised.words])
+    lengths = np.array([word.end - word.start for word in recognised.words])
+    assert (np.diff(starts) >= 0).all() and starts[0] > 2 and recognised.words[-1].end <= 2 + sound.end
     assert (lengths >= 0).all() and lengths.max() < 1  # no word holds the pause before it
-    assert told[-1][0] == told[-1][1] == int(np.ceil(sound.end))
+    assert reports[-1][0] == reports[-1][1] == int(np.ceil(sound.end))
 
 
 def test_a_recogniser_of_ones_own_is_named(tmp_path):
     own = tmp_path / "whisper-of-mine"
     own.symlink_to(asset("whisper_base"))
-    heard = recognise(decode_audio(SAMPLES / "negative.webm").samples, recogniser=str(own))
-    assert heard.words and "whisper-of-mine on" in heard.notes[0]
+    recognised = recognise(decode_audio(SAMPLES / "negative.webm").samples, recogniser=str(own))
+    assert recognised.words and recognised.notes[0].values["model"] == "whisper-of-mine"
 
 
 def test_what_is_no_recogniser_is_a_sentence(tmp_path):

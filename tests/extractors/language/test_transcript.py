@@ -22,6 +22,7 @@ from extractors.language.transcript import (
     typed,
 )
 from extractors.media.probe import decode_audio
+from extractors.messages import Message
 from extractors.schema import Word
 from tests.extractors.support.clips import tone
 from tests.paths import SAMPLES
@@ -69,11 +70,11 @@ def test_typed_words_share_a_clip_without_voice():
     given_words = typed("one three", NOTHING, duration=4.0)
     assert given_words.words == (Word(text="one", start=0.0, end=1.5), Word(text="three", start=1.5, end=4.0))
     assert given_words.source == "given"
-    assert "too little voice was found" in given_words.notes[0]
+    assert given_words.notes == (Message("times_from_clip"),)
     assert typed("one three", tone(4)[0], duration=4.0).words == given_words.words  # a tone is no voice
 
 
-def test_words_share_stretches_by_their_length():
+def test_words_share_segments_by_their_length():
     words = transcript.spread(["aa", "bb", "cccc"], [(1.0, 3.0), (10.0, 12.0)])
     assert [(word.start, word.end) for word in words] == [(1.0, 2.0), (2.0, 3.0), (10.0, 12.0)]
     across = transcript.spread(["aaa", "b"], [(0.0, 1.0), (5.0, 6.0)])
@@ -84,27 +85,27 @@ def test_words_share_stretches_by_their_length():
     st.lists(st.integers(1, 12), min_size=1, max_size=40),
     st.lists(st.tuples(st.floats(0.01, 5), st.floats(0.01, 5)), min_size=1, max_size=6),
 )
-def test_spread_words_lie_in_order_within_the_stretches(lengths, gaps_and_lengths):
-    stretches, now = [], 0.0
+def test_spread_words_lie_in_order_within_the_segments(lengths, gaps_and_lengths):
+    segments, now = [], 0.0
     for gap, length in gaps_and_lengths:
-        stretches.append((now + gap, now + gap + length))
+        segments.append((now + gap, now + gap + length))
         now += gap + length
-    words = transcript.spread(["x" * length for length in lengths], stretches)
+    words = transcript.spread(["x" * length for length in lengths], segments)
     edges = [edge for word in words for edge in (word.start, word.end)]
     assert edges == pytest.approx(sorted(edges))
-    assert edges[0] == pytest.approx(stretches[0][0]) and edges[-1] == pytest.approx(stretches[-1][1])
+    assert edges[0] == pytest.approx(segments[0][0]) and edges[-1] == pytest.approx(segments[-1][1])
     for edge in edges:
-        assert any(begin - 1e-6 <= edge <= end + 1e-6 for begin, end in stretches)
+        assert any(begin - 1e-6 <= edge <= end + 1e-6 for begin, end in segments)
 
 
 def test_typed_words_fall_where_they_are_said():
     sound = decode_audio(SAMPLES / "positive.webm")
     said = " ".join(spoken_in("positive.webm"))
     estimated = typed(said, sound.samples, duration=sound.end)
-    heard = {plain([word.text])[0]: word.start for word in recognise(sound.samples).words}
-    once = [word for word in estimated.words if word.text in heard and said.split().count(word.text) == 1]
-    offsets = [abs(word.start - heard[word.text]) for word in once]
-    assert "share the stretches of voice" in estimated.notes[0]
+    recognised = {plain([word.text])[0]: word.start for word in recognise(sound.samples).words}
+    once = [word for word in estimated.words if word.text in recognised and said.split().count(word.text) == 1]
+    offsets = [abs(word.start - recognised[word.text]) for word in once]
+    assert estimated.notes == (Message("times_from_voice"),)
     assert len(offsets) > 10 and np.mean(offsets) < 0.3
 
 
@@ -171,7 +172,7 @@ def test_edited_words_stay_in_order_within_the_clip(old, new, steps):
 
 
 @st.composite
-def retold(draw):
+def edits(draw):
     """Words without a text twice, an edit of them, and what it left alone: (words, duration, text, kept, put in)."""
     now, words = 0.0, []
     for index in range(draw(st.integers(1, 10))):
@@ -194,9 +195,9 @@ def retold(draw):
     return tuple(words), now + draw(st.floats(0, 3)), text, kept, inserted
 
 
-@given(retold())
-def test_untouched_words_keep_their_times(told):
-    words, duration, text, kept, inserted = told
+@given(edits())
+def test_untouched_words_keep_their_times(edited):
+    words, duration, text, kept, inserted = edited
     result = edit(words, " ".join(text), duration=duration)
     assert [word.text for word in result] == text
     for place, before, said in kept:

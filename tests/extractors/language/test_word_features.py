@@ -10,7 +10,8 @@ from extractors.assets.registry import AssetError, asset
 from extractors.language import text_encoder, word_features
 from extractors.language.text_encoder import HIDDEN, SCHEMA
 from extractors.language.transcript import Transcript
-from extractors.language.word_features import MARGIN, WINDOW, encode_words, from_tokens, from_words
+from extractors.language.word_features import MARGIN, WINDOW, encode_words, from_words
+from extractors.messages import Message
 from extractors.pipeline import extract
 from extractors.schema import Word
 from tests.extractors.support.clips import make_clip, tone
@@ -99,7 +100,7 @@ def test_a_word_without_tokens_is_an_invalid_step():
 def test_steps_are_words():
     features = from_words(timed("so", "good"))
     assert features.start.tolist() == [0, 1] and features.end.tolist() == [1, 2]
-    assert from_words([]).absent == "no speech"
+    assert from_words([]).absent == Message("no_speech")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -161,23 +162,6 @@ def test_an_encoder_of_ones_own(tmp_path, kind):
     assert from_words([], encoder=encoder).values.shape == (0, 12)
 
 
-def test_kept_sub_words_share_their_words_time(tmp_path):
-    encoder = save_encoder(tmp_path)
-    words = [Word(text="abcd", start=1.0, end=2.0), Word(text="E", start=3.0, end=4.0)]
-    features, tokens = from_tokens(words, encoder=encoder)
-    assert [(token.text, token.start, token.end) for token in tokens] == [
-        ("a", 1.0, 1.25),
-        ("b", 1.25, 1.5),
-        ("c", 1.5, 1.75),
-        ("d", 1.75, 2.0),
-        ("E", 3.0, 4.0),
-    ]
-    assert features.start.tolist() == [token.start for token in tokens] and features.valid.all()
-    means = np.stack([features.values[:4].mean(axis=0), features.values[4]])
-    assert np.allclose(from_words(words, encoder=encoder).values, means, atol=1e-6)
-    assert from_tokens([], encoder=encoder)[1] == ()
-
-
 def test_short_windows_hold_the_encoders_own_length(tmp_path):
     values = from_words(timed(*["abc"] * 100), encoder=save_encoder(tmp_path, "Roberta", positions=20)).values
     assert values.shape == (100, 12) and values.any(axis=1).all()
@@ -212,3 +196,14 @@ def test_what_is_no_encoder_is_a_sentence(tmp_path):
 def test_an_encoder_that_cannot_be_fetched_is_a_sentence():
     with pytest.raises(AssetError, match="could not be fetched"):
         text_encoder.fetch("not/a/hub/id")
+
+
+def test_words_that_are_left_no_longer_know_of_the_others():
+    words = timed("not", "a", "good", "film")
+    all_of_them, without = word_features.reread(words, [np.ones(4, bool), np.array([False, True, True, True])])
+    assert np.array_equal(all_of_them.values, from_words(words).values)
+    assert len(without.values) == 3
+    assert without.start.tolist() == [word.start for word in words[1:]]
+    assert np.abs(without.values - all_of_them.values[1:]).max() > 0.05, '"good" reads differently without "not"'
+    (nothing,) = word_features.reread(words, [np.zeros(4, bool)])
+    assert nothing.absent == Message("no_speech")

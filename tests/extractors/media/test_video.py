@@ -16,18 +16,18 @@ from extractors.media.video import GRID_TOLERANCE, decode_frames, on_grid
 from tests.extractors.support.clips import CODECS, every, grey, make_clip, tone
 
 FPS = 25  # of clips made here
-RATE = 10.0  # pictures per second that are decoded
+RATE = 10.0  # frames per second that are decoded
 
 rates = st.one_of(st.sampled_from([1.0, 5.0, 10.0, 25.0]), st.floats(0.5, 60.0))
 
 
 def rising(seconds, *, fps=FPS):
-    """Ever brighter pictures, so that each tells its place."""
+    """Ever brighter frames, so that each shows its place."""
     return [(k / fps, grey(20 + 4 * k)) for k in range(round(seconds * fps))]
 
 
 def levels(path, rate=RATE):
-    return [(seconds, float(picture.mean())) for seconds, picture in decode_frames(path, rate)]
+    return [(seconds, float(frame.mean())) for seconds, frame in decode_frames(path, rate)]
 
 
 def decoded(path):
@@ -47,8 +47,8 @@ def decoded(path):
         (".mpg", "mpeg1video", {"bf": "2", "qmax": "2", "b": "8000000"}),
     ],
 )
-def test_pictures_are_shown_in_order_though_sent_out_of_order(tmp_path, suffix, codec, options):
-    path = make_clip(tmp_path / f"clip{suffix}", pictures=rising(2), codec=codec, options=options)
+def test_frames_are_shown_in_order_though_sent_out_of_order(tmp_path, suffix, codec, options):
+    path = make_clip(tmp_path / f"clip{suffix}", frames=rising(2), codec=codec, options=options)
     kinds = [av.video.frame.PictureType(frame.pict_type).name for frame in decoded(path)]
     assert kinds.count("B") > len(kinds) / 3
     got = levels(path, float(FPS))
@@ -66,12 +66,12 @@ def test_rotation_and_mirror_are_applied(tmp_path, degrees, mirror):
     def turn(video):
         video.set_display_rotation(degrees, hflip=mirror == "left-right", vflip=mirror == "up-down")
 
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(0.2, stored), options={"crf": "1"}, set_up=turn)
+    path = make_clip(tmp_path / "clip.mp4", frames=every(0.2, stored), options={"crf": "1"}, set_up=turn)
     expected = np.rot90(stored, degrees // 90)
     expected = {"": expected, "left-right": expected[:, ::-1], "up-down": expected[::-1]}[mirror]
-    (_, picture), *_ = decode_frames(path, RATE)
-    assert picture.shape == expected.shape
-    assert np.abs(picture.astype(int) - expected).mean() < 4
+    (_, frame), *_ = decode_frames(path, RATE)
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 4
     info = probe(path)
     assert (info.height, info.width) == expected.shape[:2]
     if not mirror:
@@ -96,30 +96,30 @@ def test_every_depth_and_layout_becomes_the_same_rgb(tmp_path, suffix, codec, pi
     shown[:24] = 180
     path = make_clip(
         tmp_path / f"clip{suffix}",
-        pictures=every(0.2, shown),
+        frames=every(0.2, shown),
         codec=codec,
         pixel_format=pixel_format,
         options={"crf": "1", **quiet} if "264" in codec else quiet,
     )
     assert {frame.format.name for frame in decoded(path)} == {pixel_format}
-    (_, picture), *_ = decode_frames(path, RATE)
-    assert picture.dtype == np.uint8
-    assert np.abs(picture[:20].astype(int) - 180).max() <= 6 and np.abs(picture[28:].astype(int) - 60).max() <= 6
+    (_, frame), *_ = decode_frames(path, RATE)
+    assert frame.dtype == np.uint8
+    assert np.abs(frame[:20].astype(int) - 180).max() <= 6 and np.abs(frame[28:].astype(int) - 60).max() <= 6
 
 
-def comb_teeth(picture):
-    """How much every line differs from its neighbours: high where two moments lie in one picture."""
-    light = picture[..., 0].astype(int)
+def comb_teeth(frame):
+    """How much every line differs from its neighbours: high where two moments lie in one frame."""
+    light = frame[..., 0].astype(int)
     return np.abs(2 * light[1:-1] - light[:-2] - light[2:]).mean()
 
 
 def two_moments(k, *, width=128, height=96):
     """A bar that moves on between the fields."""
-    picture = grey(30, width=width, height=height)
+    frame = grey(30, width=width, height=height)
     for field in (0, 1):
         left = 8 + 3 * (2 * k + field)
-        picture[field::2, left : left + 16] = 220
-    return picture
+        frame[field::2, left : left + 16] = 220
+    return frame
 
 
 @pytest.mark.parametrize(
@@ -130,15 +130,15 @@ def two_moments(k, *, width=128, height=96):
         (".mpg", "mpeg2video", {"flags": "+ildct+ilme", "b": "4000000"}),
     ],
 )
-def test_fields_of_two_moments_become_one_picture(tmp_path, suffix, codec, options):
-    pictures = [(k / FPS, two_moments(k)) for k in range(12)]
-    path = make_clip(tmp_path / f"clip{suffix}", pictures=pictures, codec=codec, options=options)
+def test_fields_of_two_moments_become_one_frame(tmp_path, suffix, codec, options):
+    frames = [(k / FPS, two_moments(k)) for k in range(12)]
+    path = make_clip(tmp_path / f"clip{suffix}", frames=frames, codec=codec, options=options)
     assert all(frame.interlaced_frame for frame in decoded(path))
     got = list(decode_frames(path, float(FPS)))
     assert np.allclose([seconds for seconds, _ in got], np.arange(12) / FPS, atol=2e-3)
-    for k, (_, picture) in enumerate(got):
-        assert comb_teeth(picture) < 0.1 * comb_teeth(two_moments(k))
-        bar = np.flatnonzero(picture[48, :, 0] > 125)
+    for k, (_, frame) in enumerate(got):
+        assert comb_teeth(frame) < 0.1 * comb_teeth(two_moments(k))
+        bar = np.flatnonzero(frame[48, :, 0] > 125)
         assert 8 + 6 * k - 2 <= bar[0] <= 8 + 6 * k + 5  # where the bar is at the time of either field
 
 
@@ -150,9 +150,9 @@ def test_interlaced_clips_keep_rotation_and_detail(tmp_path):
         video.set_display_rotation(90)
 
     options = {"x264-params": "tff=1", "crf": "1"}
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(0.4, stored), options=options, set_up=turn)
-    for _, picture in decode_frames(path, RATE):
-        assert np.abs(picture.astype(int) - np.rot90(stored)).mean() < 4
+    path = make_clip(tmp_path / "clip.mp4", frames=every(0.4, stored), options=options, set_up=turn)
+    for _, frame in decode_frames(path, RATE):
+        assert np.abs(frame.astype(int) - np.rot90(stored)).mean() < 4
 
 
 def test_progressive_then_interlaced_then_of_another_size(tmp_path):
@@ -163,25 +163,25 @@ def test_progressive_then_interlaced_then_of_another_size(tmp_path):
         (grey(200, width=128, height=96), {}),
     ]
     whole = b""
-    for index, (picture, options) in enumerate(parts):
-        pictures = [(index + seconds, picture) for seconds, _ in every(1, picture)]
-        whole += make_clip(tmp_path / f"{index}.ts", pictures=pictures, options=options).read_bytes()
+    for index, (frame, options) in enumerate(parts):
+        frames = [(index + seconds, frame) for seconds, _ in every(1, frame)]
+        whole += make_clip(tmp_path / f"{index}.ts", frames=frames, options=options).read_bytes()
     (tmp_path / "whole.ts").write_bytes(whole)
     got = list(decode_frames(tmp_path / "whole.ts", RATE))
     assert np.allclose([seconds for seconds, _ in got], np.arange(40) / 10)
-    assert np.allclose([picture.mean() for _, picture in got], np.repeat([50, 100, 150, 200], 10), atol=2)
-    assert [picture.shape[0] for _, picture in got] == [48] * 20 + [96] * 20
+    assert np.allclose([frame.mean() for _, frame in got], np.repeat([50, 100, 150, 200], 10), atol=2)
+    assert [frame.shape[0] for _, frame in got] == [48] * 20 + [96] * 20
 
 
-def test_an_interlaced_picture_too_small_to_mend_is_shown(tmp_path):
+def test_an_interlaced_frame_too_small_to_mend_is_shown(tmp_path):
     path = make_clip(
         tmp_path / "clip.mp4",
-        pictures=every(0.2, grey(80, width=2, height=2)),
+        frames=every(0.2, grey(80, width=2, height=2)),
         pixel_format="yuv444p",
         options={"x264-params": "tff=1"},
     )
     assert all(frame.interlaced_frame for frame in decoded(path))
-    assert [picture.shape for _, picture in decode_frames(path, RATE)] == [(2, 2, 3)] * 2
+    assert [frame.shape for _, frame in decode_frames(path, RATE)] == [(2, 2, 3)] * 2
 
 
 @pytest.mark.parametrize(("aspect", "width"), [(Fraction(64, 45), 102), (Fraction(1), 72), (Fraction(1000), 72)])
@@ -191,12 +191,12 @@ def test_pixels_become_square(tmp_path, aspect, width):
     def stretch(video):
         video.codec_context.sample_aspect_ratio = aspect
 
-    path = make_clip(tmp_path / "clip.mp4", pictures=every(0.2, grey(80, width=72, height=58)), set_up=stretch)
-    assert {picture.shape for _, picture in decode_frames(path, RATE)} == {(58, width, 3)}
+    path = make_clip(tmp_path / "clip.mp4", frames=every(0.2, grey(80, width=72, height=58)), set_up=stretch)
+    assert {frame.shape for _, frame in decode_frames(path, RATE)} == {(58, width, 3)}
     assert (probe(path).width, probe(path).height) == (width, 58)
 
 
-gaps = st.lists(st.integers(0, 2000).map(lambda milliseconds: milliseconds / 1000), max_size=12)  # s between pictures
+gaps = st.lists(st.integers(0, 2000).map(lambda milliseconds: milliseconds / 1000), max_size=12)  # s between frames
 
 
 @settings(deadline=None)
@@ -216,19 +216,19 @@ def test_the_grid_rises_covers_the_clip_and_shows_what_is_there(first, between, 
         assert moment < later[0] or len(moments) == 1
 
 
-def test_a_clip_without_pictures_has_no_grid():
+def test_a_clip_without_frames_has_no_grid():
     assert list(on_grid([], 10.0)) == [] and list(on_grid([(3.0, None)], 10.0)) == []
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(0, 3000), st.lists(st.integers(1, 900), max_size=8), rates)
 def test_a_clip_of_any_frame_rate_shows_what_is_there(begin, between, rate):
-    """From file to pictures, with time stamps to the millisecond and any holes between them."""
+    """From file to frames, with time stamps to the millisecond and any holes between them."""
     stamps = np.cumsum([begin, *between]) / 1000
     brightness = [20 + 25 * index for index in range(len(stamps))]
-    pictures = [(seconds, grey(level)) for seconds, level in zip(stamps.tolist(), brightness, strict=True)]
+    frames = [(seconds, grey(level)) for seconds, level in zip(stamps.tolist(), brightness, strict=True)]
     with TemporaryDirectory() as folder:
-        path = make_clip(Path(folder) / "clip.mkv", pictures=pictures)
+        path = make_clip(Path(folder) / "clip.mkv", frames=frames)
         got, length = levels(path, rate), probe(path).seconds
     moments = np.array([seconds for seconds, _ in got])
     assert np.allclose(moments, np.arange(len(got)) / rate)
@@ -244,13 +244,13 @@ def test_every_container_and_rate_is_covered(suffix, fps, with_sound):
     with TemporaryDirectory() as folder:
         path = make_clip(
             Path(folder) / f"clip{suffix}",
-            pictures=every(2, grey(120), fps=fps),
+            frames=every(2, grey(120), fps=fps),
             sound=tone(2, rate=48_000) if with_sound else None,
             rate=48_000,
             fps=fps,
         )
         moments = np.array([seconds for seconds, _ in decode_frames(path, RATE)])
         info = probe(path)
-    assert info.has_audio == with_sound and info.fps == pytest.approx(fps, rel=0.01)
+    assert (info.audio_codec is not None) == with_sound and info.fps == pytest.approx(fps, rel=0.01)
     assert len(moments) in (20, 21)  # time stamps are rounded to milliseconds
     assert np.allclose(np.diff(moments), 0.1) and 0 <= moments[0] < 0.15

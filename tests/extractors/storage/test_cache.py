@@ -12,13 +12,14 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
+from extractors.config import ExtractionConfig
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits, MediaError
+from extractors.messages import Message
 from extractors.schema import Word
 from extractors.storage import cache as caches
 from extractors.storage.cache import Cache
-from extractors.storage.feature_files import StoreError, load
+from extractors.storage.feature_files import FeatureFileError, load
 from extractors.workers import client
 from tests.extractors.language.test_word_features import save_encoder
 from tests.extractors.support import features
@@ -27,13 +28,15 @@ from tests.extractors.support.features import assert_same
 from tests.extractors.test_config import recogniser_folder
 from tests.paths import ROOT
 
-SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+SPOKEN = Transcript(
+    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
+)
 
 
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory):
     path = tmp_path_factory.mktemp("clips") / "portrait.webm"
-    return make_clip(path, pictures=every(0.5, face()), sound=tone(0.5, rate=48_000), rate=48_000)
+    return make_clip(path, frames=every(0.5, face()), sound=tone(0.5, rate=48_000), rate=48_000)
 
 
 def untimed(found):
@@ -59,7 +62,7 @@ def kept(tmp_path):
         return features.clip(seed=len(calls))
 
     cache = Cache(tmp_path / "cache")
-    cache.fetch(file, Recipe(), make)
+    cache.fetch(file, ExtractionConfig(), make)
     return cache, file, make, calls
 
 
@@ -67,67 +70,67 @@ def test_the_same_clip_is_made_once(kept, tmp_path):
     cache, file, make, calls = kept
     again = tmp_path / "copy.mov"
     again.write_bytes(file.read_bytes())
-    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=1))
-    assert_same(Cache(cache.folder).fetch(again, Recipe(), make), features.clip(seed=1))
+    assert_same(cache.fetch(file, ExtractionConfig(), make), features.clip(seed=1))
+    assert_same(Cache(cache.folder).fetch(again, ExtractionConfig(), make), features.clip(seed=1))
     assert len(calls) == 1
 
 
 def test_what_differs_is_made_anew(kept, tmp_path):
     cache, file, make, calls = kept
     others = [
-        Recipe(transcript="good"),
-        Recipe(transcript=SPOKEN),
-        Recipe(recogniser=recogniser_folder(tmp_path / "recogniser")),
-        Recipe(limits=Limits(seconds=60.0)),
+        ExtractionConfig(transcript="good"),
+        ExtractionConfig(transcript=SPOKEN),
+        ExtractionConfig(recogniser=recogniser_folder(tmp_path / "recogniser")),
+        ExtractionConfig(limits=Limits(seconds=60.0)),
     ]
-    for recipe in others:
-        cache.fetch(file, recipe, make)
+    for config in others:
+        cache.fetch(file, config, make)
     file.write_bytes(b"cut!")
-    cache.fetch(file, Recipe(), make)
+    cache.fetch(file, ExtractionConfig(), make)
     assert len(calls) == 6
 
 
 def test_another_encoder_is_made_anew(kept, tmp_path):
     cache, file, _, _ = kept
-    encoder = Recipe(encoder=save_encoder(tmp_path / "encoder"))
+    encoder = ExtractionConfig(encoder=save_encoder(tmp_path / "encoder"))
     digest = file_sha256(file)
-    assert cache.path(digest, encoder) != cache.path(digest, Recipe())
+    assert cache.path(digest, encoder) != cache.path(digest, ExtractionConfig())
     shutil.copytree(tmp_path / "encoder", tmp_path / "other")
     (tmp_path / "other" / "model.safetensors").write_bytes(b"other weights")
-    assert cache.path(digest, Recipe(encoder=str(tmp_path / "other"))) != cache.path(digest, encoder)
+    assert cache.path(digest, ExtractionConfig(encoder=str(tmp_path / "other"))) != cache.path(digest, encoder)
 
 
 def test_other_code_and_other_libraries_are_another_entry(kept, tmp_path, monkeypatch):
     cache, file, _, _ = kept
     digest = file_sha256(file)
-    paths = {cache.path(digest, Recipe())}
+    paths = {cache.path(digest, ExtractionConfig())}
     with monkeypatch.context() as patched:
         patched.setattr(caches, "version", lambda name: "99.0")
         caches._maker.cache_clear()
-        paths.add(cache.path(digest, Recipe()))
+        paths.add(cache.path(digest, ExtractionConfig()))
     shutil.copytree(Path(caches.__file__).parents[1], tmp_path / "extractors", ignore=lambda *_: {"__pycache__"})
     with (tmp_path / "extractors" / "audio" / "acoustic.py").open("a") as stream:
         stream.write("# a change\n")
     with monkeypatch.context() as patched:
         patched.setattr(caches, "__file__", str(tmp_path / "extractors" / "storage" / "cache.py"))
         caches._maker.cache_clear()
-        paths.add(cache.path(digest, Recipe()))
+        paths.add(cache.path(digest, ExtractionConfig()))
     caches._maker.cache_clear()
-    assert len(paths) == 3 and cache.path(digest, Recipe()) in paths
+    assert len(paths) == 3 and cache.path(digest, ExtractionConfig()) in paths
 
 
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-1], lambda content: content[:-1] + b"\x07", lambda _: b""]
 )
-def test_a_damaged_entry_is_told_and_made_anew(kept, caplog, damage):
+def test_a_damaged_entry_is_logged_and_made_anew(kept, caplog, damage):
     cache, file, make, calls = kept
     (entry,) = entries(cache)
     entry.write_bytes(damage(entry.read_bytes()))
-    with pytest.raises(StoreError):
+    with pytest.raises(FeatureFileError):
         load(entry)
-    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=2))
+    assert_same(cache.fetch(file, ExtractionConfig(), make), features.clip(seed=2))
     assert "x.mp4: its cache entry cannot be used and is made anew" in caplog.text
-    assert_same(cache.fetch(file, Recipe(), make), features.clip(seed=2))
+    assert_same(cache.fetch(file, ExtractionConfig(), make), features.clip(seed=2))
     assert len(calls) == 2
 
 
@@ -136,7 +139,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(kept, caplog):
     blocked = cache.folder / "blocked"
     blocked.write_text("a file where a folder is needed")
     with caplog.at_level(logging.WARNING):
-        assert_same(Cache(blocked).fetch(file, Recipe(), make), features.clip(seed=2))
+        assert_same(Cache(blocked).fetch(file, ExtractionConfig(), make), features.clip(seed=2))
     assert "x.mp4: its features could not be kept" in caplog.text
 
 
@@ -148,10 +151,10 @@ def test_a_clip_that_changes_while_it_is_read_is_not_kept(kept, caplog):
         file.write_bytes(b"second")
         return make()
 
-    cache.fetch(file, Recipe(), make_while_it_changes)
+    cache.fetch(file, ExtractionConfig(), make_while_it_changes)
     assert "changed while it was read" in caplog.text and len(entries(cache)) == 1
     file.write_bytes(b"first")
-    cache.fetch(file, Recipe(), make)
+    cache.fetch(file, ExtractionConfig(), make)
     assert len(calls) == 3
 
 
@@ -160,11 +163,11 @@ def test_an_error_is_not_kept(kept):
     file.write_bytes(b"broken")
 
     def fail():
-        raise MediaError("This clip is broken.")
+        raise MediaError(Message("nothing_decoded"))
 
     for _ in range(2):
-        with pytest.raises(MediaError, match="broken"):
-            cache.fetch(file, Recipe(), fail)
+        with pytest.raises(MediaError, match="could be decoded"):
+            cache.fetch(file, ExtractionConfig(), fail)
     assert len(entries(cache)) == 1
 
 
@@ -176,13 +179,13 @@ def test_others_cannot_look_into_it(kept):
 
 
 def test_from_the_cache_to_the_last_bit(portrait, tmp_path):
-    cache, told = Cache(tmp_path / "cache"), []
+    cache, reports = Cache(tmp_path / "cache"), []
     fresh = pipeline.extract(portrait, SPOKEN)
-    first = pipeline.extract(portrait, SPOKEN, lambda *event: told.append(event), cache=cache)
-    assert told
-    told.clear()
-    second = pipeline.extract(str(portrait), SPOKEN, lambda *event: told.append(event), cache=cache)
-    assert not told and len(entries(cache)) == 1
+    first = pipeline.extract(portrait, SPOKEN, lambda *event: reports.append(event), cache=cache)
+    assert reports
+    reports.clear()
+    second = pipeline.extract(str(portrait), SPOKEN, lambda *event: reports.append(event), cache=cache)
+    assert not reports and len(entries(cache)) == 1
     assert_same(second, first)  # with the seconds that it took then
     assert_same(untimed(second), untimed(fresh))
     assert len(fresh.tracks) >= 8  # of which the comparison speaks too
@@ -199,7 +202,7 @@ def test_what_is_no_clip_ends_as_without_a_cache(tmp_path, content, limits):
     for where in ({}, {"cache": cache}):
         with pytest.raises(MediaError) as caught:
             pipeline.extract(path, limits=Limits(**limits), **where)
-        sentences.add(caught.value.sentence)
+        sentences.add(str(caught.value))
     assert len(sentences) == 1 and not cache.folder.exists()
 
 
@@ -244,7 +247,7 @@ def test_many_threads_write_and_read_one_entry(kept):
             for _ in range(20):
                 for entry in entries(cache):
                     entry.unlink(missing_ok=True)
-                assert_same(cache.fetch(file, Recipe(), lambda: same), same)
+                assert_same(cache.fetch(file, ExtractionConfig(), lambda: same), same)
         except BaseException as error:
             failures.append(error)
 

@@ -10,18 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from extractors.messages import Message
 from extractors.pipeline import SCHEMA
-from extractors.schema import MODALITY_NAMES, ModalityFeatures, SchemaError
+from extractors.schema import MODALITY_NAMES, STEP_ARRAYS, ModalityFeatures, SchemaError
 from extractors.storage import feature_files
-from extractors.storage.feature_files import StoreError, load, read_origin, save
-from tests.extractors.support.features import any_features, assert_same, clip
+from extractors.storage.feature_files import FeatureFileError, load, read_origin, save
+from tests.extractors.support.features import any_features, assert_same, clip, part
 
 
 @settings(max_examples=50, deadline=None)
 @given(make=any_features(), origin=st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text()))
 def test_what_is_read_is_what_was_written(tmp_path_factory, make, origin):
     features = make()
-    path = tmp_path_factory.mktemp("store") / "a.safetensors"
+    path = tmp_path_factory.mktemp("features") / "a.safetensors"
     save(features, path, origin=origin)
     assert_same(load(path, schema=features.schema), features)
     assert read_origin(path) == origin
@@ -29,7 +30,7 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, make, origin):
 
 
 def test_absent_modalities_are_kept(tmp_path):
-    features = clip(texts=(), audio=ModalityFeatures.missing("no audio stream", 50))
+    features = clip(texts=(), audio=ModalityFeatures.missing(Message("no_audio_stream"), 50))
     save(features, tmp_path / "a")
     assert_same(load(tmp_path / "a"), features)
 
@@ -44,7 +45,7 @@ def test_every_flipped_byte_is_noticed(tmp_path):
         damaged = bytearray(content)
         damaged[spot] ^= 0x15
         path.write_bytes(damaged)
-        with pytest.raises(StoreError):
+        with pytest.raises(FeatureFileError):
             load(path)
 
 
@@ -54,18 +55,18 @@ def test_a_file_cut_short_is_noticed(tmp_path, keep):
     save(clip(), path)
     path.write_bytes(path.read_bytes()[:keep])
     for read in (load, read_origin):
-        with pytest.raises(StoreError, match="is no whole file of features"):
+        with pytest.raises(FeatureFileError, match="is no whole file of features"):
             read(path)
 
 
-def test_other_files_are_told_apart(tmp_path):
+def test_other_files_are_distinguished(tmp_path):
     path = tmp_path / "a"
     with pytest.raises(FileNotFoundError):
         load(path)
     save_file({"weight": np.zeros(3, np.float32)}, path)
-    with pytest.raises(StoreError):
+    with pytest.raises(FeatureFileError):
         load(path)
-    with pytest.raises(StoreError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="holds no features"):
         read_origin(path)
 
 
@@ -87,7 +88,7 @@ def test_a_file_of_this_shape_that_lies_is_refused(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(feature_files, "_facts", lambda features, change=change: {**honest(features), **change})
         save(clip(), tmp_path / "a")
-        with pytest.raises(StoreError, match="holds no features"):
+        with pytest.raises(FeatureFileError, match="holds no features"):
             load(tmp_path / "a")
 
 
@@ -120,3 +121,11 @@ def test_the_texts_in_a_file_are_json(tmp_path):
     texts, _ = feature_files._read(tmp_path / "a", arrays=False)
     assert set(texts) == {"clip", "origin", "sha256"}
     assert json.loads(texts["clip"])["words"][1][0] == "=two"
+
+
+def test_steps_of_one_modality_survive_their_file(tmp_path):
+    parts = [part(5, 4, seed=0), ModalityFeatures.missing(Message("no_speech"), 4), part(2, 4, seed=1)]
+    feature_files.save_steps(parts, tmp_path / "steps.safetensors")
+    for one, other in zip(parts, feature_files.load_steps(tmp_path / "steps.safetensors"), strict=True):
+        assert all(np.array_equal(getattr(one, array), getattr(other, array)) for array in STEP_ARRAYS)
+        assert one.absent == other.absent

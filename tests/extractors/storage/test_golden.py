@@ -19,7 +19,7 @@ from tests.paths import SAMPLES
 
 SAMPLE = SAMPLES / "positive.webm"
 GOLDEN = Path(__file__).with_name("golden.json")
-PARTS = 4  # of the clip, each told by its own means: a shift in time shows
+PARTS = 4  # of the clip, each pooled on its own, so that a shift in time shows
 COLUMNS = 64  # at most, of each modality
 SPOKEN = "What a wonderful day it is and I love it".split()
 TOLERANCE = 0.1  # of a column's standard deviation within the clip; processors differ by far less

@@ -10,6 +10,8 @@ import av
 import numpy as np
 from skimage import data
 
+from extractors.media.audio import SAMPLE_RATE
+
 MILLISECOND = Fraction(1, 1000)
 CONSTANT_RATE = ("mpeg1video", "mpeg2video")  # codecs that know no other
 # Container -> (video codec, pixel format, audio codec, sample format)
@@ -28,9 +30,9 @@ CODECS = {
 def make_clip(
     path: Path,
     *,
-    pictures: Iterable[tuple[float, np.ndarray]] = (),
+    frames: Iterable[tuple[float, np.ndarray]] = (),
     sound: np.ndarray | None = None,
-    rate: int = 16_000,
+    rate: int = SAMPLE_RATE,
     sound_start: float = 0.0,
     fps: int = 25,
     codec: str | None = None,
@@ -42,7 +44,7 @@ def make_clip(
 
     Args:
         path: Its suffix chooses container and codecs.
-        pictures: (seconds, RGB) in time order.
+        frames: (seconds, RGB) in time order.
         sound: (channels, samples) in [-1, 1].
         rate: Hz of the sound.
         sound_start: Time stamp of the first sample in seconds.
@@ -55,11 +57,11 @@ def make_clip(
     usual_codec, usual_format, audio_codec, sample_format = CODECS[path.suffix]
     codec = codec or usual_codec
     constant_rate = codec in CONSTANT_RATE
-    pictures = list(pictures)
+    frames = list(frames)
     with av.open(str(path), "w") as container:
-        if pictures:
+        if frames:
             video = container.add_stream(codec, rate=fps, options=dict(options or {}))
-            video.height, video.width = pictures[0][1].shape[:2]
+            video.height, video.width = frames[0][1].shape[:2]
             video.pix_fmt = pixel_format or usual_format
             if not constant_rate:
                 video.codec_context.time_base = MILLISECOND
@@ -67,9 +69,9 @@ def make_clip(
         if sound is not None:
             layout = {1: "mono", 2: "stereo"}[len(sound)]
             audio = container.add_stream(audio_codec, rate=rate, layout=layout)
-        if pictures:
-            for seconds, picture in pictures:
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        if frames:
+            for seconds, image in frames:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 base = Fraction(1, fps) if constant_rate else MILLISECOND
                 frame.pts, frame.time_base = round(seconds / base), base
                 container.mux(video.encode(frame))
@@ -87,7 +89,7 @@ def make_clip(
     return path
 
 
-def tone(seconds: float, *, rate: int = 16_000, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
+def tone(seconds: float, *, rate: int = SAMPLE_RATE, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
     """A vowel-like sound: harmonics of a voice's pitch, (channels, samples)."""
     time = np.arange(round(seconds * rate)) / rate
     wave = sum(np.sin(2 * np.pi * hertz * n * time) / n for n in range(1, 8))
@@ -103,6 +105,6 @@ def face() -> np.ndarray:
     return data.astronaut()
 
 
-def every(seconds: float, picture: np.ndarray, *, fps: int = 25) -> list[tuple[float, np.ndarray]]:
-    """One picture, shown for some seconds."""
-    return [(index / fps, picture) for index in range(round(seconds * fps))]
+def every(seconds: float, frame: np.ndarray, *, fps: int = 25) -> list[tuple[float, np.ndarray]]:
+    """One frame, shown for some seconds."""
+    return [(index / fps, frame) for index in range(round(seconds * fps))]

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from extractors.messages import TEMPLATES, Message, placeholders
 from extractors.pipeline import SCHEMA
 from extractors.schema import (
     MODALITY_NAMES,
@@ -32,7 +33,7 @@ def part(steps, dim, seed):
 
 def clip(steps=5, texts=("one", "=two", "drei,\n“4”"), seed=0, **changes):
     words = tuple(Word(text=text, start=index / 7, end=(index + 1) / 7) for index, text in enumerate(texts))
-    language = part(len(words), 384, seed + 2) if words else ModalityFeatures.missing("no speech", 384)
+    language = part(len(words), 384, seed + 2) if words else ModalityFeatures.missing(Message("no_speech"), 384)
     fields = {
         "audio": part(steps, 50, seed),
         "video": part(steps, 55, seed + 1),
@@ -41,7 +42,7 @@ def clip(steps=5, texts=("one", "=two", "drei,\n“4”"), seed=0, **changes):
         "duration": 1.1,
         "schema": SCHEMA,
         "transcript_source": "given" if words else "none",
-        "notes": ("A note.",),
+        "notes": (Message("subtitles_left_out", {"count": 2}),),
         "step_seconds": MappingProxyType({"voice": 0.1}),
         "tracks": (Track(name="F0", unit="Hz", seconds=np.arange(3) / 7, values=np.array([np.nan, 110.5, 1 / 3])),),
     }
@@ -64,6 +65,14 @@ def assert_same(first, second):
 
 
 @st.composite
+def any_message(draw):
+    """The fields of any message."""
+    code = draw(st.sampled_from(sorted(TEMPLATES)))
+    values = st.text() | st.integers() | st.floats(allow_nan=False)
+    return {"code": code, "values": {name: draw(values) for name in placeholders(TEMPLATES[code])}}
+
+
+@st.composite
 def any_part(draw, dim, steps):
     """The fields of any features that a modality can have."""
     numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -75,7 +84,7 @@ def any_part(draw, dim, steps):
         "start": start,
         "end": start + draw(npst.arrays(np.float64, steps, elements=st.floats(0, 9))),
         "valid": valid,
-        "absent": None if valid.any() else draw(st.text(min_size=1)),
+        "absent": None if valid.any() else Message(**draw(any_message())),
     }
 
 
@@ -118,7 +127,7 @@ def any_features(draw):
     rest = {
         "duration": draw(MOMENTS),
         "transcript_source": draw(st.sampled_from(["given", "recognised", "none"])),
-        "notes": tuple(draw(st.lists(st.text(), max_size=3))),
+        "notes": tuple(Message(**fields) for fields in draw(st.lists(any_message(), max_size=3))),
         "step_seconds": MappingProxyType(draw(st.dictionaries(st.text(), MOMENTS, max_size=3))),
     }
 

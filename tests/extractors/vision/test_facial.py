@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from skimage.transform import rotate
 
+from extractors.messages import Message
 from extractors.vision.facial import BLENDSHAPES, FRAME_RATE, SCHEMA, from_frames, head_angles, landmarker
 from tests.extractors.support.clips import face, grey
 
 YAW, PITCH, ROLL = 52, 53, 54
 
 
-def shown(*pictures):
-    return [(index / FRAME_RATE, picture) for index, picture in enumerate(pictures)]
+def shown(*frames):
+    return [(index / FRAME_RATE, frame) for index, frame in enumerate(frames)]
 
 
 def blendshape(features, name):
@@ -48,9 +49,9 @@ def test_a_frame_without_a_face_stays():
 
 
 def test_no_face_and_no_frames():
-    assert from_frames(shown(grey(100), grey(100))).absent == "no face found"
+    assert from_frames(shown(grey(100), grey(100))).absent == Message("no_face")
     assert len(from_frames(shown(grey(100), grey(100))).values) == 2
-    assert from_frames([]).absent == "no video stream"
+    assert from_frames([]).absent == Message("no_video_stream")
 
 
 def test_frames_of_another_clip_leave_no_trace():
@@ -95,9 +96,9 @@ def test_angles_take_a_rotation_apart(angles):
 
 def test_signs_of_the_angles():
     nose = np.array([0, 0, 1, 0])  # towards the camera
-    assert (about("y", 0.3) @ nose)[0] > 0 and head_angles(about("y", 0.3))[0] > 0  # to the picture's right
+    assert (about("y", 0.3) @ nose)[0] > 0 and head_angles(about("y", 0.3))[0] > 0  # to the frame's right
     assert (about("x", -0.3) @ nose)[1] > 0 and head_angles(about("x", -0.3))[1] > 0  # up
-    ear = np.array([1, 0, 0, 0])  # towards the picture's right
+    ear = np.array([1, 0, 0, 0])  # towards the frame's right
     assert (about("z", 0.3) @ ear)[1] > 0 and head_angles(about("z", 0.3))[2] > 0  # up: anticlockwise
 
 

@@ -15,43 +15,43 @@ PORTRAIT_FACE = 137.2 / 720  # width of the portrait's face, in widths of the po
 
 
 def scene(*faces):
-    """A grey 720p picture with portraits: (width of the face in pixels, left edge of the portrait, top edge)."""
-    picture = grey(90, width=WIDTH, height=HEIGHT)
+    """A grey 720p frame with portraits: (width of the face in pixels, left edge of the portrait, top edge)."""
+    frame = grey(90, width=WIDTH, height=HEIGHT)
     for width, left, top in faces:
         side = round(width / PORTRAIT_FACE)
         small = (255 * resize(face(), (side, side), anti_aliasing=True)).astype(np.uint8)
-        part = picture[top : top + side, left : left + side]
+        part = frame[top : top + side, left : left + side]
         part[:] = small[: part.shape[0], : part.shape[1]]
-    return picture
+    return frame
 
 
-def shown(*pictures, rate=10.0):
-    return [(index / rate, picture) for index, picture in enumerate(pictures)]
+def shown(*frames, rate=10.0):
+    return [(index / rate, frame) for index, frame in enumerate(frames)]
 
 
-def curve(reading, name):
-    return next(track.values for track in reading.tracks if track.name == name)
+def curve(result, name):
+    return next(track.values for track in result.tracks if track.name == name)
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (700, 330), (900, 380), (333, 111)])
 def test_a_face_of_a_twentieth_of_the_width_is_found(left, top):
-    reading = read(shown(*[scene((64, left, top))] * 4))
-    assert reading.features.valid.all()
-    assert np.allclose(curve(reading, "face width"), 0.05, atol=0.01)
-    smile = reading.features.values[:, BLENDSHAPES.index("mouthSmileLeft")]
+    result = read(shown(*[scene((64, left, top))] * 4))
+    assert result.features.valid.all()
+    assert np.allclose(curve(result, "face width"), 0.05, atol=0.01)
+    smile = result.features.values[:, BLENDSHAPES.index("mouthSmileLeft")]
     assert (smile > 0.3).all()
-    assert reading.notes == ()
+    assert result.notes == ()
 
 
 def test_the_window_goes_with_a_small_face():
-    reading = read(shown(*[scene((64, 300 + 25 * step, 200)) for step in range(8)]))
-    assert reading.features.valid.all()
-    assert np.allclose(np.diff(curve(reading, "face x")), 25 / WIDTH, atol=0.006)
+    result = read(shown(*[scene((64, 300 + 25 * step, 200)) for step in range(8)]))
+    assert result.features.valid.all()
+    assert np.allclose(np.diff(curve(result, "face x")), 25 / WIDTH, atol=0.006)
 
 
 def test_the_box_is_where_the_face_is():
-    reading = read(shown(scene((137, 300, 0))))
-    x, y, width, height = (curve(reading, f"face {name}")[0] for name in ("x", "y", "width", "height"))
+    result = read(shown(scene((137, 300, 0))))
+    x, y, width, height = (curve(result, f"face {name}")[0] for name in ("x", "y", "width", "height"))
     assert width == pytest.approx(137 / WIDTH, abs=0.01)
     assert 300 < x * WIDTH < x * WIDTH + width * WIDTH < 1020
     assert 0 < y < y + height < 0.5
@@ -60,15 +60,15 @@ def test_the_box_is_where_the_face_is():
 
 
 def test_after_a_cut_the_one_face_is_followed_at_once():
-    reading = read(shown(*[scene((190, 0, 0))] * 3, *[scene((190, 560, 0))] * 4))
-    assert reading.features.valid.sum() >= 6
-    assert curve(reading, "face x")[-1] > 0.4
-    assert reading.notes == ()
+    result = read(shown(*[scene((190, 0, 0))] * 3, *[scene((190, 560, 0))] * 4))
+    assert result.features.valid.sum() >= 6
+    assert curve(result, "face x")[-1] > 0.4
+    assert result.notes == ()
 
 
 def test_frames_per_second_are_chosen():
-    reading = read(shown(*[face()] * 3, rate=4.0), 4.0)
-    assert np.allclose(reading.features.end - reading.features.start, 0.25)
+    result = read(shown(*[face()] * 3, rate=4.0), 4.0)
+    assert np.allclose(result.features.end - result.features.start, 0.25)
     assert schema(4.0).rate == 4.0
 
 

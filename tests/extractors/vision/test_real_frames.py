@@ -18,7 +18,7 @@ from tests.paths import DATA
 
 LISTING = DATA / "clips" / "manifest.csv"
 CLIPS = list(csv.DictReader(LISTING.read_text(encoding="utf-8").splitlines())) if LISTING.is_file() else []
-COARSE_RATE = 2.0  # pictures per second
+COARSE_RATE = 2.0  # frames per second
 
 # The listing has its seconds from the headers; this file's promises more than it holds.
 SECONDS = {"mead_sad_silent.mp4": 4.44}
@@ -36,7 +36,7 @@ def test_the_listing_is_whole():
 
 
 @every_clip
-def test_every_clip_is_what_the_listing_says(clip):
+def test_every_clip_is_as_listed(clip):
     info = probe(DATA / clip["path"])
     assert info.seconds == pytest.approx(seconds_of(clip), abs=0.1)
     assert info.fps == pytest.approx(float(clip["fps"]), rel=0.02)
@@ -52,9 +52,9 @@ def test_every_clip_is_covered_and_has_its_face(clip):
     path = DATA / clip["path"]
     rate = COARSE_RATE if "expressive" in path.parts else FRAME_RATE
     reports = []
-    reading = read(decode_frames(path, rate, report=reports.append), rate)
-    features = reading.features
-    assert reports == [] and reading.notes == ()
+    result = read(decode_frames(path, rate, report=reports.append), rate)
+    features = result.features
+    assert reports == [] and result.notes == ()
     assert 0 <= features.start[0] < 0.1
     assert np.allclose(np.diff(features.start), 1 / rate)
     assert features.start[-1] < seconds_of(clip) + 0.05 and features.end[-1] > seconds_of(clip) - 0.1

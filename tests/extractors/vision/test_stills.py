@@ -18,9 +18,9 @@ def decoded(jpeg: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1].astype(float)
 
 
-def greenness(picture: np.ndarray) -> float:
-    """How far the picture leans towards the mesh's colour."""
-    return float((picture[:, :, 1] - picture[:, :, 0] / 2 - picture[:, :, 2] / 2).mean())
+def greenness(frame: np.ndarray) -> float:
+    """How far the frame leans towards the mesh's colour."""
+    return float((frame[:, :, 1] - frame[:, :, 0] / 2 - frame[:, :, 2] / 2).mean())
 
 
 def test_the_mesh_lies_on_the_face_and_only_where_one_was_found():

@@ -16,6 +16,7 @@ import pytest
 from extractors import pipeline
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
+from extractors.messages import Message
 from extractors.schema import Word
 from extractors.storage import feature_files
 from extractors.workers import client
@@ -34,20 +35,22 @@ from tests.extractors.support.clips import every, face, grey, make_clip, tone
 from tests.extractors.support.processes import PATIENCE, wait_until_gone
 from tests.paths import ROOT
 
-SPOKEN = Transcript(words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=("By hand.",))
+SPOKEN = Transcript(
+    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
+)
 
 
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory):
     path = tmp_path_factory.mktemp("clips") / "portrait.webm"
-    return make_clip(path, pictures=every(1, face()), sound=tone(1, rate=48_000), rate=48_000)
+    return make_clip(path, frames=every(1, face()), sound=tone(1, rate=48_000), rate=48_000)
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """A minute of nothing to see, cheap but for its length."""
     pictures = [(index / 10, grey(index % 100)) for index in range(600)]
-    return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", pictures=pictures, fps=10)
+    return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", frames=pictures, fps=10)
 
 
 def busy():
@@ -152,7 +155,7 @@ def test_memory_is_limited(film):
 
 def test_computing_time_is_limited(tmp_path):
     # The kernel counts whole seconds: a clip of several.
-    path = make_clip(tmp_path / "film.mp4", pictures=every(40, face(), fps=10), fps=10)
+    path = make_clip(tmp_path / "film.mp4", frames=every(40, face(), fps=10), fps=10)
     with pytest.raises(MediaError, match="more computing time"):
         extract(path, budget=Budget(cpu_seconds=0.0))
 

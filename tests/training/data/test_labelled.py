@@ -18,7 +18,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("own")
     (made / "part").mkdir()
     for number in range(CLIPS):
-        make_clip(made / "part" / f"{number}.mkv", sound=tone(0.6 + number / 10), pictures=every(0.6, grey(90)))
+        make_clip(made / "part" / f"{number}.mkv", sound=tone(0.6 + number / 10), frames=every(0.6, grey(90)))
     (made / "part" / "broken.mkv").write_bytes(b"not a video")
     return made
 
