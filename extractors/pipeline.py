@@ -29,6 +29,7 @@ from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
+from extractors.progress import ProgressHook
 from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Track
 from extractors.storage.cache import Cache
 from extractors.vision import facial
@@ -270,7 +271,9 @@ def main() -> int:
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
     try:
-        print(summary(extract(arguments.file, arguments.transcript, cache=cache)))
+        with ProgressHook(transient=True) as hook:
+            features = extract(arguments.file, arguments.transcript, hook, cache=cache)
+        print(summary(features))
     except (MediaError, TranscriptError, AssetError) as error:
         print(error, file=sys.stderr)
         return 1

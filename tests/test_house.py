@@ -26,7 +26,7 @@ LAYERS = {
         "evaluation result",
     ],
     "extractors": [
-        "schema media",
+        "schema media progress",
         "assets audio",
         "vision language",
         "config perturb",

@@ -26,7 +26,7 @@ from typing import Any
 from extractors.assets.hashes import file_sha256
 from extractors.config import Recipe
 from extractors.corpus.items import Item, Shard
-from extractors.corpus.worker import Outcome, Task, stamp
+from extractors.corpus.outcome import Failed, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
@@ -85,10 +85,6 @@ class Output:
             return "new"
         return "failed" if same else "new"
 
-    def seconds(self, item: Item) -> float:
-        """Return the length of a clip that is done."""
-        return load(self._features(item.id)).duration
-
     def forget_features(self, item: Item) -> None:
         """Remove features that no longer hold, so that features and a failure never stand side by side."""
         self._features(item.id).unlink(missing_ok=True)
@@ -97,12 +93,14 @@ class Output:
         """Remove the failure of a clip that is done."""
         self._failure(item.id).unlink(missing_ok=True)
 
-    def add_failure(self, item: Item, outcome: Outcome) -> None:
+    def add_failure(self, item: Item, outcome: Failed) -> None:
         """Write why a clip cannot be used."""
         failure = {
             "id": item.id,
             "video": item.video,
-            **{key: outcome[key] for key in ("kind", "reason", "detail")},
+            "kind": outcome["kind"],
+            "reason": outcome["reason"],
+            "detail": outcome["detail"],
             "recipe": self._recipe(item),
             "stamp": stamp(item.path),
         }

@@ -1,4 +1,4 @@
-"""A process that extracts one clip after the other, as its parent sees it; `extractors.workers.server` runs in it."""
+"""A worker process as its parent sees it; `extractors.workers.server` runs in it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from extractors.schema import Hook
+from extractors.workers.errors import AbortedError, AbortKind, CancelledError, StartError, WorkerError, from_message
+from extractors.workers.protocol import Message
 
-READY_SECONDS = 900.0  # until a process has done what was asked of it before, which may be fetching models
+READY_SECONDS = 900.0  # until a process begins a task: it may still be downloading or loading models
 STOP_SECONDS = 3.0  # until a cancelled task must have ended by itself
-POLL_SECONDS = 0.05  # between looks at clock, memory and the caller's wish
+POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's wish
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-Message = dict[str, Any]
+QUIET: Message = {"kind": "quiet"}  # stands for no message
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What an extraction may cost.
+    """Upper bounds on what an extraction may cost.
 
     Attributes:
         seconds: Wall-clock time.
@@ -45,25 +47,31 @@ class Budget:
 
 
 class Process:
-    """A process that does one task after the other; a thread here carries its messages into a queue.
+    """A worker process, which does one task after the other; a thread here puts its messages into a queue.
+
+    Args:
+        threads: Of torch and of CTranslate2 in the process, unless OMP_NUM_THREADS is set; None for their own choice.
 
     Attributes:
-        warmed: The text encoder it was asked to load, with all other models, before the first clip; None if it was not.
+        warmed: The text encoder loaded, with all other models, before the first clip; None if there was no warm-up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int | None = None) -> None:
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "extractors.workers.server"],
+        options = [] if threads is None else [str(threads)]
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", "extractors.workers.server", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,  # Ctrl-C reaches this process only, whose end is theirs
+            start_new_session=True,  # Ctrl-C reaches the parent only; the process ends with it
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._tasks = self._process.stdin
         self.warmed: str | None = None
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="isolate", daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process.stdout,), name="worker", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -75,48 +83,43 @@ class Process:
         """The process's id."""
         return self._process.pid
 
-    def run(self, task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> Message:
-        """Do a task; return the process's last message about it, or one that says how the process ended.
+    def run(self, task: Message, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
+        """Do a task to its end.
 
-        The clock starts when the process does: before, it may still be loading models.
+        The clock of the budget starts when the task does: before, the process may still be loading models.
+
+        Raises:
+            AbortedError: If the task crashes the process or goes beyond the budget.
+            CancelledError: If `cancel` was set.
+            StartError: If the process ends before it begins the task.
+            WorkerError: If it does not begin in time.
+            Exception: What the task raised (`from_message`), or what the hook raised.
         """
         self._send(task)
         running: set[str] = set()
-        began, limit, started = False, READY_SECONDS, time.monotonic()
+        began, limit, since = False, READY_SECONDS, time.monotonic()
         while True:
-            try:
-                message = self._messages.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                message = {"kind": "quiet"}
+            message = self._receive()
             if message is None:
-                return self._ended(_during(running), began=began)
+                if cancel.is_set():
+                    raise CancelledError("the extraction was cancelled")
+                raise self._ended(_during(running), began=began)
             if message["kind"] == "started":
-                began, limit, started = True, budget.seconds, time.monotonic()
+                began, limit, since = True, budget.seconds, time.monotonic()
             elif message["kind"] == "progress":
-                step, completed, total = (message[key] for key in ("step", "completed", "total"))
-                (running.discard if completed == total else running.add)(step)
-                try:
-                    hook(step, completed, total)
-                except BaseException:
-                    self._stop()
-                    raise
-            elif message["kind"] != "quiet":
-                return message
+                self._report(message, running, hook)
+            elif message["kind"] == "done":
+                self.warmed = task["encoder"] if task["do"] == "warm" else self.warmed
+                return
+            elif message is not QUIET:
+                raise from_message(message)
             if cancel.is_set():
                 self._stop()
-                return {"kind": "cancelled"}
-            if time.monotonic() - started > limit:
-                self.kill()
-                return _media(f"This clip took longer than {limit:g} s and was stopped.", _during(running))
-            if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
-                self.kill()
-                return _media(
-                    "This clip needs more memory than a clip may use and was stopped. Use a shorter or smaller one.",
-                    f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
-                )
+                raise CancelledError("the extraction was cancelled")
+            self._check(running, budget, began=began, late=time.monotonic() - since > limit)
 
     def warm(self, encoder: str) -> None:
-        """Ask it to load all models, and do not wait for it; the next task will."""
+        """Make the process load all models, without waiting for it; the next task will."""
         self.warmed = encoder
         self._send({"do": "warm", "encoder": encoder, "quietly": True})
 
@@ -125,43 +128,75 @@ class Process:
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # where a task was still in its buffer
-            self._process.stdin.close()
+            self._tasks.close()
+
+    def _receive(self) -> Message | None:
+        """Return the next message, `QUIET` if none comes for a moment, None if none will."""
+        try:
+            return self._messages.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return QUIET
+
+    def _report(self, message: Message, running: set[str], hook: Hook) -> None:
+        step, completed, total = (message[key] for key in ("step", "completed", "total"))
+        (running.discard if completed == total else running.add)(step)
+        try:
+            hook(step, completed, total)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _check(self, running: Iterable[str], budget: Budget, *, began: bool, late: bool) -> None:
+        """Kill the process if it is late or swells, and raise what that means."""
+        if late:
+            self.kill()
+            if not began:
+                raise WorkerError(f"A worker process did not begin its task within {READY_SECONDS:g} s.")
+            raise _aborted(
+                "timeout", f"This clip took longer than {budget.seconds:g} s and was stopped.", _during(running)
+            )
+        if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
+            self.kill()
+            raise _aborted(
+                "memory",
+                "This clip needs more memory than a clip may use and was stopped. Use a shorter or smaller one.",
+                f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
+            )
 
     def _stop(self) -> None:
         """Let the running task end at its next report, or end it with its process."""
         self._send({"do": "cancel"})
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            try:
-                message = self._messages.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if message is None or message["kind"] not in ("started", "progress"):
+            message = self._receive()
+            if message is None or message["kind"] not in ("started", "progress", "quiet"):
                 return
         self.kill()
 
     def _send(self, message: Message) -> None:
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            log.info("worker %d has ended: %s", self.pid, error)  # `run` is told by the queue
+            self._tasks.write(json.dumps(message).encode() + b"\n")
+            self._tasks.flush()
+        except (OSError, ValueError) as error:  # ValueError: closed by `kill`
+            log.info("worker %d has ended: %s", self.pid, error)  # `run` learns it from the queue
 
-    def _listen(self) -> None:
-        with self._process.stdout as stream:
+    def _listen(self, stream: IO[bytes]) -> None:
+        with stream:
             for line in stream:
                 if line.endswith(b"\n"):  # else the process has died in the middle of it
                     self._messages.put(json.loads(line))
         self._messages.put(None)
 
-    def _ended(self, during: str, *, began: bool) -> Message:
+    def _ended(self, during: str, *, began: bool) -> Exception:
+        """Return the error for a process that has ended in the middle of a task."""
         code = self._process.wait()
         if -code == getattr(signal, "SIGXCPU", None):
-            return _media("This clip needs more computing time than a clip may use and was stopped.", during)
+            return _aborted("cpu", "This clip needs more computing time than a clip may use and was stopped.", during)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not began:  # no clip is to blame
-            return {"kind": "unforeseen", "detail": f"A process for extraction has ended before it began: {how}."}
-        return _media(
+            return StartError(f"A process for extraction has ended before it began: {how}.")
+        return _aborted(
+            "crash",
             "This clip made the extraction crash. It may be damaged; convert it to MP4 and try again.",
             f"{how} {during}",
         )
@@ -171,14 +206,14 @@ def _during(running: Iterable[str]) -> str:
     return f"during {', '.join(sorted(running)) or 'start'}"
 
 
-def _media(sentence: str, detail: str) -> Message:
+def _aborted(kind: AbortKind, sentence: str, detail: str) -> AbortedError:
     log.warning("%s (%s)", sentence, detail)
-    return {"kind": "media", "sentence": sentence, "detail": detail}
+    return AbortedError(kind, sentence, detail)
 
 
 def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 where the system does not tell."""
+    """Return a process's resident memory; 0 where the system does not report it."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):  # it has ended, or this is no Linux
+    except (OSError, IndexError):  # it has ended, or this is not Linux
         return 0

@@ -1,0 +1,91 @@
+"""Errors of extractions in worker processes, and their form in messages."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Literal
+
+from extractors.assets.registry import AssetError
+from extractors.language.transcript import TranscriptError
+from extractors.media.probe import MediaError
+from extractors.workers.protocol import AnswerKind, Message
+
+AbortKind = Literal["crash", "timeout", "memory", "cpu"]
+
+
+class CancelledError(Exception):
+    """The caller has cancelled the extraction."""
+
+
+class WorkerError(RuntimeError):
+    """An extraction failed through no fault of the clip; the message is for the log."""
+
+
+class StartError(WorkerError):
+    """A worker process ended before it began its task."""
+
+
+class UnforeseenError(WorkerError):
+    """An extraction met an error that nobody foresaw; the message is its traceback.
+
+    Attributes:
+        sentence: Type and message of the error.
+    """
+
+    def __init__(self, sentence: str, detail: str) -> None:
+        super().__init__(detail)
+        self.sentence = sentence
+
+
+class AbortedError(MediaError):
+    """A clip crashed its worker process or went beyond the budget.
+
+    Attributes:
+        kind: What happened.
+    """
+
+    def __init__(self, kind: AbortKind, sentence: str, detail: str) -> None:
+        super().__init__(sentence, detail)
+        self.kind = kind
+
+
+class WriteError(Exception):
+    """Results cannot be written to the private folder of a task; its cause is the `OSError`."""
+
+
+def to_message(error: Exception) -> Message:
+    """Return the last message about a task that raised an error; call it while the error is handled."""
+    kind: AnswerKind
+    match error:
+        case CancelledError():
+            kind = "cancelled"
+        case MediaError():
+            kind = "media"
+            return {"kind": kind, "sentence": error.sentence, "detail": error.detail}
+        case TranscriptError():
+            kind = "transcript"
+        case AssetError():
+            kind = "asset"
+        case WriteError():
+            kind = "unwritten"
+        case _:
+            kind = "unforeseen"
+            return {"kind": kind, "sentence": f"{type(error).__name__}: {error}", "detail": traceback.format_exc()}
+    return {"kind": kind, "sentence": str(error)}
+
+
+def from_message(message: Message) -> Exception:
+    """Return the error that `to_message` was given, or the one that stands for it on the parent's side."""
+    kind, sentence = message["kind"], message["sentence"]
+    match kind:
+        case "media":
+            return MediaError(sentence, message["detail"])
+        case "unforeseen":
+            return UnforeseenError(sentence, message["detail"])
+    types: dict[AnswerKind, type[Exception]] = {
+        "cancelled": CancelledError,
+        "transcript": TranscriptError,
+        "asset": AssetError,
+        "unwritten": WorkerError,
+    }
+    return types[kind](sentence)

@@ -1,0 +1,25 @@
+"""Messages between a worker process and its parent, one line of JSON each, and the files that results come in.
+
+A task names its kind under "do". The messages about it are "started", any number of "progress" and, last, one of
+`AnswerKind`. "cancel" stops the running task at its next progress report.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from extractors.storage.feature_files import SUFFIX
+
+Message = dict[str, Any]
+
+TaskKind = Literal["extract", "noise", "reread", "stills", "warm"]
+AnswerKind = Literal["done", "cancelled", "media", "transcript", "asset", "unforeseen", "unwritten"]
+
+# Files in the private folder of a task.
+FEATURES = f"features{SUFFIX}"  # of a clip (`extractors.storage.feature_files`)
+READINGS = f"readings{SUFFIX}"  # of one modality, several times over (`extractors.perturb`)
+
+
+def still_file(index: int) -> str:
+    """Return the name of the file that holds a still."""
+    return f"{index}.jpg"
