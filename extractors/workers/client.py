@@ -46,7 +46,7 @@ from extractors.vision.stills import Moment
 from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool
 from extractors.workers.process import READY_SECONDS, Budget
-from extractors.workers.protocol import FEATURES, READINGS, Message, TaskKind, still_file
+from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
 
 __all__ = [
     "BUDGET",
@@ -202,7 +202,7 @@ def processes() -> list[int]:
 
 @contextmanager
 def _results(
-    kind: TaskKind, task: Message, hook: Hook | None, budget: Budget, cancel: threading.Event | None, pool: Pool
+    kind: TaskKind, task: Packet, hook: Hook | None, budget: Budget, cancel: threading.Event | None, pool: Pool
 ) -> Iterator[Path]:
     """Have a task done; yield the private folder with what it wrote, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:

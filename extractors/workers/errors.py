@@ -1,4 +1,4 @@
-"""Errors of extractions in worker processes, and their form in messages."""
+"""Errors of extractions in worker processes, and the packets that report them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from extractors.assets.registry import AssetError
 from extractors.language.transcript import TranscriptError
 from extractors.media.probe import MediaError
-from extractors.workers.protocol import AnswerKind, Message
+from extractors.workers.protocol import AnswerKind, Packet
 
 AbortKind = Literal["crash", "timeout", "memory", "cpu"]
 
@@ -53,8 +53,8 @@ class WriteError(Exception):
     """Results cannot be written to the private folder of a task; its cause is the `OSError`."""
 
 
-def to_message(error: Exception) -> Message:
-    """Return the last message about a task that raised an error; call it while the error is handled."""
+def to_packet(error: Exception) -> Packet:
+    """Return the last packet about a task that raised an error; call it while the error is handled."""
     kind: AnswerKind
     match error:
         case CancelledError():
@@ -74,14 +74,14 @@ def to_message(error: Exception) -> Message:
     return {"kind": kind, "sentence": str(error)}
 
 
-def from_message(message: Message) -> Exception:
-    """Return the error that `to_message` was given, or the one that stands for it on the parent's side."""
-    kind, sentence = message["kind"], message["sentence"]
+def from_packet(packet: Packet) -> Exception:
+    """Return the error that `to_packet` was given, or the one that stands for it on the parent's side."""
+    kind, sentence = packet["kind"], packet["sentence"]
     match kind:
         case "media":
-            return MediaError(sentence, message["detail"])
+            return MediaError(sentence, packet["detail"])
         case "unforeseen":
-            return UnforeseenError(sentence, message["detail"])
+            return UnforeseenError(sentence, packet["detail"])
     types: dict[AnswerKind, type[Exception]] = {
         "cancelled": CancelledError,
         "transcript": TranscriptError,

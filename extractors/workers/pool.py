@@ -8,7 +8,7 @@ import threading
 from extractors.schema import Hook
 from extractors.workers.errors import CancelledError, StartError, WorkerError
 from extractors.workers.process import POLL_SECONDS, Budget, Process
-from extractors.workers.protocol import Message
+from extractors.workers.protocol import Packet
 
 START_ATTEMPTS = 3  # for a task, in processes that end before they begin it
 
@@ -40,7 +40,7 @@ class Pool:
         self._idle: list[Process] = []
         self._all: set[Process] = set()
 
-    def run(self, task: Message, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
+    def run(self, task: Packet, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
         """Do a task to its end in the next free process.
 
         Raises:

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import IO
 
 from extractors.schema import Hook
-from extractors.workers.errors import AbortedError, AbortKind, CancelledError, StartError, WorkerError, from_message
-from extractors.workers.protocol import Message
+from extractors.workers.errors import AbortedError, AbortKind, CancelledError, StartError, WorkerError, from_packet
+from extractors.workers.protocol import Packet
 
 READY_SECONDS = 900.0  # until a process begins a task: it may still be downloading or loading models
 STOP_SECONDS = 3.0  # until a cancelled task must have ended by itself
 POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's wish
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-QUIET: Message = {"kind": "quiet"}  # stands for no message
+QUIET: Packet = {"kind": "quiet"}  # stands for none
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Budget:
 
 
 class Process:
-    """A worker process, which does one task after the other; a thread here puts its messages into a queue.
+    """A worker process, which does one task after the other; a thread here puts its packets into a queue.
 
     Args:
         threads: Of torch and of CTranslate2 in the process, unless OMP_NUM_THREADS is set; None for their own choice.
@@ -70,7 +70,7 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._tasks = self._process.stdin
         self.warmed: str | None = None
-        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(self._process.stdout,), name="worker", daemon=True).start()
 
     @property
@@ -83,7 +83,7 @@ class Process:
         """The process's id."""
         return self._process.pid
 
-    def run(self, task: Message, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
+    def run(self, task: Packet, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
         """Do a task to its end.
 
         The clock of the budget starts when the task does: before, the process may still be loading models.
@@ -93,26 +93,26 @@ class Process:
             CancelledError: If `cancel` was set.
             StartError: If the process ends before it begins the task.
             WorkerError: If it does not begin in time.
-            Exception: What the task raised (`from_message`), or what the hook raised.
+            Exception: What the task raised (`from_packet`), or what the hook raised.
         """
         self._send(task)
         running: set[str] = set()
         began, limit, since = False, READY_SECONDS, time.monotonic()
         while True:
-            message = self._receive()
-            if message is None:
+            packet = self._receive()
+            if packet is None:
                 if cancel.is_set():
                     raise CancelledError("the extraction was cancelled")
                 raise self._ended(_during(running), began=began)
-            if message["kind"] == "started":
+            if packet["kind"] == "started":
                 began, limit, since = True, budget.seconds, time.monotonic()
-            elif message["kind"] == "progress":
-                self._report(message, running, hook)
-            elif message["kind"] == "done":
+            elif packet["kind"] == "progress":
+                self._report(packet, running, hook)
+            elif packet["kind"] == "done":
                 self.warmed = task["encoder"] if task["do"] == "warm" else self.warmed
                 return
-            elif message is not QUIET:
-                raise from_message(message)
+            elif packet is not QUIET:
+                raise from_packet(packet)
             if cancel.is_set():
                 self._stop()
                 raise CancelledError("the extraction was cancelled")
@@ -130,15 +130,15 @@ class Process:
         with contextlib.suppress(BrokenPipeError):  # where a task was still in its buffer
             self._tasks.close()
 
-    def _receive(self) -> Message | None:
-        """Return the next message, `QUIET` if none comes for a moment, None if none will."""
+    def _receive(self) -> Packet | None:
+        """Return the next packet, `QUIET` if none comes for a moment, None if none will."""
         try:
-            return self._messages.get(timeout=POLL_SECONDS)
+            return self._packets.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return QUIET
 
-    def _report(self, message: Message, running: set[str], hook: Hook) -> None:
-        step, completed, total = (message[key] for key in ("step", "completed", "total"))
+    def _report(self, packet: Packet, running: set[str], hook: Hook) -> None:
+        step, completed, total = (packet[key] for key in ("step", "completed", "total"))
         (running.discard if completed == total else running.add)(step)
         try:
             hook(step, completed, total)
@@ -168,14 +168,14 @@ class Process:
         self._send({"do": "cancel"})
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            message = self._receive()
-            if message is None or message["kind"] not in ("started", "progress", "quiet"):
+            packet = self._receive()
+            if packet is None or packet["kind"] not in ("started", "progress", "quiet"):
                 return
         self.kill()
 
-    def _send(self, message: Message) -> None:
+    def _send(self, packet: Packet) -> None:
         try:
-            self._tasks.write(json.dumps(message).encode() + b"\n")
+            self._tasks.write(json.dumps(packet).encode() + b"\n")
             self._tasks.flush()
         except (OSError, ValueError) as error:  # ValueError: closed by `kill`
             log.info("worker %d has ended: %s", self.pid, error)  # `run` learns it from the queue
@@ -184,8 +184,8 @@ class Process:
         with stream:
             for line in stream:
                 if line.endswith(b"\n"):  # else the process has died in the middle of it
-                    self._messages.put(json.loads(line))
-        self._messages.put(None)
+                    self._packets.put(json.loads(line))
+        self._packets.put(None)
 
     def _ended(self, during: str, *, began: bool) -> Exception:
         """Return the error for a process that has ended in the middle of a task."""

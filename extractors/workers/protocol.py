@@ -1,6 +1,6 @@
-"""Messages between a worker process and its parent, one line of JSON each, and the files that results come in.
+"""The protocol between a worker process and its parent: packets, one line of JSON each, and files of results.
 
-A task names its kind under "do". The messages about it are "started", any number of "progress" and, last, one of
+A task names its kind under "do". The packets about it are "started", any number of "progress" and, last, one of
 `AnswerKind`. "cancel" stops the running task at its next progress report.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from extractors.storage.feature_files import SUFFIX
 
-Message = dict[str, Any]
+Packet = dict[str, Any]
 
 TaskKind = Literal["extract", "noise", "reread", "stills", "warm"]
 AnswerKind = Literal["done", "cancelled", "media", "transcript", "asset", "unforeseen", "unwritten"]

@@ -1,6 +1,6 @@
-"""The program of a worker process: reads tasks from standard input and writes messages to standard output.
+"""The program of a worker process: reads tasks from standard input and writes packets about them to standard output.
 
-`extractors.workers.protocol` says what they hold.
+`extractors.workers.protocol` describes both.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from extractors.media.probe import Limits
 from extractors.schema import Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.vision.stills import Moment, stills
-from extractors.workers.errors import CancelledError, WriteError, to_message
-from extractors.workers.protocol import FEATURES, READINGS, Message, TaskKind, still_file
+from extractors.workers.errors import CancelledError, WriteError, to_packet
+from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
 
 Item = TypeVar("Item")
 
@@ -53,13 +53,13 @@ def serve(threads: str | None = None) -> None:
     faulthandler.enable(all_threads=False)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print goes to the log, not between the messages
-    tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    os.dup2(2, 1)  # what libraries print goes to the log, not between the packets
+    tasks: queue.SimpleQueue[Packet] = queue.SimpleQueue()
     cancelled = threading.Event()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks, cancelled), daemon=True).start()
 
-    def send(**message: Any) -> None:
-        answers.write(json.dumps(message).encode() + b"\n")
+    def send(**packet: Any) -> None:
+        answers.write(json.dumps(packet).encode() + b"\n")
         answers.flush()
 
     while True:
@@ -69,24 +69,24 @@ def serve(threads: str | None = None) -> None:
             send(**answer)
 
 
-def _receive(stream: IO[bytes], tasks: queue.SimpleQueue[Message], cancelled: threading.Event) -> None:
+def _receive(stream: IO[bytes], tasks: queue.SimpleQueue[Packet], cancelled: threading.Event) -> None:
     folder: str | None = None
     for line in stream:
-        message = json.loads(line)
-        if message["do"] == "cancel":
+        packet = json.loads(line)
+        if packet["do"] == "cancel":
             cancelled.set()
         else:
             cancelled.clear()
-            folder = message.get("folder")
-            tasks.put(message)
+            folder = packet.get("folder")
+            tasks.put(packet)
     # The parent has ended, perhaps in the middle of a task, whose folder it could not remove then.
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
-def _do(task: Message, send: Callable[..., None], cancelled: threading.Event) -> Message:
-    """Do a task; return the last message about it."""
+def _do(task: Packet, send: Callable[..., None], cancelled: threading.Event) -> Packet:
+    """Do a task; return the last packet about it."""
 
     def report(step: str, completed: int, total: int) -> None:
         if cancelled.is_set():
@@ -102,11 +102,11 @@ def _do(task: Message, send: Callable[..., None], cancelled: threading.Event) ->
             send(kind="started")
             WORK[task["do"]](task, report)
     except Exception as error:  # one clip's surprise must not end the process; the parent raises it again
-        return to_message(error)
+        return to_packet(error)
     return {"kind": "done"}
 
 
-def _extract(task: Message, report: Hook) -> None:
+def _extract(task: Packet, report: Hook) -> None:
     """Extract a clip."""
     given = task["transcript"]
     features = pipeline.extract(
@@ -121,14 +121,14 @@ def _extract(task: Message, report: Hook) -> None:
         feature_files.save(features, Path(task["folder"], FEATURES))
 
 
-def _noise(task: Message, report: Hook) -> None:
+def _noise(task: Packet, report: Hook) -> None:
     """Measure a clip's audio under white noise, once per seed."""
     seeds, limits = task["seeds"], Limits(**task["limits"])
     readings = perturb.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=seeds, limits=limits)
     _save_readings(task, _counted(readings, "noise", len(seeds), report))
 
 
-def _reread(task: Message, report: Hook) -> None:
+def _reread(task: Packet, report: Hook) -> None:
     """Encode a transcript without some of its words, once per choice of words."""
     words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
     kept = [np.array(mask, bool) for mask in task["kept"]]
@@ -136,7 +136,7 @@ def _reread(task: Message, report: Hook) -> None:
     _save_readings(task, _counted(readings, "reread", len(kept), report))
 
 
-def _stills(task: Message, report: Hook) -> None:
+def _stills(task: Packet, report: Hook) -> None:
     """Make images of moments of a clip."""
     moments = [Moment(second=second, box=box and tuple(box)) for second, box in task["moments"]]
     images = stills(task["path"], moments, limits=Limits(**task["limits"]))
@@ -145,7 +145,7 @@ def _stills(task: Message, report: Hook) -> None:
             Path(task["folder"], still_file(index)).write_bytes(image)
 
 
-WORK: dict[TaskKind, Callable[[Message, Hook], None]] = {
+WORK: dict[TaskKind, Callable[[Packet, Hook], None]] = {
     "extract": _extract,
     "noise": _noise,
     "reread": _reread,
@@ -153,7 +153,7 @@ WORK: dict[TaskKind, Callable[[Message, Hook], None]] = {
 }
 
 
-def _save_readings(task: Message, readings: Iterator[ModalityFeatures]) -> None:
+def _save_readings(task: Packet, readings: Iterator[ModalityFeatures]) -> None:
     made = list(readings)
     with _writing():
         perturb.save(made, Path(task["folder"], READINGS))
@@ -175,7 +175,7 @@ def _writing() -> Iterator[None]:
         raise WriteError(f"Features cannot be written: {error}") from error
 
 
-def _fetch_models(task: Message) -> None:
+def _fetch_models(task: Packet) -> None:
     """Have the models on disk before the clock starts: at the very first clip they may have to be downloaded."""
     if task.get("encoder") == ENCODER:
         asset(ENCODER)
