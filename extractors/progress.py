@@ -10,7 +10,6 @@ from typing import TextIO
 from tqdm import tqdm
 
 BAR_FORMAT = "{desc} {percentage:3.0f} %|{bar}| {elapsed}"
-MAX_COLUMNS = 80  # of a bar
 NAME_COLUMNS = 10  # of the step's name
 
 
@@ -72,7 +71,6 @@ class ProgressHook:
             desc=f"{step:<{NAME_COLUMNS}}",
             total=1,
             bar_format=BAR_FORMAT,
-            ncols=MAX_COLUMNS,
             file=file,
             leave=not self._transient,
             disable=not file.isatty(),

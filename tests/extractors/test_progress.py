@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 
 from extractors.progress import ProgressHook
@@ -14,6 +15,7 @@ from tests.paths import ROOT
 def on_terminal(work):
     """What a piece of work writes to a terminal."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
     written = []
 
     def read():
