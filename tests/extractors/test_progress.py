@@ -114,4 +114,4 @@ def test_the_command_shows_bars_on_standard_error_of_a_terminal_only(tmp_path):
     plain = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "%|" not in plain.stderr + plain.stdout
     for process in (done["terminal"], plain):
-        assert process.returncode == 0 and process.stdout.startswith("duration    0.50 s")
+        assert process.returncode == 0 and process.stdout.startswith("duration ")
