@@ -21,7 +21,6 @@ import numpy as np
 
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic, voice_activity
-from extractors.config import Recipe
 from extractors.language import asr, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
@@ -32,6 +31,7 @@ from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.progress import ProgressHook
 from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Track
 from extractors.storage.cache import Cache
+from extractors.storage.recipe import Recipe
 from extractors.vision import facial
 from extractors.vision.facial import FaceReading
 

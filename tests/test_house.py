@@ -29,7 +29,7 @@ LAYERS = {
         "schema media progress",
         "assets audio",
         "vision language",
-        "config perturb",
+        "perturb",
         "storage",
         "pipeline",
         "workers",

@@ -21,7 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from extractors.config import Recipe
+from extractors.storage.recipe import Recipe
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
 from training.reporting import result_files

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
 from extractors.corpus.items import Item, Shard
 from extractors.corpus.outcome import Failed, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
 from extractors.storage.feature_files import SUFFIX, StoreError, load, read_origin, write_whole
+from extractors.storage.recipe import Recipe
 
 MANIFEST_COLUMNS = (
     *("id", "video", "features", "sha256", "seconds", "transcript"),

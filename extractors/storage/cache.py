@@ -11,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from extractors.assets.hashes import file_sha256
-from extractors.config import Recipe
 from extractors.language import asr
 from extractors.schema import ClipFeatures, SchemaError
 from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, StoreError, load, save
+from extractors.storage.recipe import Recipe
 
 # Libraries whose release may change a number.
 LIBRARIES = (

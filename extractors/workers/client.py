@@ -34,7 +34,6 @@ from jaxtyping import Bool
 
 from extractors import perturb
 from extractors.assets.registry import AssetError
-from extractors.config import Recipe
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -42,6 +41,7 @@ from extractors.media.probe import LIMITS, Limits, MediaError
 from extractors.schema import ClipFeatures, Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
+from extractors.storage.recipe import Recipe
 from extractors.vision.stills import Moment
 from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool

@@ -4,10 +4,10 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.registry import AssetError
-from extractors.config import Recipe
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
 from extractors.schema import Word
+from extractors.storage.recipe import Recipe
 from tests.extractors.language.test_word_features import save_encoder
 
 SPOKEN = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given", notes=("By hand.",))
