@@ -1,4 +1,4 @@
-"""Tasks and outcomes of a corpus: a clip to extract, and what came of it; JSON types both, as Ray carries them."""
+"""Tasks and outcomes of a corpus: a clip to extract, and its result, both of JSON types, so that Ray can send them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Task(TypedDict):
         id: Of the clip (`extractors.corpus.items.Item`).
         video: Its path as listed.
         path: Where the file is.
-        transcript: What is said; None to have it recognised.
+        transcript: Of its speech; None to have it recognised.
         recipe: Hash of the extraction's recipe.
         limits: Fields of `Limits`.
         encoder: Of the text.

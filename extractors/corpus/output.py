@@ -1,4 +1,4 @@
-"""The folder a corpus is extracted to, at every moment fit to go on from.
+"""The output folder of a corpus, from which a run can resume at any moment.
 
 ```
 features/ID.safetensors   one per extracted clip (`extractors.storage.feature_files`)
@@ -7,8 +7,8 @@ manifest.csv              all features there are, made at the end of each run
 failures.jsonl            all failures there are, made at the end of each run
 ```
 
-Every file is written whole under its final name, so that a run killed at any moment leaves nothing half done; what a
-clip's state is, is decided by these files alone. One run per shard at a time; all shards may share a folder.
+Every file is written whole under its final name, so that a run killed at any moment leaves nothing half done; these
+files alone decide the state of a clip. One run per shard at a time; all shards may share a folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Output:
     Args:
         folder: Made if it is not there.
         limits: What each clip may cost.
-        encoder: Of the words: a name or folder as `extractors.language.text_encoder.load` takes it.
+        encoder: Of the text: a name or folder as `extractors.language.text_encoder.load` takes it.
     """
 
     def __init__(self, folder: Path, *, limits: Limits, encoder: str = ENCODER) -> None:

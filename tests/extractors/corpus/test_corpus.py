@@ -129,7 +129,7 @@ def test_ten_kills_lose_and_double_nothing(clips, undisturbed, tmp_path):
         kill_group(process)
         names = [path.name for path in features.glob("*.safetensors")] if features.exists() else []
         for name in names:
-            load(features / name)  # whatever stands under its final name is whole
+            load(features / name)  # a file under its final name is complete
         reached.append(len(names))
     assert reached == sorted(reached), "features were lost"
     assert 0 < reached[KILLS // 2], "no kill hit the work"
@@ -397,7 +397,7 @@ def test_a_list_gives_paths_and_transcripts(tmp_path):
         ("video\n../gone.mp4\n", "line 2: '../gone.mp4' leaves the list's folder"),
         ("video\nx/../../..\n", "leaves the list's folder"),
         ("video\n/dev/null\n", "'/dev/null' leaves the list's folder and is no file"),
-        ("video,transcript\na.mp4,x\na.mp4,y\n", "line 3: 'a.mp4' stands here again"),
+        ("video,transcript\na.mp4,x\na.mp4,y\n", "line 3: 'a.mp4' is listed again"),
         ('video\n"a\n', "is no CSV file"),
     ],
 )

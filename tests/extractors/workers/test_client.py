@@ -200,20 +200,14 @@ def test_a_closed_pool_does_no_more(film, portrait, pool):
         Pool(0)
 
 
-def test_threads_are_limited_unless_the_environment_does(portrait, monkeypatch):
-    def threads_of(pool):
-        try:
-            seen = []
-            extract(portrait, SPOKEN, lambda *_: seen.append(environment(*busy(pool))), pool=pool)
-            return seen[-1]
-        finally:
-            pool.close()
+def test_threads_are_limited_only_where_asked(portrait, pool):
+    def last_argument(pool):
+        seen = []
+        extract(portrait, SPOKEN, lambda *_: seen.append(psutil.Process(*busy(pool)).cmdline()[-1]), pool=pool)
+        return seen[-1]
 
-    def environment(pid):
-        return psutil.Process(pid).cmdline()[-1]
-
-    assert threads_of(Pool(1, threads=3)) == "3"
-    assert threads_of(Pool(1)) == "extractors.workers.server"
+    assert last_argument(pool) == "1"
+    assert last_argument(SHARED) == "extractors.workers.server"
 
 
 def test_a_hang_is_ended_by_the_clock(film, portrait):
