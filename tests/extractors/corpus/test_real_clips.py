@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from extractors.messages import Message
 from extractors.schema import MODALITY_NAMES
 from extractors.storage.feature_files import load
 from tests.extractors.support.processes import PATIENCE

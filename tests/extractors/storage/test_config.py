@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from extractors.config import ExtractionConfig
 
 from extractors import pipeline
 from extractors.assets.registry import AssetError
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
+from extractors.storage.config import ExtractionConfig
 from tests.extractors.language.test_word_features import save_encoder
 from tests.extractors.support.features import SPOKEN
 
