@@ -22,7 +22,6 @@ import numpy as np
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic, voice_activity
 from extractors.audio.acoustic import AudioFeatures
-from extractors.config import ExtractionConfig
 from extractors.language import asr, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
@@ -31,8 +30,10 @@ from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message
+from extractors.progress import ProgressHook
 from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures
 from extractors.storage.cache import Cache
+from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
 from extractors.vision.facial import VideoFeatures
 
@@ -272,7 +273,9 @@ def main() -> int:
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
     try:
-        print(summary(extract(arguments.file, arguments.transcript, cache=cache)))
+        with ProgressHook(transient=True) as hook:
+            features = extract(arguments.file, arguments.transcript, hook, cache=cache)
+        print(summary(features))
     except (MediaError, TranscriptError, AssetError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -27,10 +27,9 @@ LAYERS = {
     ],
     "extractors": [
         "messages",
-        "schema media",
+        "schema media progress",
         "assets audio",
         "vision language",
-        "config",
         "storage",
         "pipeline",
         "workers",

@@ -21,7 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from extractors.config import ExtractionConfig
+from extractors.storage.config import ExtractionConfig
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
 from training.reporting import result_files

@@ -14,24 +14,26 @@ from collections.abc import Generator
 
 import ray
 
+from extractors.corpus.outcome import Outcome, Task, clip_budget, extract_clip
 from extractors.corpus.run import Outcomes, parser, start
-from extractors.corpus.worker import Outcome, Task, Worker, extract_item
+from extractors.workers.pool import Pool
 
 
 class Extractor:
-    """An actor. Its clips run in a process of its own, as in the plain run: a crash costs one clip, not the actor.
+    """An actor with a pool of one worker process, so that a crash costs one clip and not the actor.
 
     Args:
         seconds: Wall-clock time a clip may take.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._worker = Worker(extract_item, seconds=seconds, threads=1)
+        self._pool = Pool(1, threads=1)
+        self._budget = clip_budget(seconds)
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
         """Do the task of a row; tasks and outcomes travel as JSON, so that tables need no common columns."""
         task = json.loads(row["task"])
-        return {"id": task["id"], "outcome": json.dumps(self._worker.run(task))}
+        return {"id": task["id"], "outcome": json.dumps(extract_clip(task, pool=self._pool, budget=self._budget))}
 
 
 def on_ray(actors: int, *, seconds: float) -> Outcomes:
@@ -65,7 +67,7 @@ def main() -> int:
     options.description = main.__doc__
     options.add_argument("--address", help="of the cluster; a Ray of this machine's own is started if not given")
     arguments = options.parse_args()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent unless the user wants it
     local = {} if arguments.address else {"num_cpus": max(arguments.workers, os.cpu_count() or 1)}
     ray.init(address=arguments.address, log_to_driver=False, include_dashboard=False, **local)
     try:

@@ -1,4 +1,4 @@
-"""Which clips a corpus holds: a folder or a list, checked before any work, and split into shards."""
+"""The clips of a corpus: found in a folder or a list, checked before any work, and split into shards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Item:
         id: Stable: decided by `video` alone.
         video: Path as listed: relative to the folder or list, "/" between parts; or absolute.
         path: Where the file is.
-        transcript: What is said; None to have it recognised.
+        transcript: Of its speech; None to have it recognised.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def holds(self, item: Item) -> bool:
-        """Tell whether a clip belongs to this part; every clip belongs to exactly one."""
+        """Return whether a clip belongs to this part; every clip belongs to exactly one."""
         return int(item.id.rsplit("-", 1)[1], 16) % self.count == self.index - 1
 
 
@@ -120,7 +120,7 @@ def _listed(source: Path) -> list[Item]:
         item = _item(source, line, header, row)
         before = items.setdefault(item.id, item)
         if before.transcript != item.transcript:
-            raise ItemsError(f"{source}, line {line}: {item.video!r} stands here again with another transcript.")
+            raise ItemsError(f"{source}, line {line}: {item.video!r} is listed again with another transcript.")
     if not items:
         raise ItemsError(f"{source}: lists no video.")
     return list(items.values())

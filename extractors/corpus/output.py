@@ -1,4 +1,4 @@
-"""The folder a corpus is extracted to, at every moment fit to go on from.
+"""The output folder of a corpus, from which a run can resume at any moment.
 
 ```
 features/ID.safetensors   one per extracted clip (`extractors.storage.feature_files`)
@@ -7,8 +7,8 @@ manifest.csv              all features there are, made at the end of each run
 failures.jsonl            all failures there are, made at the end of each run
 ```
 
-Every file is written whole under its final name, so that a run killed at any moment leaves nothing half done; what a
-clip's state is, is decided by these files alone. One run per shard at a time; all shards may share a folder.
+Every file is written whole under its final name, so that a run killed at any moment leaves nothing half done; these
+files alone decide the state of a clip. One run per shard at a time; all shards may share a folder.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from typing import Any
 
 from extractors.assets.files import write_whole
 from extractors.assets.hashes import file_sha256
-from extractors.config import ExtractionConfig
 from extractors.corpus.items import Item, Shard
-from extractors.corpus.worker import Outcome, Task, stamp
+from extractors.corpus.outcome import Failed, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.schema import MODALITY_NAMES
+from extractors.storage.config import ExtractionConfig
 from extractors.storage.feature_files import SUFFIX, FeatureFileError, load, read_origin
 
 MANIFEST_COLUMNS = (
@@ -48,7 +48,7 @@ class Output:
     Args:
         folder: Made if it is not there.
         limits: What each clip may cost.
-        encoder: Of the words: a name or folder as `extractors.language.text_encoder.load` takes it.
+        encoder: Of the text: a name or folder as `extractors.language.text_encoder.load` takes it.
     """
 
     def __init__(self, folder: Path, *, limits: Limits, encoder: str = ENCODER) -> None:
@@ -86,10 +86,6 @@ class Output:
             return "new"
         return "failed" if same else "new"
 
-    def seconds(self, item: Item) -> float:
-        """Return the length of a clip that is done."""
-        return load(self._features(item.id)).duration
-
     def forget_features(self, item: Item) -> None:
         """Remove features that no longer hold, so that features and a failure never stand side by side."""
         self._features(item.id).unlink(missing_ok=True)
@@ -98,12 +94,14 @@ class Output:
         """Remove the failure of a clip that is done."""
         self._failure(item.id).unlink(missing_ok=True)
 
-    def add_failure(self, item: Item, outcome: Outcome) -> None:
+    def add_failure(self, item: Item, outcome: Failed) -> None:
         """Write why a clip cannot be used."""
         failure = {
             "id": item.id,
             "video": item.video,
-            **{key: outcome[key] for key in ("kind", "reason", "detail")},
+            "kind": outcome["kind"],
+            "reason": outcome["reason"],
+            "detail": outcome["detail"],
             "recipe": self._recipe(item),
             "stamp": stamp(item.path),
         }

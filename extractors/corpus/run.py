@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import queue
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -24,12 +24,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from extractors.corpus.items import Item, ItemsError, Shard, find
+from extractors.corpus.outcome import CLIP_SECONDS, Outcome, Task, clip_budget, extract_clip
 from extractors.corpus.output import Output
-from extractors.corpus.worker import Outcome, Task, Worker, WorkerError, extract_item
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import LIMITS
+from extractors.workers.errors import WorkerError
+from extractors.workers.pool import Pool
 
-CLIP_SECONDS = 600.0  # wall-clock time a clip may take by default
 MAX_REASONS = 10  # that the summary lists
 
 Outcomes = Callable[[list[Task]], Generator[tuple[str, Outcome], None, None]]
@@ -42,16 +43,16 @@ class CorpusError(RuntimeError):
 
 @dataclass
 class Summary:
-    """What a run did.
+    """Counts of a run's clips by what became of them.
 
     Attributes:
-        clips: In this shard.
+        clips: Clips in this shard.
         done: Extracted now.
         there: Skipped, because their features were there.
         failed_before: Skipped, because they had failed.
         failed: Failed now, counted by reason.
         media_seconds: Length of what was extracted now.
-        wall_seconds: That the run took.
+        wall_seconds: Time the run took.
     """
 
     clips: int
@@ -98,7 +99,7 @@ def run(
 
     Raises:
         CorpusError: If the run cannot go on; what is done stays done.
-        WorkerError: If no worker can be started.
+        WorkerError: If no worker process can be started.
     """
     begin = time.monotonic()
     shard = shard or Shard()
@@ -130,38 +131,32 @@ def run(
 
 
 def in_processes(workers: int, *, seconds: float) -> Outcomes:
-    """Return a way to do tasks in processes of this machine.
+    """Return a way to do tasks in worker processes of this machine, which share its processors.
 
     Args:
         workers: How many at once.
         seconds: Wall-clock time that each clip may take.
     """
+    budget = clip_budget(seconds)
 
     def outcomes(tasks: list[Task]) -> Generator[tuple[str, Outcome], None, None]:
         if not tasks:
             return
-        count = min(workers, len(tasks))
-        threads = max(1, (os.cpu_count() or 1) // count)
-        all_workers = [Worker(extract_item, seconds=seconds, threads=threads) for _ in range(count)]
-        idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        for worker in all_workers:
-            idle.put(worker)
-
-        def do(task: Task) -> tuple[str, Outcome]:
-            worker = idle.get()
+        size = min(workers, len(tasks))
+        pool = Pool(size, threads=max(1, (os.cpu_count() or 1) // size))
+        cancel = threading.Event()
+        with ThreadPoolExecutor(size) as executor:  # each thread waits for a process
             try:
-                return task["id"], worker.run(task)
+                jobs = {
+                    executor.submit(extract_clip, task, pool=pool, budget=budget, cancel=cancel): task["id"]
+                    for task in tasks
+                }
+                for job in as_completed(jobs):
+                    yield jobs[job], job.result()
             finally:
-                idle.put(worker)
-
-        with ThreadPoolExecutor(count) as pool:  # each thread waits for a process
-            try:
-                for job in as_completed([pool.submit(do, task) for task in tasks]):
-                    yield job.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in all_workers:
-                    worker.close()
+                cancel.set()
+                executor.shutdown(wait=False, cancel_futures=True)
+                pool.close()
 
     return outcomes
 
@@ -169,8 +164,6 @@ def in_processes(workers: int, *, seconds: float) -> Outcomes:
 def _record(item: Item, outcome: Outcome, output: Output, summary: Summary) -> None:
     if outcome["status"] == "fatal":
         raise CorpusError(outcome["reason"])
-    if outcome["status"] == "failed" and outcome["kind"] in ("crash", "timeout") and output.state(item) == "done":
-        outcome = {"status": "done", "seconds": output.seconds(item)}  # it died between its last write and its word
     if outcome["status"] == "done":
         output.forget_failure(item)
         summary.done += 1
@@ -188,7 +181,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--shard", default="1/1", help="i/n: only the i-th of n parts, i from 1")
     made.add_argument("--workers", type=_positive(int), default=1, help="clips at once (default 1)")
     made.add_argument("--timeout", type=_positive(float), default=CLIP_SECONDS, help="seconds a clip may take")
-    made.add_argument("--encoder", default=ENCODER, help="of the words: a checkpoint's encoder/ folder, or a name")
+    made.add_argument("--encoder", default=ENCODER, help="of the text: a checkpoint's encoder/ folder, or a name")
     made.add_argument("--retry-failed", action="store_true", help="try again what has failed before")
     return made
 

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from extractors.assets.hashes import file_sha256
-from extractors.config import ExtractionConfig
 from extractors.language import asr
 from extractors.schema import ClipFeatures, SchemaError
+from extractors.storage.config import ExtractionConfig
 from extractors.storage.feature_files import FORMAT_VERSION, SUFFIX, FeatureFileError, load, save
 
 # Libraries whose release may change a number.

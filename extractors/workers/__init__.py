@@ -1,1 +1,1 @@
-"""Extraction in worker processes: client, pool, process, server."""
+"""Extraction in worker processes: client, pool, process, server, and the protocol and errors they share."""

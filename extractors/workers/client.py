@@ -1,8 +1,21 @@
-"""Extraction in processes of its own: what crashes, hangs or swells there ends that clip and nothing else.
+"""Extraction in worker processes: a clip that crashes, hangs or needs too much memory there fails alone.
 
 The processes stay, with their models loaded, for the next clip. They are plain interpreters, started by command line:
-`multiprocessing` would run the parent's main module again, which inside Streamlit is the page. Jobs and reports are
+`multiprocessing` would run the parent's main module again, which inside Streamlit is the page. Tasks and messages are
 lines of JSON through pipes; features come back as a safetensors file in a private folder. Nothing is unpickled.
+
+Every function takes the same last arguments:
+
+* `hook`: receives (step, completed, total) in the caller's thread. What it raises cancels the work.
+* `budget`: what the work may cost.
+* `cancel`: stops the work once it is set, even while there is no progress to report.
+* `pool`: whose processes do the work.
+
+and may raise, besides the errors of the plain function:
+
+* `AbortedError`, a `MediaError`: the clip crashed the process or went beyond the budget.
+* `CancelledError`: `cancel` was set.
+* `WorkerError`: no process could be started, or an error was met that nobody foresaw (`UnforeseenError`).
 """
 
 from __future__ import annotations
@@ -11,16 +24,15 @@ import atexit
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from extractors import messages
 from extractors.assets.registry import AssetError
-from extractors.config import ExtractionConfig
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -28,15 +40,38 @@ from extractors.media.probe import LIMITS, Limits, MediaError
 from extractors.schema import ClipFeatures, Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
+from extractors.storage.config import ExtractionConfig
 from extractors.vision.stills import Moment
-from extractors.workers.pool import CancelledError, Pool, WorkerError
-from extractors.workers.process import READY_SECONDS, Budget, Message
+from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
+from extractors.workers.pool import Pool
+from extractors.workers.process import READY_SECONDS, Budget
+from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
 
-PROCESSES = 2  # clips at once; one more waits
+__all__ = [
+    "BUDGET",
+    "SHARED",
+    "AbortedError",
+    "AssetError",
+    "Budget",
+    "CancelledError",
+    "MediaError",
+    "Pool",
+    "TranscriptError",
+    "UnforeseenError",
+    "WorkerError",
+    "extract",
+    "noisy_voices",
+    "processes",
+    "reread",
+    "stills",
+    "warm",
+]
+
 BUDGET = Budget()
+SHARED = Pool(2)
+"""The pool of everything in this program that does not make its own."""
 
-_pool = Pool(PROCESSES)
-atexit.register(_pool.close)
+atexit.register(SHARED.close)
 
 
 def extract(
@@ -47,57 +82,43 @@ def extract(
     *,
     recogniser: str = RECOGNISER,
     encoder: str = ENCODER,
+    cache: Cache | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
-    cache: Cache | None = None,
+    pool: Pool = SHARED,
 ) -> ClipFeatures:
-    """Do what `extractors.pipeline.extract` does, in a process of its own.
+    """Do what `extractors.pipeline.extract` does, in a worker process.
 
     Args:
         path: A video or sound file.
         transcript: As there.
-        hook: As there; called in the caller's thread. What it raises cancels the extraction.
-        limits: What the clip may be.
+        hook: As there.
+        limits: As there.
         recogniser: As there.
         encoder: As there.
-        budget: What the extraction may cost.
-        cancel: Stops the extraction once it is set, even while there is no progress to tell of.
-        cache: As there; looked at in the caller's own process, so that what is there waits for no other.
+        cache: As there; read in the caller's own process, so that a hit waits for no worker.
+        budget: As above.
+        cancel: As above.
+        pool: As above.
 
     Returns:
         The features, to the last bit what the plain function returns.
-
-    Raises:
-        MediaError: If the file cannot be used as a clip, crashes the process or goes beyond the budget.
-        TranscriptError: If the transcript cannot be used.
-        AssetError: If a model file cannot be had.
-        CancelledError: If `cancel` was set.
-        WorkerError: If an error was met that nobody foresaw.
     """
     config = ExtractionConfig(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
-    hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
+    given = config.given
+    task = {
+        "path": os.path.abspath(path),
+        "transcript": given.to_dict() if isinstance(given, Transcript) else given,
+        "limits": asdict(limits),
+        "recogniser": recogniser,
+        "encoder": encoder,
+    }
 
     def make() -> ClipFeatures:
-        return _extract(Path(path), config, hook, budget, cancel)
+        with _results("extract", task, hook, budget, cancel, pool) as folder:
+            return feature_files.load(folder / FEATURES)
 
     return make() if cache is None else cache.fetch(Path(path), config, make)
-
-
-def _extract(path: Path, config: ExtractionConfig, hook: Hook, budget: Budget, cancel: threading.Event) -> ClipFeatures:
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        given, output = config.given, Path(folder) / f"features{feature_files.SUFFIX}"
-        task = {
-            "do": "extract",
-            "path": os.path.abspath(path),
-            "transcript": given.to_dict() if isinstance(given, Transcript) else given,
-            "limits": asdict(config.limits),
-            "recogniser": config.recogniser,
-            "encoder": config.encoder,
-            "cpu_seconds": budget.cpu_seconds,
-            "output": str(output),
-        }
-        _run(task, hook, budget, cancel)
-        return feature_files.load(output)
 
 
 def noisy_voices(
@@ -105,35 +126,16 @@ def noisy_voices(
     *,
     snr_db: float,
     seeds: Sequence[int],
-    hook: Hook | None = None,
     limits: Limits = LIMITS,
+    hook: Hook | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
+    pool: Pool = SHARED,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.audio.noise.noisy_voices` does, in a process of its own.
-
-    Args:
-        path: A clip.
-        snr_db: As there.
-        seeds: As there.
-        hook: Told of ("noise", voices done, voices), in the caller's thread. What it raises cancels the work.
-        limits: As there.
-        budget: What the work may cost.
-        cancel: Stops the work once it is set.
-
-    Raises:
-        MediaError: As in `extract`.
-        CancelledError: If `cancel` was set.
-        WorkerError: If an error was met that nobody foresaw.
-    """
-    task = {
-        "do": "noise",
-        "path": os.path.abspath(path),
-        "limits": asdict(limits),
-        "snr_db": snr_db,
-        "seeds": list(seeds),
-    }
-    return _readings(task, hook, budget, cancel)
+    """Do what `extractors.audio.noise.noisy_voices` does, in a worker process; `hook` gets the step "noise"."""
+    task = {"path": os.path.abspath(path), "limits": asdict(limits), "snr_db": snr_db, "seeds": list(seeds)}
+    with _results("noise", task, hook, budget, cancel, pool) as folder:
+        return feature_files.load_steps(folder / READINGS)
 
 
 def reread(
@@ -144,129 +146,73 @@ def reread(
     hook: Hook | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
+    pool: Pool = SHARED,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.language.word_features.reread` does, in a process of its own.
-
-    Args:
-        words: As there.
-        kept: As there.
-        encoder: As there.
-        hook: Told of ("reread", readings done, readings), in the caller's thread. What it raises cancels the work.
-        budget: What the work may cost.
-        cancel: Stops the work once it is set.
-
-    Raises:
-        AssetError: If a model file cannot be had.
-        CancelledError: If `cancel` was set.
-        WorkerError: If an error was met that nobody foresaw.
-    """
+    """Do what `extractors.language.word_features.reread` does, in a worker process; `hook` gets the step "reread"."""
     task = {
-        "do": "reread",
         "words": [[word.text, word.start, word.end] for word in words],
         "kept": [mask.tolist() for mask in kept],
         "encoder": encoder,
     }
-    return _readings(task, hook, budget, cancel)
+    with _results("reread", task, hook, budget, cancel, pool) as folder:
+        return feature_files.load_steps(folder / READINGS)
 
 
 def stills(
     path: Path | str,
     moments: Sequence[Moment],
     *,
-    hook: Hook | None = None,
     limits: Limits = LIMITS,
+    hook: Hook | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
+    pool: Pool = SHARED,
 ) -> list[bytes]:
-    """Do what `extractors.vision.stills.stills` does, in a process of its own.
-
-    Args:
-        path: A clip.
-        moments: As there.
-        hook: Told of ("stills", pictures done, pictures), in the caller's thread. What it raises cancels the work.
-        limits: As there.
-        budget: What the work may cost.
-        cancel: Stops the work once it is set.
-
-    Raises:
-        MediaError: As in `extract`.
-        AssetError: If a model file cannot be had.
-        CancelledError: If `cancel` was set.
-        WorkerError: If an error was met that nobody foresaw.
-    """
-    hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        task = {
-            "do": "stills",
-            "path": os.path.abspath(path),
-            "moments": [[moment.second, moment.box] for moment in moments],
-            "limits": asdict(limits),
-            "cpu_seconds": budget.cpu_seconds,
-            "output": folder,
-        }
-        _run(task, hook, budget, cancel)
-        made = [Path(folder, f"{index}.jpg") for index in range(len(moments))]
+    """Do what `extractors.vision.stills.stills` does, in a worker process; `hook` gets the step "stills"."""
+    task = {
+        "path": os.path.abspath(path),
+        "moments": [[moment.second, moment.box] for moment in moments],
+        "limits": asdict(limits),
+    }
+    with _results("stills", task, hook, budget, cancel, pool) as folder:
+        made = [folder / still_file(index) for index in range(len(moments))]
         return [file.read_bytes() for file in made if file.is_file()]
 
 
-def _readings(
-    task: Message, hook: Hook | None, budget: Budget, cancel: threading.Event | None
-) -> list[ModalityFeatures]:
-    """Let a process make features of one modality, several times over."""
-    hook, cancel = hook or (lambda step, completed, total: None), cancel or threading.Event()
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        output = Path(folder) / f"readings{feature_files.SUFFIX}"
-        _run({**task, "cpu_seconds": budget.cpu_seconds, "output": str(output)}, hook, budget, cancel)
-        return feature_files.load_steps(output)
-
-
-def _run(task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
-    """Let a process do a task to its end.
-
-    Raises:
-        Exception: What `extract` names, where it did not come to that.
-    """
-    worker = _pool.take(cancel)
-    try:
-        answer = worker.run(task, hook, budget, cancel)
-    finally:
-        _pool.give_back(worker)
-    if answer["kind"] != "done":
-        raise _error(answer)
-
-
-def warm(*, encoder: str = ENCODER) -> None:
+def warm(*, encoder: str = ENCODER, pool: Pool = SHARED) -> None:
     """Start a process and load all models in it, so that the first clip is as quick as the next.
 
     Args:
         encoder: As in `extract`.
+        pool: As above.
 
     Raises:
         AssetError: If a model file cannot be had.
         WorkerError: If the process crashes, or an error was met that nobody foresaw.
     """
-    never = threading.Event()
-    worker = _pool.take(never)
-    task = {"do": "warm", "encoder": encoder}
-    try:
-        answer = worker.run(task, lambda step, completed, total: None, Budget(seconds=READY_SECONDS), never)
-        worker.warmed = encoder if answer["kind"] == "done" else None
-    finally:
-        _pool.give_back(worker)
-    if answer["kind"] != "done":
-        raise _error(answer)
+    with _results("warm", {"encoder": encoder}, None, Budget(seconds=READY_SECONDS), None, pool):
+        pass
 
 
 def processes() -> list[int]:
-    """Return the ids of the processes that work or wait."""
-    return _pool.processes()
+    """Return the ids of the shared pool's processes, at work or waiting."""
+    return SHARED.processes()
 
 
-def _error(answer: Message) -> Exception:
-    kinds: dict[str, Callable[[], Exception]] = {
-        "media": lambda: MediaError(messages.Message.from_dict(answer["message"]), answer["detail"]),
-        "transcript": lambda: TranscriptError(messages.Message.from_dict(answer["message"])),
-        "asset": lambda: AssetError(messages.Message.from_dict(answer["message"])),
-        "cancelled": lambda: CancelledError("the extraction was cancelled"),
-    }
-    return kinds.get(answer["kind"], lambda: WorkerError(answer["detail"]))()
+@contextmanager
+def _results(
+    kind: TaskKind, task: Packet, hook: Hook | None, budget: Budget, cancel: threading.Event | None, pool: Pool
+) -> Iterator[Path]:
+    """Have a task done; yield the private folder with what it wrote, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+        pool.run(
+            {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": folder},
+            hook=hook or _ignore,
+            budget=budget,
+            cancel=cancel or threading.Event(),
+        )
+        yield Path(folder)
+
+
+def _ignore(step: str, completed: int, total: int) -> None:
+    """Receive progress that nobody asked for."""

@@ -1,4 +1,4 @@
-"""A process that extracts one clip after the other, as its parent sees it; `extractors.workers.server` runs in it."""
+"""A worker process as its parent sees it; `extractors.workers.server` runs in it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from extractors import messages
+from extractors.messages import Message
 from extractors.schema import Hook
+from extractors.workers.errors import AbortedError, AbortKind, CancelledError, StartError, WorkerError, from_packet
+from extractors.workers.protocol import Packet
 
-READY_SECONDS = 900.0  # until a process has done what was asked of it before, which may be fetching models
+READY_SECONDS = 900.0  # until a process begins a task: it may still be downloading or loading models
 STOP_SECONDS = 3.0  # until a cancelled task must have ended by itself
-POLL_SECONDS = 0.05  # between looks at clock, memory and the caller's wish
+POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's wish
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-Message = dict[str, Any]
+QUIET: Packet = {"kind": "quiet"}  # stands for none
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What an extraction may cost.
+    """Upper bounds on what an extraction may cost.
 
     Attributes:
         seconds: Wall-clock time.
@@ -46,25 +48,31 @@ class Budget:
 
 
 class Process:
-    """A process that does one task after the other; a thread here carries its messages into a queue.
+    """A worker process, which does one task after the other; a thread here puts its packets into a queue.
+
+    Args:
+        threads: Of torch and of CTranslate2 in the process, unless OMP_NUM_THREADS is set; None for their own choice.
 
     Attributes:
-        warmed: The text encoder it was asked to load, with all other models, before the first clip; None if it was not.
+        warmed: The text encoder loaded, with all other models, before the first clip; None if there was no warm-up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int | None = None) -> None:
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "extractors.workers.server"],
+        options = [] if threads is None else [str(threads)]
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", "extractors.workers.server", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,  # Ctrl-C reaches this process only, whose end is theirs
+            start_new_session=True,  # Ctrl-C reaches the parent only; the process ends with it
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._tasks = self._process.stdin
         self.warmed: str | None = None
-        self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="isolate", daemon=True).start()
+        self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, args=(self._process.stdout,), name="worker", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -76,48 +84,43 @@ class Process:
         """The process's id."""
         return self._process.pid
 
-    def run(self, task: Message, hook: Hook, budget: Budget, cancel: threading.Event) -> Message:
-        """Do a task; return the process's last message about it, or one that says how the process ended.
+    def run(self, task: Packet, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
+        """Do a task to its end.
 
-        The clock starts when the process does: before, it may still be loading models.
+        The clock of the budget starts when the task does: before, the process may still be loading models.
+
+        Raises:
+            AbortedError: If the task crashes the process or goes beyond the budget.
+            CancelledError: If `cancel` was set.
+            StartError: If the process ends before it begins the task.
+            WorkerError: If it does not begin in time.
+            Exception: What the task raised (`from_packet`), or what the hook raised.
         """
         self._send(task)
         running: set[str] = set()
-        began, limit, started = False, READY_SECONDS, time.monotonic()
+        began, limit, since = False, READY_SECONDS, time.monotonic()
         while True:
-            try:
-                message = self._messages.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                message = {"kind": "quiet"}
-            if message is None:
-                return self._ended(_during(running), began=began)
-            if message["kind"] == "started":
-                began, limit, started = True, budget.seconds, time.monotonic()
-            elif message["kind"] == "progress":
-                step, completed, total = (message[key] for key in ("step", "completed", "total"))
-                (running.discard if completed == total else running.add)(step)
-                try:
-                    hook(step, completed, total)
-                except BaseException:
-                    self._stop()
-                    raise
-            elif message["kind"] != "quiet":
-                return message
+            packet = self._receive()
+            if packet is None:
+                if cancel.is_set():
+                    raise CancelledError("the extraction was cancelled")
+                raise self._ended(_during(running), began=began)
+            if packet["kind"] == "started":
+                began, limit, since = True, budget.seconds, time.monotonic()
+            elif packet["kind"] == "progress":
+                self._report(packet, running, hook)
+            elif packet["kind"] == "done":
+                self.warmed = task["encoder"] if task["do"] == "warm" else self.warmed
+                return
+            elif packet is not QUIET:
+                raise from_packet(packet)
             if cancel.is_set():
                 self._stop()
-                return {"kind": "cancelled"}
-            if time.monotonic() - started > limit:
-                self.kill()
-                return _media(messages.Message("clip_took_too_long", {"limit": f"{limit:g}"}), _during(running))
-            if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
-                self.kill()
-                return _media(
-                    messages.Message("clip_needs_memory"),
-                    f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
-                )
+                raise CancelledError("the extraction was cancelled")
+            self._check(running, budget, began=began, late=time.monotonic() - since > limit)
 
     def warm(self, encoder: str) -> None:
-        """Ask it to load all models, and do not wait for it; the next task will."""
+        """Make the process load all models, without waiting for it; the next task will."""
         self.warmed = encoder
         self._send({"do": "warm", "encoder": encoder, "quietly": True})
 
@@ -126,57 +129,91 @@ class Process:
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):  # where a task was still in its buffer
-            self._process.stdin.close()
+            self._tasks.close()
+
+    def _receive(self) -> Packet | None:
+        """Return the next packet, `QUIET` if none comes for a moment, None if none will."""
+        try:
+            return self._packets.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return QUIET
+
+    def _report(self, packet: Packet, running: set[str], hook: Hook) -> None:
+        step, completed, total = (packet[key] for key in ("step", "completed", "total"))
+        (running.discard if completed == total else running.add)(step)
+        try:
+            hook(step, completed, total)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _check(self, running: Iterable[str], budget: Budget, *, began: bool, late: bool) -> None:
+        """Kill the process if it is late or swells, and raise what that means."""
+        if late:
+            self.kill()
+            if not began:
+                raise WorkerError(f"A worker process did not begin its task within {READY_SECONDS:g} s.")
+            message = Message("clip_took_too_long", {"limit": f"{budget.seconds:g}"})
+            raise _aborted("timeout", message, _during(running))
+        if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
+            self.kill()
+            raise _aborted(
+                "memory",
+                Message("clip_needs_memory"),
+                f"{memory:,} of {budget.memory_bytes:,} bytes {_during(running)}",
+            )
 
     def _stop(self) -> None:
         """Let the running task end at its next report, or end it with its process."""
         self._send({"do": "cancel"})
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
-            try:
-                message = self._messages.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if message is None or message["kind"] not in ("started", "progress"):
+            packet = self._receive()
+            if packet is None or packet["kind"] not in ("started", "progress", "quiet"):
                 return
         self.kill()
 
-    def _send(self, message: Message) -> None:
+    def _send(self, packet: Packet) -> None:
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            log.info("worker %d has ended: %s", self.pid, error)  # `run` is told by the queue
+            self._tasks.write(json.dumps(packet).encode() + b"\n")
+            self._tasks.flush()
+        except (OSError, ValueError) as error:  # ValueError: closed by `kill`
+            log.info("worker %d has ended: %s", self.pid, error)  # `run` learns it from the queue
 
-    def _listen(self) -> None:
-        with self._process.stdout as stream:
+    def _listen(self, stream: IO[bytes]) -> None:
+        with stream:
             for line in stream:
                 if line.endswith(b"\n"):  # else the process has died in the middle of it
-                    self._messages.put(json.loads(line))
-        self._messages.put(None)
+                    self._packets.put(json.loads(line))
+        self._packets.put(None)
 
-    def _ended(self, during: str, *, began: bool) -> Message:
+    def _ended(self, during: str, *, began: bool) -> Exception:
+        """Return the error for a process that has ended in the middle of a task."""
         code = self._process.wait()
         if -code == getattr(signal, "SIGXCPU", None):
-            return _media(messages.Message("clip_needs_cpu"), during)
+            return _aborted("cpu", Message("clip_needs_cpu"), during)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not began:  # no clip is to blame
-            return {"kind": "unforeseen", "detail": f"A process for extraction has ended before it began: {how}."}
-        return _media(messages.Message("clip_crashed"), f"{how} {during}")
+            return StartError(f"A process for extraction has ended before it began: {how}.")
+        return _aborted(
+            "crash",
+            Message("clip_crashed"),
+            f"{how} {during}",
+        )
 
 
 def _during(running: Iterable[str]) -> str:
     return f"during {', '.join(sorted(running)) or 'start'}"
 
 
-def _media(message: messages.Message, detail: str) -> Message:
+def _aborted(kind: AbortKind, message: Message, detail: str) -> AbortedError:
     log.warning("%s (%s)", message, detail)
-    return {"kind": "media", "message": message.to_dict(), "detail": detail}
+    return AbortedError(kind, message, detail)
 
 
 def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 where the system does not tell."""
+    """Return a process's resident memory; 0 where the system does not report it."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):  # it has ended, or this is no Linux
+    except (OSError, IndexError):  # it has ended, or this is not Linux
         return 0

@@ -1,7 +1,6 @@
-"""The worker process: reads tasks from standard input and writes messages to standard output.
+"""The program of a worker process: reads tasks from standard input and writes packets about them to standard output.
 
-A task and a message are one line of JSON each. Messages about a task are "started", "progress" and, last, one of
-"done", "cancelled", "media", "transcript", "asset", "unforeseen".
+`extractors.workers.protocol` describes both.
 """
 
 from __future__ import annotations
@@ -11,99 +10,105 @@ import json
 import logging
 import os
 import queue
+import shutil
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from extractors import pipeline
-from extractors.assets.registry import AssetError, asset
+from extractors.assets.registry import asset
 from extractors.audio import noise
 from extractors.language import word_features
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
-from extractors.language.transcript import Transcript, TranscriptError
-from extractors.media.probe import Limits, MediaError
+from extractors.language.transcript import Transcript
+from extractors.media.probe import Limits
 from extractors.schema import Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.vision.stills import Moment, stills
+from extractors.workers.errors import CancelledError, WriteError, to_packet
+from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
 
-Message = dict[str, Any]
+Item = TypeVar("Item")
 
 log = logging.getLogger(__name__)
 
 
-class _CancelledError(Exception):
-    """The parent has cancelled the task."""
+def serve(threads: str | None = None) -> None:
+    """Do tasks until standard input ends, which it does with the parent.
 
-
-def serve() -> None:
-    """Do tasks until standard input ends with the parent."""
-    # A crash of native code leaves its place in the log. Of its own thread only: the others run on, and to look into
-    # them meanwhile can fault, which would hide how the process really ended.
+    Args:
+        threads: As in `extractors.workers.process.Process`.
+    """
+    if threads is not None:
+        # Read by torch and CTranslate2, which load later. NumPy has loaded: its BLAS keeps its threads, and with them
+        # the last bits of its sums, which recognised words depend on.
+        os.environ.setdefault("OMP_NUM_THREADS", threads)
+    # A crash of native code leaves a stack trace in the log. Of its own thread only: the others run on, and to look
+    # into them meanwhile can fault, which would hide how the process really ended.
     faulthandler.enable(all_threads=False)
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print goes to the log, not between the messages
-    tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    os.dup2(2, 1)  # what libraries print goes to the log, not between the packets
+    tasks: queue.SimpleQueue[Packet] = queue.SimpleQueue()
     cancelled = threading.Event()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks, cancelled), daemon=True).start()
 
-    def tell(**message: Any) -> None:
-        answers.write(json.dumps(message).encode() + b"\n")
+    def send(**packet: Any) -> None:
+        answers.write(json.dumps(packet).encode() + b"\n")
         answers.flush()
 
     while True:
         task = tasks.get()
-        answer = _do(task, tell, cancelled)
+        answer = _do(task, send, cancelled)
         if not task.get("quietly"):
-            tell(**answer)
+            send(**answer)
 
 
-def _receive(stream: IO[bytes], tasks: queue.SimpleQueue[Message], cancelled: threading.Event) -> None:
+def _receive(stream: IO[bytes], tasks: queue.SimpleQueue[Packet], cancelled: threading.Event) -> None:
+    folder: str | None = None
     for line in stream:
-        message = json.loads(line)
-        if message["do"] == "cancel":
+        packet = json.loads(line)
+        if packet["do"] == "cancel":
             cancelled.set()
         else:
             cancelled.clear()
-            tasks.put(message)
-    os._exit(0)  # the parent has ended, or wants this: also in the middle of a clip
+            folder = packet.get("folder")
+            tasks.put(packet)
+    # The parent has ended, perhaps in the middle of a task, whose folder it could not remove then.
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
-def _do(task: Message, tell: Callable[..., None], cancelled: threading.Event) -> Message:
+def _do(task: Packet, send: Callable[..., None], cancelled: threading.Event) -> Packet:
+    """Do a task; return the last packet about it."""
+
     def report(step: str, completed: int, total: int) -> None:
         if cancelled.is_set():
-            raise _CancelledError
-        tell(kind="progress", step=step, completed=completed, total=total)
+            raise CancelledError("the extraction was cancelled")
+        send(kind="progress", step=step, completed=completed, total=total)
 
     try:
         if task["do"] == "warm":
             pipeline.warm(encoder=task["encoder"])
-            return {"kind": "done"}
-        _fetch_models(task)
-        _limit_cpu(task["cpu_seconds"])
-        tell(kind="started")
-        WORK.get(task["do"], _read_again)(task, report)
-    except _CancelledError:
-        return {"kind": "cancelled"}
-    except MediaError as error:
-        return {"kind": "media", "message": error.message.to_dict(), "detail": error.detail}
-    except TranscriptError as error:
-        return {"kind": "transcript", "message": error.message.to_dict()}
-    except AssetError as error:
-        return {"kind": "asset", "message": error.message.to_dict()}
-    except Exception:  # one clip's surprise must not end the process; the parent raises it again
-        return {"kind": "unforeseen", "detail": traceback.format_exc()}
+        else:
+            _fetch_models(task)
+            _limit_cpu(task["cpu_seconds"])
+            send(kind="started")
+            WORK[task["do"]](task, report)
+    except Exception as error:  # one clip's surprise must not end the process; the parent raises it again
+        return to_packet(error)
     return {"kind": "done"}
 
 
-def _extract(task: Message, report: Hook) -> None:
+def _extract(task: Packet, report: Hook) -> None:
     """Extract a clip."""
     given = task["transcript"]
     features = pipeline.extract(
@@ -114,49 +119,71 @@ def _extract(task: Message, report: Hook) -> None:
         recogniser=task["recogniser"],
         encoder=task["encoder"],
     )
-    feature_files.save(features, Path(task["output"]))
+    with _writing():
+        feature_files.save(features, Path(task["folder"], FEATURES))
 
 
-def _stills(task: Message, report: Hook) -> None:
-    """Make pictures of moments of a clip."""
+def _noise(task: Packet, report: Hook) -> None:
+    """Measure a clip's audio under white noise, once per seed."""
+    seeds, limits = task["seeds"], Limits(**task["limits"])
+    readings = noise.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=seeds, limits=limits)
+    _save_readings(task, _counted(readings, "noise", len(seeds), report))
+
+
+def _reread(task: Packet, report: Hook) -> None:
+    """Encode a transcript without some of its words, once per choice of words."""
+    words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
+    kept = [np.array(mask, bool) for mask in task["kept"]]
+    readings = word_features.reread(words, kept, encoder=task["encoder"])
+    _save_readings(task, _counted(readings, "reread", len(kept), report))
+
+
+def _stills(task: Packet, report: Hook) -> None:
+    """Make images of moments of a clip."""
     moments = [Moment(second=second, box=box and tuple(box)) for second, box in task["moments"]]
-    report("stills", 0, len(moments))
-    for index, still in enumerate(stills(task["path"], moments, limits=Limits(**task["limits"]))):
-        Path(task["output"], f"{index}.jpg").write_bytes(still)
-        report("stills", index + 1, len(moments))
+    images = stills(task["path"], moments, limits=Limits(**task["limits"]))
+    for index, image in enumerate(_counted(images, "stills", len(moments), report)):
+        with _writing():
+            Path(task["folder"], still_file(index)).write_bytes(image)
 
 
-def _read_again(task: Message, report: Hook) -> None:
-    """Make features of one modality, several times over, each worse in its own way."""
-    if task["do"] == "noise":
-        total, limits = len(task["seeds"]), Limits(**task["limits"])
-        found = noise.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=task["seeds"], limits=limits)
-    else:
-        words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
-        total, masks = len(task["kept"]), [np.array(mask, bool) for mask in task["kept"]]
-        found = word_features.reread(words, masks, encoder=task["encoder"])
-    feature_files.save_steps(list(_told(found, task["do"], total, report)), Path(task["output"]))
+WORK: dict[TaskKind, Callable[[Packet, Hook], None]] = {
+    "extract": _extract,
+    "noise": _noise,
+    "reread": _reread,
+    "stills": _stills,
+}
 
 
-WORK = {"extract": _extract, "stills": _stills}
+def _save_readings(task: Packet, readings: Iterator[ModalityFeatures]) -> None:
+    made = list(readings)
+    with _writing():
+        feature_files.save_steps(made, Path(task["folder"], READINGS))
 
 
-def _told(readings: Iterator[ModalityFeatures], step: str, total: int, report: Hook) -> Iterator[ModalityFeatures]:
+def _counted(items: Iterator[Item], step: str, total: int, report: Hook) -> Iterator[Item]:
+    """Yield items, with reports of how many there are so far."""
     report(step, 0, total)
-    for done, reading in enumerate(readings, start=1):
+    for done, item in enumerate(items, start=1):
         report(step, done, total)
-        yield reading
+        yield item
 
 
-def _fetch_models(task: Message) -> None:
-    """Have the models ready before the clock starts: at the very first clip they may have to be downloaded."""
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"Features cannot be written: {error}") from error
+
+
+def _fetch_models(task: Packet) -> None:
+    """Have the models on disk before the clock starts: at the very first clip they may have to be downloaded."""
     if task.get("encoder") == ENCODER:
         asset(ENCODER)
     if task["do"] in ("extract", "stills"):
         asset("face_landmarker")
-    if task["do"] != "extract":
-        return
-    if not task["transcript"] and task["recogniser"] == RECOGNISER:
+    if task["do"] == "extract" and not task["transcript"] and task["recogniser"] == RECOGNISER:
         asset(RECOGNISER)
 
 
@@ -164,7 +191,7 @@ def _limit_cpu(seconds: float) -> None:
     """Let the kernel end this process after so much more computing time."""
     try:
         import resource
-    except ImportError:  # no POSIX
+    except ImportError:  # not POSIX
         log.warning("the limit on computing time is not held on this platform")
         return
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -173,4 +200,4 @@ def _limit_cpu(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(*sys.argv[1:])

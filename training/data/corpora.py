@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from alignmamba.prediction import SCORE_LIMIT
 from extractors.audio import acoustic
-from extractors.config import ExtractionConfig
 from extractors.language import text_encoder, word_features
 from extractors.language.text_encoder import ENCODER
 from extractors.media import probe
 from extractors.schema import ModalityFeatures
+from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from extractors import pipeline
-from extractors.config import ExtractionConfig
 from extractors.language import transcript as transcripts
 from extractors.language import word_features
 from extractors.schema import ClipFeatures, Word
 from extractors.storage.cache import Cache
+from extractors.storage.config import ExtractionConfig
 
 # Emotions as file names tell them ("mead_sad_silent"), and the sign of the score that fits; None where none does.
 EMOTION_SIGNS = {"disgusted": -1, "fear": -1, "sad": -1, "angry": -1, "happy": 1, "surprised": None, "neutral": 0}

@@ -29,7 +29,7 @@ from alignmamba.evaluation.metrics import (
 from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
-from extractors.config import ExtractionConfig
+from extractors.storage.config import ExtractionConfig
 from training.data.corpora import Sample
 from training.release.compose import as_clip
 from training.release.predictions import Outputs, outputs, probabilities

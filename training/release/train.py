@@ -23,8 +23,8 @@ from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
-from extractors.config import ExtractionConfig
 from extractors.language.text_encoder import ENCODER
+from extractors.storage.config import ExtractionConfig
 from training.data import corpora as readers
 from training.data.corpora import Sample
 from training.data.datasets import length_buckets

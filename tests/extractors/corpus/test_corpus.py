@@ -16,16 +16,17 @@ import psutil
 import pytest
 
 from extractors.corpus import run as corpus
-from extractors.corpus import worker as corpus_worker
 from extractors.corpus.items import Item, ItemsError, Shard, find, item_id
+from extractors.corpus.outcome import clip_budget, extract_clip, failed
 from extractors.corpus.output import MANIFEST_COLUMNS, Output
 from extractors.corpus.run import CorpusError, Summary, in_processes, run
-from extractors.corpus.worker import Worker, WorkerError, failed
 from extractors.media.probe import LIMITS
 from extractors.schema import MODALITY_NAMES
 from extractors.storage.feature_files import load
+from extractors.workers.errors import WorkerError
+from extractors.workers.pool import Pool
 from tests.extractors.support.clips import every, grey, make_clip
-from tests.extractors.support.processes import PATIENCE, is_alive, wait_for, wait_until_gone
+from tests.extractors.support.processes import PATIENCE, wait_for, wait_until_gone
 from tests.paths import ROOT
 
 CLIPS = 8
@@ -128,7 +129,7 @@ def test_ten_kills_lose_and_double_nothing(clips, undisturbed, tmp_path):
         kill_group(process)
         names = [path.name for path in features.glob("*.safetensors")] if features.exists() else []
         for name in names:
-            load(features / name)  # whatever stands under its final name is whole
+            load(features / name)  # a file under its final name is complete
         reached.append(len(names))
     assert reached == sorted(reached), "features were lost"
     assert 0 < reached[KILLS // 2], "no kill hit the work"
@@ -182,7 +183,7 @@ def test_shards_add_up_and_a_second_run_does_nothing(clips, undisturbed, tmp_pat
     assert_same_output(tmp_path, undisturbed[0])
 
 
-def test_a_worker_whose_native_code_crashes_costs_one_clip(tmp_path):
+def test_a_worker_process_whose_native_code_crashes_costs_one_clip(tmp_path):
     """A real worker, ended by a signal in the middle of a long clip."""
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -202,9 +203,10 @@ def test_a_worker_whose_native_code_crashes_costs_one_clip(tmp_path):
     wait_for(busy, process).send_signal(signal.SIGSEGV)
     printed, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "1 x The extraction crashed (SIGSEGV)." in printed and count(printed, "done") == "1"
+    assert "1 x This clip made the extraction crash." in printed and count(printed, "done") == "1"
     (failure,) = map(json.loads, (out / "failures.jsonl").read_text().splitlines())
     assert failure["video"] == "a long one.mp4" and failure["kind"] == "crash"
+    assert failure["detail"].startswith("SIGSEGV during")
 
 
 @pytest.fixture
@@ -228,75 +230,6 @@ def test_ctrl_c_ends_with_a_sentence(clips, tmp_path):
     assert process.returncode == 130
     assert "Interrupted. The same command goes on from here." in printed and "Traceback" not in printed
     wait_until_gone(family)
-
-
-# --- workers, with work that goes wrong in every way ---
-
-
-def strange_work(task):
-    what = task["do"]
-    if what == "hang":
-        time.sleep(1000)
-    if what == "exit":
-        os._exit(3)
-    if what.startswith("SIG"):
-        os.kill(os.getpid(), getattr(signal, what))
-        time.sleep(1000)
-    return {"status": "done", "seconds": 1.0, "pid": os.getpid()}
-
-
-@pytest.fixture
-def worker():
-    made = Worker(strange_work, seconds=PATIENCE, threads=1)
-    yield made
-    made.close()
-
-
-def test_a_worker_survives_crashes(worker):
-    pids = [worker.run({"do": "well"})["pid"] for _ in range(2)]
-    assert pids[0] == pids[1] != os.getpid()
-    for what, kind, reason in (
-        ("SIGSEGV", "crash", "The extraction crashed (SIGSEGV)."),
-        ("SIGKILL", "crash", "The extraction crashed (SIGKILL)."),
-        ("exit", "crash", "The extraction crashed (exit code 3)."),
-    ):
-        assert worker.run({"do": what}) == failed(kind, reason)
-    assert worker.run({"do": "well"})["pid"] not in pids
-
-
-def test_a_worker_survives_hangs(worker):
-    process = psutil.Process(worker.run({"do": "well"})["pid"])
-    worker._seconds = 0.5  # for what never ends; what ends may need longer on a crowded machine
-    assert worker.run({"do": "hang"}) == failed("timeout", "It took longer than 0.5 s and was stopped.")
-    assert not is_alive(process)
-    worker._seconds = PATIENCE
-    assert worker.run({"do": "well"})["pid"] != process.pid
-
-
-def test_a_worker_killed_between_two_tasks_costs_none(worker):
-    process = psutil.Process(worker.run({"do": "well"})["pid"])
-    process.kill()
-    wait_until_gone([process])
-    assert worker.run({"do": "well"})["pid"] != process.pid
-
-
-def die(task):
-    raise AssertionError("never called")
-
-
-def test_a_worker_that_never_starts_is_an_error(monkeypatch):
-    monkeypatch.setattr(corpus_worker, "_serve", die)  # takes one argument, is given three
-    worker = Worker(strange_work, seconds=PATIENCE, threads=1)
-    with pytest.raises(WorkerError, match=r"did not start, 3 times \(exit code 1\)"):
-        worker.run({"do": "well"})
-
-
-def test_a_closed_worker_does_no_more(worker):
-    process = psutil.Process(worker.run({"do": "well"})["pid"])
-    worker.close()
-    wait_until_gone([process])
-    with pytest.raises(WorkerError):
-        worker.run({"do": "well"})
 
 
 def test_workers_end_with_their_parent(clips, tmp_path):
@@ -375,18 +308,6 @@ def test_features_win_over_a_failure_where_a_run_was_killed_between(one):
     assert not list(output.failures.iterdir())
 
 
-def test_a_worker_that_dies_after_its_last_write_has_done_its_clip(one):
-    (item,), output = one
-
-    def outcomes(tasks):
-        for name, outcome in in_processes(1, seconds=PATIENCE)(tasks):
-            assert outcome["status"] == "done"
-            yield name, failed("crash", "The extraction crashed (SIGKILL).")
-
-    summary = run([item], output, outcomes)
-    assert (summary.done, summary.failed.total()) == (1, 0) and summary.media_seconds == pytest.approx(0.5, abs=0.05)
-
-
 def test_what_is_no_clips_fault_ends_the_run(one):
     items, output = one
     with pytest.raises(CorpusError, match="disk is full"):
@@ -397,7 +318,41 @@ def test_what_is_no_clips_fault_ends_the_run(one):
 def test_a_time_limit_is_a_failure_with_its_reason(one):
     items, output = one
     summary = run(items, output, in_processes(1, seconds=0.05))
-    assert summary.failed == Counter({"It took longer than 0.05 s and was stopped.": 1})
+    assert summary.failed == Counter({"This clip took longer than 0.05 s and was stopped.": 1})
+    (failure,) = map(json.loads, (output.folder / "failures.jsonl").read_text().splitlines())
+    assert failure["kind"] == "timeout"
+
+
+def test_processes_that_cannot_start_end_the_run(one, monkeypatch):
+    items, output = one
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(WorkerError, match="ended before it began"):
+        run(items, output, in_processes(1, seconds=PATIENCE))
+    assert output.state(items[0]) == "new"
+
+
+@pytest.fixture
+def pool():
+    made = Pool(1, threads=1)
+    yield made
+    made.close()
+
+
+def test_what_comes_of_a_clip(one, pool, monkeypatch):
+    (item,), output = one
+    task = output.task(item)
+
+    def outcome(**changes):
+        return extract_clip({**task, **changes}, pool=pool, budget=clip_budget(PATIENCE))
+
+    assert outcome()["status"] == "done"
+    wordless = outcome(transcript="!?")
+    assert (wordless["kind"], wordless["reason"][:30]) == ("transcript", "The transcript holds no word. ")
+    assert outcome(path=str(output.folder / "gone.mp4"))["kind"] == "media"
+    missing = outcome(encoder=str(output.folder / "gone"))
+    assert missing["status"] == "fatal" and "gone" in missing["reason"]
+    unwritten = outcome(output=str(output.folder / "gone" / "a.safetensors"))
+    assert unwritten["status"] == "fatal" and unwritten["reason"].startswith("Features cannot be written: ")
 
 
 def test_the_summary_lists_reasons():
@@ -442,7 +397,7 @@ def test_a_list_gives_paths_and_transcripts(tmp_path):
         ("video\n../gone.mp4\n", "line 2: '../gone.mp4' leaves the list's folder"),
         ("video\nx/../../..\n", "leaves the list's folder"),
         ("video\n/dev/null\n", "'/dev/null' leaves the list's folder and is no file"),
-        ("video,transcript\na.mp4,x\na.mp4,y\n", "line 3: 'a.mp4' stands here again"),
+        ("video,transcript\na.mp4,x\na.mp4,y\n", "line 3: 'a.mp4' is listed again"),
         ('video\n"a\n', "is no CSV file"),
     ],
 )

@@ -33,31 +33,31 @@ pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are n
 
 
 def words_of(text):
-    """Lower case, letters apart from digits, digits spelt: "F2" is "f two"."""
+    """Lower-case words, digits spelt out: "F2" is "f two"."""
     spelt = re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", text.lower())
     return re.findall(r"[a-z']+", spelt)
 
 
-def word_errors(said, heard):
-    """Edit distance over the number of words said."""
-    row = np.arange(len(heard) + 1)
-    for index, word in enumerate(said, start=1):
-        before, row = row, np.full(len(heard) + 1, index)
-        for place, other in enumerate(heard, start=1):
+def word_errors(spoken, recognised):
+    """Edit distance over the number of words spoken."""
+    row = np.arange(len(recognised) + 1)
+    for index, word in enumerate(spoken, start=1):
+        before, row = row, np.full(len(recognised) + 1, index)
+        for place, other in enumerate(recognised, start=1):
             row[place] = min(before[place] + 1, row[place - 1] + 1, before[place - 1] + (word != other))
-    return row[-1] / len(said)
+    return row[-1] / len(spoken)
 
 
 @pytest.fixture(scope="module")
 def listed():
-    """What the clips' own list says: name -> row."""
+    """Rows of the clips' own list by name."""
     with (CLIPS / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         return {row["path"].removeprefix("clips/"): row for row in csv.DictReader(stream)}
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What was extracted: name -> features."""
+    """Extracted features by name."""
     out = tmp_path_factory.mktemp("real")
     command = [sys.executable, "-m", "extractors.corpus", str(CLIPS), "--out", str(out), "--workers", "2"]
     done = subprocess.run(
@@ -87,7 +87,7 @@ def test_every_clip_has_its_features(listed, found):
         assert [word.start for word in features.words] == sorted(word.start for word in features.words), name
 
 
-def test_the_silent_ones_are_told_so(found):
+def test_silent_clips_are_reported(found):
     absent = {name: str(features.audio.absent) for name, features in found.items() if features.audio.absent is not None}
     assert absent == SILENT
     for name in SILENT:
@@ -95,7 +95,7 @@ def test_the_silent_ones_are_told_so(found):
         assert found[name].words == ()
 
 
-def test_everyone_who_talks_is_heard(listed, found):
+def test_speech_is_recognised(listed, found):
     talking = [name for name in found if name.startswith(("talking/", "grid/"))]
     assert len(talking) == 17
     for name in talking:
@@ -105,11 +105,11 @@ def test_everyone_who_talks_is_heard(listed, found):
         assert activity.values.mean() > 0.3, name
 
 
-def test_known_sentences_are_understood(listed, found):
-    said = {name: row["transcript"] for name, row in listed.items() if row["transcript"]}
-    assert len(said) == 11 and all(name.startswith("grid/") for name in said)
+def test_known_sentences_are_recognised(listed, found):
+    spoken = {name: row["transcript"] for name, row in listed.items() if row["transcript"]}
+    assert len(spoken) == 11 and all(name.startswith("grid/") for name in spoken)
     errors = {
         name: word_errors(words_of(text), words_of(" ".join(word.text for word in found[name].words)))
-        for name, text in said.items()
+        for name, text in spoken.items()
     }
     assert np.mean(list(errors.values())) <= MOST_ERRORS, errors

@@ -12,25 +12,19 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.hashes import file_sha256
-from extractors.config import ExtractionConfig
-from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits, MediaError
 from extractors.messages import Message
-from extractors.schema import Word
 from extractors.storage import cache as caches
 from extractors.storage.cache import Cache
+from extractors.storage.config import ExtractionConfig
 from extractors.storage.feature_files import FeatureFileError, load
 from extractors.workers import client
 from tests.extractors.language.test_word_features import save_encoder
+from tests.extractors.storage.test_config import recogniser_folder
 from tests.extractors.support import features
 from tests.extractors.support.clips import every, face, make_clip, tone
-from tests.extractors.support.features import assert_same
-from tests.extractors.test_config import recogniser_folder
+from tests.extractors.support.features import SPOKEN, assert_same
 from tests.paths import ROOT
-
-SPOKEN = Transcript(
-    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
-)
 
 
 @pytest.fixture(scope="module")
@@ -209,12 +203,12 @@ def test_what_is_no_clip_ends_as_without_a_cache(tmp_path, content, limits):
 def test_the_isolated_path_looks_before_it_takes_a_process(portrait, tmp_path):
     cache = Cache(tmp_path / "cache")
     first = client.extract(portrait, SPOKEN, cache=cache)
-    taken = [client._pool.take(threading.Event()) for _ in range(client.PROCESSES)]
+    taken = [client.SHARED.take(threading.Event()) for _ in range(client.SHARED.size)]
     try:
         assert_same(client.extract(portrait, SPOKEN, cache=cache), first)  # would wait for ever
     finally:
         for worker in taken:
-            client._pool.give_back(worker)
+            client.SHARED.give_back(worker)
     assert_same(pipeline.extract(portrait, SPOKEN, cache=cache), first)  # both keep the same
     assert len(entries(cache)) == 1
 

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from extractors.language.transcript import Transcript
 from extractors.messages import TEMPLATES, Message, placeholders
 from extractors.pipeline import SCHEMA
 from extractors.schema import (
@@ -20,6 +21,9 @@ from extractors.schema import (
     Word,
 )
 
+SPOKEN = Transcript(
+    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
+)
 MOMENTS = st.floats(0, 1e4)
 
 

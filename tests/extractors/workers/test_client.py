@@ -14,30 +14,28 @@ import psutil
 import pytest
 
 from extractors import pipeline
-from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
-from extractors.messages import Message
-from extractors.schema import Word
 from extractors.storage import feature_files
 from extractors.workers import client
-from extractors.workers import process as isolate_process
+from extractors.workers import process as worker_process
 from extractors.workers.client import (
+    SHARED,
+    AbortedError,
     AssetError,
     Budget,
     CancelledError,
     MediaError,
     TranscriptError,
+    UnforeseenError,
     WorkerError,
     extract,
+    noisy_voices,
 )
-from extractors.workers.pool import Pool
+from extractors.workers.pool import START_ATTEMPTS, Pool
 from tests.extractors.support.clips import every, face, grey, make_clip, tone
+from tests.extractors.support.features import SPOKEN
 from tests.extractors.support.processes import PATIENCE, wait_until_gone
 from tests.paths import ROOT
-
-SPOKEN = Transcript(
-    words=(Word(text="lovely", start=0.25, end=0.75),), source="given", notes=(Message("words_corrected"),)
-)
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +46,32 @@ def portrait(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """A minute of nothing to see, cheap but for its length."""
-    pictures = [(index / 10, grey(index % 100)) for index in range(600)]
-    return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", frames=pictures, fps=10)
+    """A minute of grey frames, cheap but for its length."""
+    frames = [(index / 10, grey(index % 100)) for index in range(600)]
+    return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", frames=frames, fps=10)
 
 
-def busy():
+@pytest.fixture
+def pool():
+    """A pool of one process, of the test's own."""
+    made = Pool(1, threads=1)
+    yield made
+    made.close()
+
+
+def busy(pool=SHARED):
     """Ids of the processes at work."""
-    idle = {worker.pid for worker in client._pool._idle}
-    return [pid for pid in client.processes() if pid not in idle]
+    idle = {worker.pid for worker in pool._idle}
+    return [pid for pid in pool.processes() if pid not in idle]
 
 
-def harm(how):
-    """A hook that sends a signal to the process at work as soon as it looks at the picture, once."""
+def harm(how, pool=SHARED):
+    """A hook that sends a signal to the process at work as soon as it works on the video, once."""
     harmed = []
 
     def hook(step, completed, total):
         if step == "face" and not harmed:
-            harmed.extend(busy())
+            harmed.extend(busy(pool))
             for pid in harmed:
                 os.kill(pid, how)
 
@@ -73,8 +79,8 @@ def harm(how):
 
 
 def test_the_features_are_the_same_to_the_last_bit(portrait):
-    told = []
-    features = extract(portrait, SPOKEN, lambda *event: told.append((threading.get_ident(), event)))
+    reports = []
+    features = extract(portrait, SPOKEN, lambda *event: reports.append((threading.get_ident(), event)))
     expected = pipeline.extract(portrait, SPOKEN)
     for name in ("audio", "video", "language"):
         ours, theirs = features.modality(name), expected.modality(name)
@@ -82,8 +88,8 @@ def test_the_features_are_the_same_to_the_last_bit(portrait):
             assert np.array_equal(getattr(ours, array), getattr(theirs, array))
     assert features.words == expected.words == SPOKEN.words
     assert (features.schema, features.duration, features.notes) == (pipeline.SCHEMA, expected.duration, expected.notes)
-    assert {thread for thread, _ in told} == {threading.get_ident()}
-    assert {step for _, (step, _, _) in told} == set(pipeline.STEPS)
+    assert {thread for thread, _ in reports} == {threading.get_ident()}
+    assert {step for _, (step, _, _) in reports} == set(pipeline.STEPS)
 
 
 def test_a_process_serves_many_clips(portrait):
@@ -106,33 +112,99 @@ def test_foreseen_errors_are_the_same(tmp_path, portrait):
         extract(portrait, "good", encoder=str(tmp_path / "nowhere"))
 
 
-def test_an_unforeseen_error_has_its_traceback(portrait, monkeypatch, tmp_path):
+def test_an_unforeseen_error_has_its_traceback(portrait):
+    with pytest.raises(UnforeseenError, match=r"(?s)Traceback.*ValueError: snr_db") as caught:
+        noisy_voices(portrait, snr_db=float("inf"), seeds=[1])
+    assert caught.value.sentence.startswith("ValueError: snr_db: inf, expected")
+
+
+def test_results_that_cannot_be_written_are_not_the_clips_fault(portrait, monkeypatch, tmp_path):
     gone = tmp_path / "gone"  # where the process shall write
     monkeypatch.setattr(client.tempfile, "TemporaryDirectory", lambda **_: contextlib.nullcontext(str(gone)))
-    with pytest.raises(WorkerError, match=r"(?s)Traceback.*FileNotFoundError.*gone"):
+    with pytest.raises(WorkerError, match=r"^Features cannot be written: .*gone") as caught:
         extract(portrait, SPOKEN)
+    assert not isinstance(caught.value, UnforeseenError)
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_a_crash_ends_its_clip_and_nothing_else(film, portrait, how, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(MediaError, match="made the extraction crash") as caught:
+    with pytest.raises(AbortedError, match="made the extraction crash") as caught:
         extract(film, None, harm(how))
+    assert caught.value.kind == "crash"
     assert caught.value.detail.startswith(how.name) and "face" in caught.value.detail
     assert list(tmp_path.iterdir()) == []
     if how is signal.SIGSEGV:
         assert extract(portrait, SPOKEN).words == SPOKEN.words
 
 
-def test_a_process_that_cannot_start_is_not_the_clips_fault(film, monkeypatch):
-    monkeypatch.setattr(client, "_pool", Pool(1))
+def test_a_process_killed_between_two_tasks_costs_none(portrait, pool):
+    extract(portrait, SPOKEN, pool=pool)
+    (pid,) = pool.processes()
+    process = psutil.Process(pid)
+    process.kill()
+    wait_until_gone([process])
+    assert extract(portrait, SPOKEN, pool=pool).words == SPOKEN.words
+
+
+def test_a_task_of_a_process_that_ends_before_it_begins_goes_to_another(portrait, pool, monkeypatch):
+    """As when a process is killed just as it is given the task."""
+    take, taken = pool.take, []
+
+    def take_a_dead_one(cancel):
+        worker = take(cancel)
+        taken.append(worker.pid)
+        if len(taken) < START_ATTEMPTS:
+            worker.kill()
+        return worker
+
+    monkeypatch.setattr(pool, "take", take_a_dead_one)
+    assert extract(portrait, SPOKEN, pool=pool).words == SPOKEN.words
+    assert len(set(taken)) == START_ATTEMPTS
+
+
+def test_a_process_that_cannot_start_is_not_the_clips_fault(film, pool, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(WorkerError, match="ended before it began: exit code 1"):
-        extract(film)
-    client._pool.close()
+        extract(film, pool=pool)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(WorkerError, match="No process can be started"):
-        extract(film)
+        extract(film, pool=Pool(1))
+
+
+def test_a_process_that_never_begins_is_not_the_clips_fault(film, pool, monkeypatch):
+    monkeypatch.setattr(worker_process, "READY_SECONDS", 0.1)
+    with pytest.raises(WorkerError, match=r"did not begin its task within 0\.1 s"):
+        extract(film, pool=pool)
+
+
+def test_a_closed_pool_does_no_more(film, portrait, pool):
+    """Closed in the middle of a clip, by another thread."""
+    extract(portrait, SPOKEN, pool=pool)
+    family = [psutil.Process(pid) for pid in pool.processes()]
+
+    def hook(step, completed, total):
+        if step == "face" and busy(pool):
+            threading.Thread(target=pool.close).start()
+
+    with pytest.raises(AbortedError, match="crash"):
+        extract(film, None, hook, pool=pool)
+    wait_until_gone(family)
+    assert pool.processes() == []
+    with pytest.raises(WorkerError, match="closed"):
+        extract(film, pool=pool)
+    with pytest.raises(ValueError, match="size: 0, expected at least 1"):
+        Pool(0)
+
+
+def test_threads_are_limited_only_where_asked(portrait, pool):
+    def last_argument(pool):
+        seen = []
+        extract(portrait, SPOKEN, lambda *_: seen.append(psutil.Process(*busy(pool)).cmdline()[-1]), pool=pool)
+        return seen[-1]
+
+    assert last_argument(pool) == "1"
+    assert last_argument(SHARED) == "extractors.workers.server"
 
 
 def test_a_hang_is_ended_by_the_clock(film, portrait):
@@ -142,22 +214,25 @@ def test_a_hang_is_ended_by_the_clock(film, portrait):
         stopped.extend(busy())
         stop(step, completed, total)
 
-    with pytest.raises(MediaError, match="took longer than 1 s"):
+    with pytest.raises(AbortedError, match="took longer than 1 s") as caught:
         extract(film, None, hook, budget=Budget(seconds=1.0))
+    assert caught.value.kind == "timeout"
     assert not set(stopped) & set(client.processes())
     assert extract(portrait, SPOKEN).words == SPOKEN.words
 
 
 def test_memory_is_limited(film):
-    with pytest.raises(MediaError, match="more memory"):
+    with pytest.raises(AbortedError, match="more memory") as caught:
         extract(film, budget=Budget(memory_bytes=50_000_000))
+    assert caught.value.kind == "memory"
 
 
 def test_computing_time_is_limited(tmp_path):
     # The kernel counts whole seconds: a clip of several.
     path = make_clip(tmp_path / "film.mp4", frames=every(40, face(), fps=10), fps=10)
-    with pytest.raises(MediaError, match="more computing time"):
+    with pytest.raises(AbortedError, match="more computing time") as caught:
         extract(path, budget=Budget(cpu_seconds=0.0))
+    assert caught.value.kind == "cpu"
 
 
 def test_what_the_hook_raises_cancels(film):
@@ -174,16 +249,16 @@ def test_what_the_hook_raises_cancels(film):
 
 def test_a_cancelled_clip_stops_at_its_next_report_and_its_process_stays(film, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(isolate_process, "STOP_SECONDS", PATIENCE)  # it must stop by itself
+    monkeypatch.setattr(worker_process, "STOP_SECONDS", PATIENCE)  # it must stop by itself
     pids, written, cancel = [], [], threading.Event()
-    stop = isolate_process.Process._stop
+    stop = worker_process.Process._stop
 
     def stop_and_look(process):
         pids.append(process.pid)
         stop(process)
         written.extend(tmp_path.rglob(f"*{feature_files.SUFFIX}"))
 
-    monkeypatch.setattr(isolate_process.Process, "_stop", stop_and_look)
+    monkeypatch.setattr(worker_process.Process, "_stop", stop_and_look)
 
     def hook(step, completed, total):
         if step == "face" and completed == 2:
@@ -208,7 +283,7 @@ def test_a_hung_clip_can_be_cancelled(film):
 
 
 def test_who_waits_for_a_process_can_be_cancelled(film):
-    taken = [client._pool.take(threading.Event()) for _ in range(client.PROCESSES)]
+    taken = [SHARED.take(threading.Event()) for _ in range(SHARED.size)]
     try:
         cancel = threading.Event()
         threading.Timer(0.2, cancel.set).start()
@@ -216,7 +291,7 @@ def test_who_waits_for_a_process_can_be_cancelled(film):
             extract(film, cancel=cancel)
     finally:
         for worker in taken:
-            client._pool.give_back(worker)
+            SHARED.give_back(worker)
 
 
 def test_side_by_side_clips_are_processes_apart(portrait):
@@ -227,33 +302,31 @@ def test_side_by_side_clips_are_processes_apart(portrait):
     for thread in threads:
         thread.join()
     assert [result.words for result in results] == [SPOKEN.words] * 3
-    assert len(client.processes()) <= client.PROCESSES
+    assert len(client.processes()) <= SHARED.size
 
 
-def test_processes_end_with_the_parent(tmp_path):
-    (tmp_path / "x.mp4").write_bytes(b"not a video")
+def test_processes_end_with_the_parent_and_leave_nothing(film, tmp_path):
+    """The parent is killed while a process works on a clip; no one else can remove the files of that."""
     program = f"""
-import time
 from extractors.workers import client
-try:
-    client.extract({str(tmp_path / "x.mp4")!r})
-except client.MediaError:
-    print(*client.processes(), flush=True)
-time.sleep(600)
+client.extract({str(film)!r}, None, lambda step, *_: step == "face" and print(*client.processes(), flush=True))
 """
-
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         (pid,) = map(int, parent.stdout.readline().split())
         process = psutil.Process(pid)
+        assert len(list(tmp_path.glob("alignmamba-*"))) == 1
         parent.kill()
     wait_until_gone([process])
+    assert not list(tmp_path.glob("alignmamba-*"))
 
 
 def test_a_warm_process_is_replaced_by_one_that_warms_up(film, portrait):
     client.warm()
     with pytest.raises(MediaError, match="crash"):
         extract(film, None, harm(signal.SIGKILL))
-    next_one = client._pool._idle[-1]
+    next_one = SHARED._idle[-1]
     assert next_one.warmed
     loaded = []
 

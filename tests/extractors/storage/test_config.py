@@ -4,14 +4,11 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.registry import AssetError
-from extractors.config import ExtractionConfig
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
-from extractors.messages import Message
-from extractors.schema import Word
+from extractors.storage.config import ExtractionConfig
 from tests.extractors.language.test_word_features import save_encoder
-
-SPOKEN = Transcript(words=(Word(text="good", start=0.0, end=0.5),), source="given", notes=(Message("words_corrected"),))
+from tests.extractors.support.features import SPOKEN
 
 
 def recogniser_folder(folder, weights=b"a"):
