@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from alignmamba.config import ModelConfig
 from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness
 from training.data.datasets import Dataset
-from training.experiments import RESULTS, Settings, summary
+from training.experiments import RESULTS, Settings, model_config, summary
 from training.reporting import result_files
-from training.trainer import TrainConfig, fit, read_yaml
+from training.settings.reader import parse, read_yaml
+from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,12 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
     found = []
     for fold in range(FOLDS):
         dealt = refolded(dataset, fold, folds=FOLDS)
-        benchmark, alike = (Benchmark(dealt, Robustness(**each["robustness"])) for each in (changed, base))
+        benchmark, alike = (
+            Benchmark(dealt, parse(Robustness, each["robustness"], where="robustness")) for each in (changed, base)
+        )
         torch.manual_seed(SEED)
-        model = registry.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
-        fit(model, benchmark, TrainConfig.from_dict({**changed["train"], "seed": SEED}))
+        model = registry.build(name, model_config(benchmark, changed["model"]))
+        fit(model, benchmark, parse(TrainConfig, {**changed["train"], "seed": SEED}, where="train config"))
         complete = alike.measure(model, alike.spoilt("valid", draws=DRAWS))
         found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})
     return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    changed = {"seed": given.seed, "epochs": given.epochs, "learning_rate": given.learning_rate}
-    config = TrainConfig.from_dict({**asdict(TRAIN), **changed})
     try:
+        config = replace(TRAIN, seed=given.seed, epochs=given.epochs, learning_rate=given.learning_rate)
         rows = finetune(
             given.data, given.checkpoint, given.out, config=config, cache=given.cache, workers=given.workers
         )
