@@ -92,13 +92,13 @@ def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any
         return row["score"] * signs[row["clip"]] > 0
 
     questions = [
-        ("GRID sentences, all senses, words recognised: neutral", heard, None, neutral),
-        ("GRID sentences, all senses, true words: neutral", typed, None, neutral),
-        ("GRID sentences, face alone: neutral", heard, FACE, neutral),
-        ("acted emotions, face alone: sign", signed, FACE, sign),
-        ("acted emotions, all senses that the clip has: sign", signed, None, sign),
-        ("no label, face alone: scores only", other, FACE, None),
-        ("no label, all senses that the clip has: scores only", other, None, None),
+        ("GRID sentences, all modalities, words recognised: neutral", heard, None, neutral),
+        ("GRID sentences, all modalities, true words: neutral", typed, None, neutral),
+        ("GRID sentences, video alone: neutral", heard, FACE, neutral),
+        ("acted emotions, video alone: sign", signed, FACE, sign),
+        ("acted emotions, all modalities that the clip has: sign", signed, None, sign),
+        ("no label, video alone: scores only", other, FACE, None),
+        ("no label, all modalities that the clip has: scores only", other, None, None),
     ]
     rows = [_row(question, said(trained, named, only=only), right) for question, named, only, right in questions]
     return [row for row in rows if row["n"]]
