@@ -124,7 +124,7 @@ class Experiment:
     @property
     def models(self) -> tuple[str, ...]:
         """Models of the complete and missing tables."""
-        return self.settings.models or registry.MISSING
+        return self.settings.models or registry.MAIN
 
     def benchmark(self, name: str, fold: int) -> Benchmark:
         """The data that a model sees."""

@@ -197,7 +197,7 @@ def _epoch(
 
 
 def _loss(model: nn.Module, part: Labelled) -> Tensor:
-    given = {"complete": part.complete} if getattr(model, "imagines", False) else {}
+    given = {"complete": part.complete} if getattr(model, "needs_complete", False) else {}
     return loss(model(part.batch, **given), part.score, part.classes, model.config, labelled=part.labelled)
 
 

@@ -79,7 +79,7 @@ def test_committed_files_are_valid(path):
         changes = [change or {} for change in read_yaml(path).values()]
     else:
         base, changes = Settings.read(path), [{}]
-    for name in base.models or registry.MISSING:
+    for name in base.models or registry.MAIN:
         for change in changes:
             parts = {part: {**base.of(name, part), **change.get(part, {})} for part in ("model", "train", "robustness")}
             parse(ModelConfig, {**parts["model"], **DIMS}, where="model config")
