@@ -24,8 +24,9 @@ from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness
 from training.data.datasets import Dataset
-from training.experiments import RESULTS, Settings, model_config, summary
+from training.experiments import RESULTS, Settings, model_config
 from training.reporting import result_files
+from training.reporting.summary import summary
 from training.settings.reader import parse, read_yaml
 from training.trainer import TrainConfig, fit
 

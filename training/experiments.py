@@ -33,6 +33,7 @@ from training.data import datasets, masking
 from training.data.benchmark import Benchmark, Robustness, reachable, without
 from training.data.datasets import Dataset, Example
 from training.reporting import result_files
+from training.reporting.summary import over_seeds, summary
 from training.settings.reader import parse, read_yaml
 from training.trainer import TrainConfig, fit, processes
 
@@ -179,20 +180,6 @@ class Experiment:
         return masked.name, float(np.mean(rates)), sentiment_metrics(np.concatenate(found), np.concatenate(truth))
 
 
-def summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Mean, standard deviation over seeds, and each seed's value, by metric; a NaN (Pearson of a constant) is null."""
-    found = {}
-    for key in metrics[0]:
-        values = [float(each[key]) for each in metrics]
-        known = all(np.isfinite(values))
-        found[key] = {
-            "mean": float(np.mean(values)) if known else None,
-            "std": float(np.std(values)) if known else None,
-            "per_seed": [value if np.isfinite(value) else None for value in values],
-        }
-    return found
-
-
 def _rows(
     experiment: Experiment, models: Sequence[str], seeds: Sequence[int], protocols: Sequence[Protocol]
 ) -> list[dict[str, Any]]:
@@ -268,7 +255,7 @@ def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
                 if value is None:
                     raise ValueError(f"distance: {len(moved)} steps of {modality}, too few to compare")
                 found.setdefault(str(modality), []).append(value)
-        metric = {key: {"mean": float(np.mean(v)), "std": float(np.std(v)), "per_seed": v} for key, v in found.items()}
+        metric = {key: over_seeds(values) for key, values in found.items()}
         rows.append({"model": name, "setting": "proxy A-distance to language", "metric": metric})
     return rows
 

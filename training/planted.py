@@ -23,8 +23,9 @@ from alignmamba.modeling.model import AlignMamba
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
 from training.data.synthetic import Planted, make_planted
-from training.experiments import RESULTS, SEEDS, summary
+from training.experiments import RESULTS, SEEDS
 from training.reporting import result_files
+from training.reporting.summary import summary
 from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)

@@ -63,7 +63,7 @@ TALKING_CLIPS = ("WDA_AlexandriaOcasioCortez_000", "WDA_KatieHill_000", "retalki
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class LabelledSequence:
     """One labelled sequence of one modality.
 
     Attributes:
@@ -122,7 +122,7 @@ def sentences(data: Path) -> Iterator[tuple[str, float, str, str, str]]:
             yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -SCORE_LIMIT, SCORE_LIMIT)), name, "train", ""
 
 
-def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample]:
+def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[LabelledSequence]:
     """Every sentence as word states; sentences without a word are left out."""
     rows = [(sentence.split(), *rest) for sentence, *rest in sentences(data)]
     rows = [row for row in rows if row[0]]
@@ -135,7 +135,7 @@ def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample
     model = text_encoder.load(encoder)
     file = _cache_file(cache, "text", (" ".join(words) for words, *_ in rows), encoder=encoder)
     return [
-        Sample(values=values, score=score, label=str(score), corpus=corpus, split=split, id=id_)
+        LabelledSequence(values=values, score=score, label=str(score), corpus=corpus, split=split, id=id_)
         for values, (_, score, corpus, split, id_) in zip(_cached(file, encode), rows, strict=True)
     ]
 
@@ -154,7 +154,7 @@ def _speaker_split(speaker: str) -> str:
     return "valid" if speaker in VALIDATION_SPEAKERS else "test" if speaker in TEST_SPEAKERS else "train"
 
 
-def read_voices(data: Path, cache: Path) -> list[Sample]:
+def read_voices(data: Path, cache: Path) -> list[LabelledSequence]:
     """Every acted recording as pooled low-level descriptors, split by speaker."""
     with (data / "speech" / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["emotion"] in VOICE_VALENCE]
@@ -165,7 +165,7 @@ def read_voices(data: Path, cache: Path) -> list[Sample]:
 
     file = _cache_file(cache, "voice", (row["path"] for row in rows))
     return [
-        Sample(
+        LabelledSequence(
             values=values,
             score=VOICE_VALENCE[row["emotion"]],
             label=row["emotion"],
@@ -187,7 +187,7 @@ def _subject_split(subject: str) -> str:
     return "valid" if place < SUBJECT_SHARES["test"] + SUBJECT_SHARES["valid"] else "train"
 
 
-def read_faces(data: Path, cache: Path) -> list[Sample]:
+def read_faces(data: Path, cache: Path) -> list[LabelledSequence]:
     """Every peak expression as one step of blendshapes and pose, split by subject."""
     folder = data / "faces" / "ck48"
     files = [file for emotion in sorted(FACE_VALENCE) for file in sorted((folder / emotion).glob("*.png"))]
@@ -200,7 +200,7 @@ def read_faces(data: Path, cache: Path) -> list[Sample]:
 
     found = _cached(_cache_file(cache, "face", (f"{file.parent.name}/{file.name}" for file in files)), extract)
     samples = [
-        Sample(
+        LabelledSequence(
             values=values,
             score=FACE_VALENCE[file.parent.name],
             label=file.parent.name,

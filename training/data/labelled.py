@@ -32,7 +32,7 @@ MAX_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class LabelledClip:
     """One line of the table."""
 
     item: Item
@@ -94,7 +94,7 @@ def as_clip(features: ClipFeatures) -> dict[Modality, ModalitySteps]:
     }
 
 
-def read_labels(table: Path) -> list[Row]:
+def read_labels(table: Path) -> list[LabelledClip]:
     """Read and check the table; no clip is opened.
 
     Raises:
@@ -112,7 +112,7 @@ def read_labels(table: Path) -> list[Row]:
         raise ValueError(f"{table.name}: {error}, expected CSV in UTF-8") from error
     if not 0 < len(lines) <= MAX_ROWS:
         raise ValueError(f"{table.name}: {len(lines)} clips, expected 1 to {MAX_ROWS}")
-    rows: dict[str, Row] = {}
+    rows: dict[str, LabelledClip] = {}
     for number, line in lines:
         if len(line) != len(header):
             raise ValueError(f"{table.name}, line {number}: {len(line)} fields, expected {len(header)}")
@@ -131,7 +131,7 @@ def _check_header(table: Path, header: Sequence[str]) -> None:
         raise ValueError(f"{table.name}: columns {wrong}, expected video, label and, optionally, transcript, split")
 
 
-def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
+def _row(table: Path, number: int, fields: Mapping[str, str]) -> LabelledClip:
     where = f"{table.name}, line {number}"
     named = fields["video"]
     video = Path(named)
@@ -151,10 +151,12 @@ def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
         raise ValueError(f"{where}, split: {split!r}, expected one of {SPLITS}")
     name = video.as_posix()
     said = fields.get("transcript", "").strip() or None
-    return Row(item=Item(id=item_id(name), video=name, path=path.absolute(), transcript=said), label=label, split=split)
+    return LabelledClip(
+        item=Item(id=item_id(name), video=name, path=path.absolute(), transcript=said), label=label, split=split
+    )
 
 
-def deal(rows: Sequence[Row]) -> dict[str, str]:
+def deal(rows: Sequence[LabelledClip]) -> dict[str, str]:
     """Split of each clip: the table's, or by the order of the hashes, so that no part of a few clips is empty."""
     if rows[0].split is not None:
         return {row.item.id: row.split for row in rows}

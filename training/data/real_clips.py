@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from extractors.language import transcript as transcripts
 from extractors.language import word_features
 from extractors.schema import ClipFeatures, Word
 from extractors.storage.cache import Cache
+from training.data.datasets import sha256
 
 # Emotions as file names tell them ("mead_sad_silent"), and the sign of the score that fits; None where none does.
 EMOTION_SIGNS = {"disgusted": -1, "fear": -1, "sad": -1, "angry": -1, "happy": 1, "surprised": None, "neutral": 0}
@@ -85,4 +85,4 @@ def hashes(data: Path) -> dict[str, str]:
     manifest = data / "clips" / "manifest.csv"
     with manifest.open(newline="", encoding="utf-8") as file:
         paths = [Path("clips/manifest.csv"), *(Path(row["path"]) for row in csv.DictReader(file))]
-    return {str(path): hashlib.sha256((data / path).read_bytes()).hexdigest() for path in paths}
+    return {str(path): sha256(data / path) for path in paths}

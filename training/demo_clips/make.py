@@ -63,7 +63,7 @@ class Voice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class DemoClip:
     """One clip.
 
     Attributes:
@@ -88,7 +88,7 @@ class Sample:
 
 
 SAMPLES = (
-    Sample(
+    DemoClip(
         name="positive",
         title="Delighted",
         description="Glad words, a lively voice and a smile.",
@@ -100,7 +100,7 @@ SAMPLES = (
         smile=1.0,
         voice=Voice(pitch=1.08, melody=1.3, loudness=0.8),
     ),
-    Sample(
+    DemoClip(
         name="negative",
         title="Disappointed",
         description="Bitter words, a flat voice and a frown.",
@@ -112,21 +112,21 @@ SAMPLES = (
         frown=1.0,
         voice=Voice(speed=0.92, pitch=0.92, melody=0.7, loudness=0.5),
     ),
-    Sample(
+    DemoClip(
         name="neutral",
         title="Matter of fact",
         description="Plain facts, said plainly.",
         sentences=("The train to the city leaves at nine.", "It stops at four stations and takes about an hour."),
         portrait="hopper",
     ),
-    Sample(
+    DemoClip(
         name="no-sound",
         title="Without sound",
         description="A smile only: the clip has no sound, so voice and words are absent.",
         portrait="collins",
         smile=1.0,
     ),
-    Sample(
+    DemoClip(
         name="no-face",
         title="Without a face",
         description="Glad words over a landscape: no face is there, so only voice and words count.",
@@ -203,7 +203,7 @@ def jaw_opening(sound: Float32[np.ndarray, " samples"], frames: int) -> Float[np
     return WIDEST * np.clip(loudness / np.percentile(loudness, 95), 0, 1) ** 0.8
 
 
-def expressions(sample: Sample, jaw: Float[np.ndarray, " frames"]) -> Iterator[Expression]:
+def expressions(sample: DemoClip, jaw: Float[np.ndarray, " frames"]) -> Iterator[Expression]:
     """One expression per frame: the mood grows in the first second, the head sways, the eyes blink."""
     for index, opening in enumerate(jaw):
         second = index / FRAME_RATE
@@ -278,7 +278,7 @@ def _audio_packets(stream: av.audio.AudioStream, sound: Float32[np.ndarray, " sa
     yield from stream.encode(None)
 
 
-def make(sample: Sample, *, out: Path, speaker: Speaker, portraits: dict[str, Portrait]) -> Path:
+def make(sample: DemoClip, *, out: Path, speaker: Speaker, portraits: dict[str, Portrait]) -> Path:
     """Write one sample's clip and return its path."""
     sound = speaker.say(sample.sentences, sample.voice) if sample.sentences else None
     seconds = SILENT_SECONDS if sound is None else len(sound) / VOICE_RATE
@@ -294,7 +294,7 @@ def make(sample: Sample, *, out: Path, speaker: Speaker, portraits: dict[str, Po
     return path
 
 
-def entry(sample: Sample) -> dict[str, str | bool | None]:
+def entry(sample: DemoClip) -> dict[str, str | bool | None]:
     """What samples.json says of a clip."""
     credits = [PORTRAITS[sample.portrait] if sample.portrait else DRAWING_CREDIT]
     credits += [VOICE_CREDIT] if sample.sentences else []

@@ -9,11 +9,9 @@ models of the same shape with the same standardisation, the nearest word in time
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures, ModalityFeatures
 from training.data import real_clips
-from training.release.evaluate import open_checkpoint
+from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEAR_SECONDS = 0.5  # between a step and the word's time
@@ -186,11 +184,7 @@ def _row(
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with clips/")
-    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"), help="where clips' features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write maps.json into")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
     real = real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)
     rows = measure(trained, ((each.name, each.with_true_words(encoder=trained.encoder)) for each in real))

@@ -9,7 +9,6 @@ transcripts (LibriVox) stand beside it. Needs training/demo_clips/requirements.t
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -34,7 +33,7 @@ from extractors.language import transcript as transcripts
 from training.data.corpora import sentences
 from training.demo_clips.make import VOICE_RATE, Speaker, Voice
 from training.release.compose import as_clip
-from training.release.evaluate import data_hashes, open_checkpoint
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import outputs
 from training.reporting import result_files
 
@@ -159,10 +158,8 @@ def _scores(trained: Checkpoint, sentences: Sequence[Sequence[str]]) -> np.ndarr
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/ and speech/")
+    parser = measuring_parser(__doc__, data="text/ and speech/")
     parser.add_argument("--heard", type=Path, default=Path("runs/heard"), help="where recognised sentences are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read and to write to")
     parser.add_argument("--sentences", type=int, default=SENTENCES, help="how many test sentences are drawn")
     arguments = parser.parse_args()
     trained = open_checkpoint(arguments.checkpoint)
@@ -176,7 +173,7 @@ def main() -> None:
         f"python -m training.release.asr_impact --data DATA --checkpoint {arguments.checkpoint}"
         + (f" --sentences {arguments.sentences}" if arguments.sentences != SENTENCES else ""),
         rows,
-        data_sha256=data_hashes(arguments.data),
+        data_sha256=label_hashes(arguments.data),
         seeds=[SEED],
         folder=arguments.checkpoint,
     )

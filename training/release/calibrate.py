@@ -13,7 +13,6 @@ the classes, makes wider intervals of the same coverage.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -29,7 +28,7 @@ from alignmamba.evaluation.metrics import expected_calibration_error, sentiment_
 from alignmamba.modality import SUBSETS, letters
 from alignmamba.modeling.model import AlignMamba
 from training.release.compose import Composed
-from training.release.evaluate import data_hashes, open_checkpoint
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import outputs, probabilities
 from training.release.train import ComposeConfig, Corpora
 from training.reporting import result_files
@@ -117,11 +116,7 @@ def fit(model: AlignMamba, clips: list[Composed], *, draws: int = DRAWS) -> list
 
 def main() -> None:
     """Calibrate from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help=f"folder to read, and to write {CALIBRATION} to")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, features=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint, calibrated=False)
     corpora = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder)
     rows = fit(trained.model, validation_clips(corpora))
@@ -131,7 +126,7 @@ def main() -> None:
         rows,
         data_sha256={
             checkpoint.WEIGHTS: checkpoint.weights_sha256(arguments.checkpoint),
-            **data_hashes(arguments.data),
+            **label_hashes(arguments.data),
         },
         seeds=[SEED],
         folder=arguments.checkpoint,

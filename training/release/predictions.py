@@ -1,4 +1,4 @@
-"""What a model says of many clips at once: scores and class logits."""
+"""Predictions of a model for many clips at once: scores and class logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alignmamba.prediction import SCORE_LIMIT
 
 
 class Outputs(NamedTuple):
-    """Of many clips, in their order."""
+    """Scores and class logits of many clips, in their order."""
 
     scores: Float[np.ndarray, " clips"]
     logits: Float[np.ndarray, "clips classes"]

@@ -8,10 +8,8 @@ is right where a clip's name tells an acted emotion. A look at the world, not a 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,7 @@ from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures
 from training.data import real_clips
 from training.data.real_clips import EMOTION_SIGNS, RealClip
-from training.release.evaluate import open_checkpoint
+from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEUTRAL_SCORE = 0.7  # a score nearer to zero than this counts as neutral
@@ -106,11 +104,7 @@ def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with clips/")
-    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"), help="where clips' features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write realclips.json to")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
     rows = measure(trained, list(real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)))
     written = result_files.write(
