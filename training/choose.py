@@ -2,8 +2,8 @@
 
 `python -m training.choose --settings FILE --candidates FILE --data PATH`: the candidates file names changes of the
 settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are dealt into folds;
-every candidate is trained on all but one of them, once per fold, and measured on that one, spoilt as the settings (not
-the candidate) say, with nothing missing and with modalities missing at random. Results go to
+every candidate is trained on all but one of them, once per fold, and measured on that one, corrupted as the settings
+(not the candidate) say, with nothing missing and with modalities missing at random. Results go to
 `training/results/<settings>/choice.json`, in the order of the error over all missing rates.
 """
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FOLDS = 4
 SEED = 1  # of weights and order; none of the seeds that tables are made with
-DRAWS = 5  # spoilt copies of the held examples
+DRAWS = 5  # corrupted copies of the held examples
 PARTS = ("model", "train", "robustness")
 OVER_RATES = "mae_over_rates"  # mean absolute error over the missing rates that an epoch is chosen by
 METRICS = (OVER_RATES, "mae", "acc2_has0", "acc2_non0", "corr")
@@ -70,7 +70,7 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
         torch.manual_seed(SEED)
         model = registry.build(name, model_config(benchmark, changed["model"]))
         fit(model, benchmark, parse(TrainConfig, {**changed["train"], "seed": SEED}, where="train config"))
-        complete = alike.measure(model, alike.spoilt("valid", draws=DRAWS))
+        complete = alike.measure(model, alike.corrupted("valid", draws=DRAWS))
         found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})
     return found
 

@@ -145,10 +145,10 @@ class Experiment:
             training = parse(TrainConfig, {**self.settings.of(name, "train"), "seed": seed}, where="train config")
             torch.manual_seed(seed)
             model = registry.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
-            told = json.dumps(
+            identity = json.dumps(
                 [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
             )
-            key = hashlib.sha256(told.encode()).hexdigest()[:12]
+            key = hashlib.sha256(identity.encode()).hexdigest()[:12]
             if isinstance(model, Ridge):
                 log.info("%s, fold %d: penalty %g kept", name, fold, model.solve(benchmark))
             else:
@@ -235,7 +235,7 @@ def ablation(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
 
 @torch.inference_mode()
 def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Proxy A-distance of aligned voice and face to the words, with and without the alignments (paper, Table 4)."""
+    """Proxy A-distance of aligned audio and video to the text, with and without the alignments (paper, Table 4)."""
     rows = []
     for name in (registry.OURS, *registry.ABLATIONS):
         found: dict[str, list[float]] = {}

@@ -73,7 +73,7 @@ class Labelled(NamedTuple):
         score: True scores of clips, or of steps.
         classes: True classes, for models with a classification head.
         labelled: Which steps have a label; None for all.
-        complete: The batch before modalities were dropped, for models that learn to imagine them.
+        complete: The batch before modalities were dropped, for models that learn to complete them.
     """
 
     batch: Batch
@@ -125,7 +125,7 @@ class Run(NamedTuple):
 
 @contextlib.contextmanager
 def processes() -> Iterator[bool]:
-    """Join the processes that torchrun has started, if it has; yields whether this one writes what all have found."""
+    """Join the processes that torchrun has started, if it has; yields whether this one writes the results."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return

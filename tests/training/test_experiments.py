@@ -67,12 +67,12 @@ def test_runs_are_not_trained_twice(world, monkeypatch):
 def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
     (world / "bad.yaml").write_text(SETTINGS + "model_width: 3\n")
     (world / "hostile.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
-    for arguments, told in (
+    for arguments, message in (
         ({"settings": "bad.yaml"}, r"unknown settings \['model_width'\]"),
         ({"data": "hostile.pkl"}, r"os[ .]system"),
         ({"data": "nowhere.pkl"}, "there is no nowhere.pkl"),
     ):
-        with pytest.raises(SystemExit, match=told):
+        with pytest.raises(SystemExit, match=message):
             table(world, monkeypatch, "within", **arguments)
     assert not (world / "results" / "bad").exists()
 

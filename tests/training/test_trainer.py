@@ -130,13 +130,13 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"epochs": 0}, "epochs: 0"),
         ({"precision": "int4"}, "precision: 'int4'"),
         ({"learning_rate": -1.0}, "learning_rate"),
     ],
 )
-def test_bad_settings_are_named(change, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
         TrainConfig(**change)

@@ -1,6 +1,6 @@
-"""Corpora of words, voices and faces, read into the app's own features and kept in a cache.
+"""Corpora of sentences, voices and faces as features of the app's extractors, kept in a cache.
 
-None of the corpora has all three senses; `training.release.compose` joins them by label.
+No corpus has all three modalities; `training.release.compose` joins them by label.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SUBJECT_SHARES = {"valid": 0.1, "test": 0.2}  # of the subjects of the face corp
 
 SST_SCALE = 1.25  # classes 0..4 around 2 -> -2.5..2.5
 SNIPPET_SCALE = 0.75  # rater means -4..4 -> -3..3
-FACE_ENLARGED, FACE_BORDER = 288, 100  # pixels: MediaPipe then finds a face in all 981 pictures
+FACE_ENLARGED, FACE_BORDER = 288, 100  # pixels: MediaPipe then finds a face in all 981 images
 TALKING_CLIPS = ("WDA_AlexandriaOcasioCortez_000", "WDA_KatieHill_000", "retalking_1", "retalking_2", "retalking_3")
 
 
@@ -193,7 +193,7 @@ def read_faces(data: Path, cache: Path) -> list[LabelledSequence]:
     files = [file for emotion in sorted(FACE_VALENCE) for file in sorted((folder / emotion).glob("*.png"))]
 
     def extract() -> Iterator[np.ndarray]:
-        for file in tqdm(files, desc="faces", unit="picture"):
+        for file in tqdm(files, desc="faces", unit="image"):
             grey = cv2.resize(cv2.imread(str(file)), (FACE_ENLARGED, FACE_ENLARGED), interpolation=cv2.INTER_CUBIC)
             frame = cv2.copyMakeBorder(grey, *[FACE_BORDER] * 4, cv2.BORDER_REPLICATE)
             yield _kept(facial.from_frames([(0.0, frame)]))
@@ -210,7 +210,7 @@ def read_faces(data: Path, cache: Path) -> list[LabelledSequence]:
         for values, file in zip(found, files, strict=True)
         if len(values)
     ]
-    log.info("faces: found in %d of %d pictures", len(samples), len(files))
+    log.info("faces: found in %d of %d images", len(samples), len(files))
     return samples
 
 

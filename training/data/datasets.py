@@ -118,7 +118,7 @@ def as_steps(
 
 
 def share_of(name: str) -> float:
-    """A place in [0, 1) that a name has for ever: splits made by it never depend on order or on a seed."""
+    """A fixed place in [0, 1) for a name: splits made by it depend neither on order nor on a seed."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10_000 / 10_000
 
 

@@ -1,8 +1,8 @@
-"""What the alignment maps show on real clips; writes `maps.json` beside the checkpoint.
+"""Quality of the alignment maps on real clips; writes `maps.json` beside the checkpoint.
 
 Run `python -m training.release.alignment_quality --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
-For every step of voice and face: which word did the plan choose, and was that word spoken within `NEAR_SECONDS` of the
+For every step of audio and video: which word did the plan choose, and was that word spoken within `NEAR_SECONDS` of the
 step? Beside the model stand the same model without the time term of its cost (what content alone does), untrained
 models of the same shape with the same standardisation, the nearest word in time, and chance in closed form.
 """
@@ -99,7 +99,7 @@ def untrained(trained: Checkpoint, seed: int) -> Checkpoint:
 
 
 def choices(trained: Checkpoint, features: ClipFeatures) -> dict[Modality, Int[np.ndarray, " steps"]]:
-    """Which valid word each valid step of voice and face is matched to."""
+    """Which valid word each valid step of audio and video is matched to."""
     predictor = Predictor(trained, device=torch.device("cpu"))
     predictor.set_clip(features)
     words = features.language.valid
@@ -122,11 +122,11 @@ def variants(trained: Checkpoint) -> dict[str, list[Checkpoint]]:
 
 
 def measure(trained: Checkpoint, named: Iterable[tuple[str, ClipFeatures]]) -> list[dict[str, Any]]:
-    """Rows per sense and variant: means over clips, and each clip's own figures.
+    """Rows per modality and variant: means over clips, and each clip's own figures.
 
     Args:
         trained: The checkpoint.
-        named: Names and features of clips; those with fewer than two words, or neither voice nor face, are left out.
+        named: Names and features of clips; those with fewer than two words, or neither audio nor video, are left out.
     """
     models = variants(trained)
     found: dict[tuple[Modality, str], list[dict[str, Any]]] = {}

@@ -1,13 +1,13 @@
-"""Fit how sure a checkpoint may be, on validation clips alone; writes `calibration.json` beside it.
+"""Calibrate a checkpoint on validation clips; writes `calibration.json` beside it.
 
 Run `python -m training.release.calibrate --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
-Per subset of senses: one temperature for the classes (Guo et al., ICML 2017), and an interval around the score whose
-reach to either side is a quantile of the errors on validation clips (split conformal prediction, Lei et al.,
-JASA 2018).
+Per subset of modalities: one temperature for the classes (Guo et al., ICML 2017), and an interval around the score
+whose reach to either side is a quantile of the errors on validation clips (split conformal prediction, Lei et al., JASA
+2018).
 
-Chosen by five folds over the validation sentences, by words, voice and both: biases or scales per class lower the cross
-entropy of voice alone only, and no calibration error; one reach for both sides, or one that grows with the entropy of
+Chosen by five folds over the validation sentences, by text, audio and both: biases or scales per class lower the cross
+entropy of audio alone only, and no calibration error; one reach for both sides, or one that grows with the entropy of
 the classes, makes wider intervals of the same coverage.
 """
 
@@ -84,7 +84,7 @@ def validation_clips(corpora: Corpora, *, draws: int = DRAWS) -> list[Composed]:
 
 
 def fit(model: AlignMamba, clips: list[Composed], *, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Temperature and interval of every subset of senses, with the calibration error before and after on these clips.
+    """Temperature and interval of every subset of modalities, with calibration errors on these clips.
 
     Args:
         model: Trained.

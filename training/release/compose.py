@@ -1,4 +1,4 @@
-"""Clips of three senses composed from corpora that have one each, joined by compatible sentiment."""
+"""Clips of three modalities composed from corpora that have one each, joined by class of sentiment."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def read(data: Path) -> list[Sentence]:
 
 
 def augmented(words: str, config: EncoderConfig, rng: np.random.Generator) -> str:
-    """The sentence as a recogniser might have heard it."""
+    """The sentence as a speech recogniser might return it."""
     if rng.random() < config.bare:
         words = PUNCTUATION.sub(" ", words)
     kept = [word for word in words.split() if rng.random() >= config.word_drop]

@@ -31,7 +31,7 @@ from training.release.predictions import Outputs, outputs, probabilities
 from training.release.train import ComposeConfig, Corpora
 from training.reporting import result_files
 
-# The two classes of the single-sense tests; emotions in between are left out.
+# The two classes of the tests of a single modality; emotions in between are left out.
 NEGATIVE_VOICES = frozenset({"sad", "fearful", "disgust", "angry"})
 NEGATIVE_FACES = frozenset({"anger", "contempt", "disgust", "fear", "sadness"})
 HAPPY = "happy"
@@ -42,7 +42,7 @@ SCORE_DECIMALS = 4  # of the scores that are written clip by clip
 def calibration_figures(
     found: Outputs, truth: Float[np.ndarray, " n"], *, subset: frozenset[Modality], calibration: Calibration | None
 ) -> dict[str, float]:
-    """How honest probabilities and intervals are: `ece_before` of the classes without, the others with calibration.
+    """Calibration error and interval coverage: `ece_before` without calibration, the others with it.
 
     Returns:
         ece_before, and with a calibration: ece, interval_coverage (share of clips whose interval holds the truth) and
@@ -84,7 +84,7 @@ def words_row(
 def _sign_row(
     model: AlignMamba, test_set: str, modality: Modality, clips: Sequence[np.ndarray], happy: np.ndarray
 ) -> dict[str, Any]:
-    """Negative emotions against happiness by one sense; a score above zero says happy."""
+    """Negative emotions against happiness by one modality; a score above zero means happy."""
     scores = outputs(model, [as_clip({modality: values}) for values in clips]).scores
     return {
         "test_set": test_set,
@@ -134,7 +134,7 @@ def composed_rows(model: AlignMamba, test: Corpora, *, calibration: Calibration 
 
 
 def prediction_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
-    """What is said of each composed clip by every subset of modalities, named by the id of its sentence."""
+    """Scores of each composed clip by every subset of modalities, named by the id of its sentence."""
     rng = np.random.default_rng(COMPOSITION_SEED)
     composer = test.composer(disagreement=ComposeConfig.disagreement)
     texts = [sample for sample in test.texts if sample.corpus == "mosi"]

@@ -33,7 +33,9 @@ def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, ModalitySteps]]
     for first in range(0, len(clips), batch_size):
         chosen = order[first : first + batch_size]
         found = model(collate([clips[index] for index in chosen]), with_mmd=False)
-        scores[chosen], logits[chosen] = found.score.numpy(), found.logits.numpy()
+        scores[chosen] = found.score.numpy()
+        if found.logits is not None:
+            logits[chosen] = found.logits.numpy()
     return Outputs(scores.clip(-SCORE_LIMIT, SCORE_LIMIT), logits)
 
 

@@ -1,9 +1,9 @@
-"""What the checkpoint says of real people; writes `realclips.json` beside it.
+"""Predictions of a checkpoint for clips of real people; writes `realclips.json` beside it.
 
 Run `python -m training.release.real_people --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
 Few clips and no labels of sentiment: what can be asked is whether neutral sentences stay neutral, and whether the sign
-is right where a clip's name tells an acted emotion. A look at the world, not a test set, and nothing to tune on.
+is right where a clip's name states an acted emotion. This is no test set, and nothing to tune on.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEUTRAL_SCORE = 0.7  # a score nearer to zero than this counts as neutral
-FACE = frozenset({Modality.VIDEO})
+VIDEO = frozenset({Modality.VIDEO})
 
 
-def said(
+def predictions(
     trained: Checkpoint, named: Sequence[tuple[str, ClipFeatures]], *, only: frozenset[Modality] | None = None
 ) -> list[dict[str, Any]]:
-    """The prediction of each clip that has the senses asked for.
+    """The prediction for each clip that has the modalities asked for.
 
     Args:
         trained: The checkpoint.
         named: Names and features.
-        only: Senses to use; None for all that a clip has.
+        only: Modalities to use; None for all that a clip has.
     """
     found = []
     for name, features in named:
@@ -70,14 +70,14 @@ def _row(
 
 
 def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any]]:
-    """A row per question: how many of its clips were answered rightly, and each clip's scores.
+    """A row per question: how many of its clips have the right answer, and each clip's scores.
 
     Args:
         trained: The checkpoint.
-        real: As `clips.read` gives them.
+        real: As `real_clips.read` gives them.
     """
     grid = [each for each in real if each.kind == "grid"]
-    heard = [(each.name, each.features) for each in grid]
+    recognised = [(each.name, each.features) for each in grid]
     typed = [(each.name, each.with_true_words(encoder=trained.encoder)) for each in grid]
     signs = {each.name: EMOTION_SIGNS[each.emotion] for each in real if each.emotion is not None}
     signed = [(each.name, each.features) for each in real if signs.get(each.name)]
@@ -90,15 +90,15 @@ def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any
         return row["score"] * signs[row["clip"]] > 0
 
     questions = [
-        ("GRID sentences, all modalities, words recognised: neutral", heard, None, neutral),
+        ("GRID sentences, all modalities, words recognised: neutral", recognised, None, neutral),
         ("GRID sentences, all modalities, true words: neutral", typed, None, neutral),
-        ("GRID sentences, video alone: neutral", heard, FACE, neutral),
-        ("acted emotions, video alone: sign", signed, FACE, sign),
+        ("GRID sentences, video alone: neutral", recognised, VIDEO, neutral),
+        ("acted emotions, video alone: sign", signed, VIDEO, sign),
         ("acted emotions, all modalities that the clip has: sign", signed, None, sign),
-        ("no label, video alone: scores only", other, FACE, None),
+        ("no label, video alone: scores only", other, VIDEO, None),
         ("no label, all modalities that the clip has: scores only", other, None, None),
     ]
-    rows = [_row(question, said(trained, named, only=only), right) for question, named, only, right in questions]
+    rows = [_row(question, predictions(trained, named, only=only), right) for question, named, only, right in questions]
     return [row for row in rows if row["n"]]
 
 

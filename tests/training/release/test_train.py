@@ -23,7 +23,7 @@ DIM = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language"
 
 
 def _samples(kind, labels, corpus, rng, steps):
-    """Sequences whose first quarter of columns tells the score."""
+    """Sequences whose first quarter of columns holds the score."""
     made = []
     for split, repeats in (("train", 12), ("valid", 4), ("test", 4)):
         for label, score in labels.items():
