@@ -28,13 +28,13 @@ def dataset(*, level="clip", **splits):
     return Dataset(name="made up", level=level, splits=given, data_sha256={})
 
 
-def two_senses(name, values):
+def two_modalities(name, values):
     clip = {Modality.LANGUAGE: as_steps(np.ones((3, 4))), Modality.VIDEO: as_steps(values)}
     return Example(id=name, clip=clip, score=np.zeros(1, np.float32))
 
 
 def test_dims_are_of_all_modalities_that_occur():
-    found = dataset(test=(two_senses("c", np.ones((2, 7))),))
+    found = dataset(test=(two_modalities("c", np.ones((2, 7))),))
     assert found.dims == {Modality.VIDEO: 7, Modality.LANGUAGE: 4}
     assert list(found.dims) == [Modality.VIDEO, Modality.LANGUAGE]
 
@@ -48,7 +48,7 @@ def test_dims_are_of_all_modalities_that_occur():
         ({"test": (words("c", score=3.5),)}, r"c: score \[3.5\], expected finite numbers in \[-3, 3\]"),
         ({"test": (words("c", score=float("nan")),)}, r"c: score \[nan\]"),
         ({"test": (words("c", dim=5),)}, "c: 5 columns of language, expected 4"),
-        ({"test": (two_senses("c", np.full((2, 2), np.inf)),)}, "c: video holds NaN or inf"),
+        ({"test": (two_modalities("c", np.full((2, 2), np.inf)),)}, "c: video holds NaN or inf"),
         ({"level": "step"}, r"a: 1 labels, expected \[3\] at level 'step'"),
         ({"extra": (words("d"),)}, "splits: .*extra"),
     ],
