@@ -32,7 +32,7 @@ from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling import mamba
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import FORCE_VARIABLE
-from training.baselines.streams import BASELINES
+from training.baselines.streams import STREAMS
 from training.reporting.result_files import ROOT, write
 
 WIDTH, ENCODER_LAYERS, FUSION_LAYERS = 128, 1, 3
@@ -43,7 +43,7 @@ SLOW_SECONDS = 3.0  # passes longer than this are timed fewer times
 QUICK_SECONDS = 0.05  # where all passes are shorter, rounds are cheap and noise is large: QUICK_ROUNDS for each
 QUICK_ROUNDS = 10
 SCAN_FLOP = 9  # per step, channel and state: the count used by Mamba's authors
-MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {"alignmamba": AlignMamba, **BASELINES}
+MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {"alignmamba": AlignMamba, **STREAMS}
 
 
 def build(name: str, device: str) -> Callable[[dict[Modality, PaddedSteps]], Any]:

@@ -36,7 +36,7 @@ LAYERS = {
         "corpus __main__",
     ],
     "training": [
-        "run_state reporting demo_clips",
+        "run_state reporting settings demo_clips",
         "trainer",
         "data",
         "baselines release finetune",

@@ -2,8 +2,8 @@
 
 `python -m training.choose --settings FILE --candidates FILE --data PATH`: the candidates file names changes of the
 settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are dealt into folds;
-every candidate is trained on all but one of them, once per fold, and measured on that one, spoilt as the settings (not
-the candidate) say, with nothing missing and with modalities missing at random. Results go to
+every candidate is trained on all but one of them, once per fold, and measured on that one, corrupted as the settings
+(not the candidate) say, with nothing missing and with modalities missing at random. Results go to
 `training/results/<settings>/choice.json`, in the order of the error over all missing rates.
 """
 
@@ -20,20 +20,21 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from alignmamba.config import ModelConfig
 from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness
 from training.data.datasets import Dataset
-from training.experiments import RESULTS, Settings, summary
+from training.experiments import RESULTS, Settings, model_config
 from training.reporting import result_files
-from training.trainer import TrainConfig, fit, read_yaml
+from training.reporting.summary import summary
+from training.settings.reader import parse, read_yaml
+from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
 FOLDS = 4
 SEED = 1  # of weights and order; none of the seeds that tables are made with
-DRAWS = 5  # spoilt copies of the held examples
+DRAWS = 5  # corrupted copies of the held examples
 PARTS = ("model", "train", "robustness")
 OVER_RATES = "mae_over_rates"  # mean absolute error over the missing rates that an epoch is chosen by
 METRICS = (OVER_RATES, "mae", "acc2_has0", "acc2_non0", "corr")
@@ -63,11 +64,13 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
     found = []
     for fold in range(FOLDS):
         dealt = refolded(dataset, fold, folds=FOLDS)
-        benchmark, alike = (Benchmark(dealt, Robustness(**each["robustness"])) for each in (changed, base))
+        benchmark, alike = (
+            Benchmark(dealt, parse(Robustness, each["robustness"], where="robustness")) for each in (changed, base)
+        )
         torch.manual_seed(SEED)
-        model = registry.build(name, ModelConfig(**benchmark.model_dims, level=dataset.level, **changed["model"]))
-        fit(model, benchmark, TrainConfig.from_dict({**changed["train"], "seed": SEED}))
-        complete = alike.measure(model, alike.spoilt("valid", draws=DRAWS))
+        model = registry.build(name, model_config(benchmark, changed["model"]))
+        fit(model, benchmark, parse(TrainConfig, {**changed["train"], "seed": SEED}, where="train config"))
+        complete = alike.measure(model, alike.corrupted("valid", draws=DRAWS))
         found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})
     return found
 

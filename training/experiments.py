@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ from training.data import datasets, masking
 from training.data.benchmark import Benchmark, Robustness, reachable, without
 from training.data.datasets import Dataset, Example
 from training.reporting import result_files
-from training.trainer import TrainConfig, fit, processes, read_yaml
+from training.reporting.summary import over_seeds, summary
+from training.settings.reader import parse, read_yaml
+from training.trainer import TrainConfig, fit, processes
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +77,9 @@ class Settings:
         """Read a YAML file.
 
         Raises:
-            ValueError: If a setting is unknown.
+            ValueError: If a setting is unknown or of the wrong type.
         """
-        plain = read_yaml(path)
-        if unknown := sorted(set(plain) - {each.name for each in fields(cls)}):
-            raise ValueError(f"{path}: unknown settings {unknown}")
-        return cls(**{**plain, "models": tuple(plain.get("models", ()))})
+        return parse(cls, read_yaml(path), where=str(path))
 
     def of(self, name: str, part: str) -> dict[str, Any]:
         """Settings of a model."""
@@ -88,6 +87,22 @@ class Settings:
         if name in registry.ABLATION:  # rows of the ablation differ from ours in what they leave out, in nothing else
             ours |= self.per_model.get(registry.OURS, {}).get(part, {})
         return ours | self.per_model.get(name, {}).get(part, {})
+
+
+def model_config(benchmark: Benchmark, chosen: Mapping[str, Any]) -> ModelConfig:
+    """The configuration of a model for a dataset.
+
+    Args:
+        benchmark: The data, which decides the columns of each modality and the level.
+        chosen: All other settings.
+
+    Raises:
+        ValueError: If a setting is unknown, of the wrong type, out of range, or decided by the data.
+    """
+    decided = {**benchmark.model_dims, "level": benchmark.dataset.level}
+    if both := sorted(decided.keys() & chosen.keys()):
+        raise ValueError(f"model config: {both}, expected only settings that the dataset does not decide")
+    return parse(ModelConfig, {**decided, **chosen}, where="model config")
 
 
 class Experiment:
@@ -110,28 +125,30 @@ class Experiment:
     @property
     def models(self) -> tuple[str, ...]:
         """Models of the complete and missing tables."""
-        return self.settings.models or registry.MISSING
+        return self.settings.models or registry.MAIN
 
     def benchmark(self, name: str, fold: int) -> Benchmark:
         """The data that a model sees."""
         left_out = registry.WITHOUT.get(name)
         if (fold, left_out) not in self._benchmarks:
             dataset = self.folds[fold] if left_out is None else without(self.folds[fold], left_out)
-            self._benchmarks[fold, left_out] = Benchmark(dataset, Robustness(**self.settings.robustness))
+            self._benchmarks[fold, left_out] = Benchmark(
+                dataset, parse(Robustness, self.settings.robustness, where="robustness")
+            )
         return self._benchmarks[fold, left_out]
 
     def model(self, name: str, seed: int, fold: int = 0) -> nn.Module:
         """A trained model; one that is there already is not trained again."""
         if (name, seed, fold) not in self._models:
             benchmark = self.benchmark(name, fold)
-            config = ModelConfig(**benchmark.model_dims, level=self.dataset.level, **self.settings.of(name, "model"))
-            training = TrainConfig.from_dict({**self.settings.of(name, "train"), "seed": seed})
+            config = model_config(benchmark, self.settings.of(name, "model"))
+            training = parse(TrainConfig, {**self.settings.of(name, "train"), "seed": seed}, where="train config")
             torch.manual_seed(seed)
             model = registry.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
-            told = json.dumps(
+            identity = json.dumps(
                 [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
             )
-            key = hashlib.sha256(told.encode()).hexdigest()[:12]
+            key = hashlib.sha256(identity.encode()).hexdigest()[:12]
             if isinstance(model, Ridge):
                 log.info("%s, fold %d: penalty %g kept", name, fold, model.solve(benchmark))
             else:
@@ -161,20 +178,6 @@ class Experiment:
             truth.append(true)
             rates.append(masked.reached_rate)
         return masked.name, float(np.mean(rates)), sentiment_metrics(np.concatenate(found), np.concatenate(truth))
-
-
-def summary(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Mean, standard deviation over seeds, and each seed's value, by metric; a NaN (Pearson of a constant) is null."""
-    found = {}
-    for key in metrics[0]:
-        values = [float(each[key]) for each in metrics]
-        known = all(np.isfinite(values))
-        found[key] = {
-            "mean": float(np.mean(values)) if known else None,
-            "std": float(np.std(values)) if known else None,
-            "per_seed": [value if np.isfinite(value) else None for value in values],
-        }
-    return found
 
 
 def _rows(
@@ -232,7 +235,7 @@ def ablation(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
 
 @torch.inference_mode()
 def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Proxy A-distance of aligned voice and face to the words, with and without the alignments (paper, Table 4)."""
+    """Proxy A-distance of aligned audio and video to the text, with and without the alignments (paper, Table 4)."""
     rows = []
     for name in (registry.OURS, *registry.ABLATIONS):
         found: dict[str, list[float]] = {}
@@ -252,7 +255,7 @@ def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
                 if value is None:
                     raise ValueError(f"distance: {len(moved)} steps of {modality}, too few to compare")
                 found.setdefault(str(modality), []).append(value)
-        metric = {key: {"mean": float(np.mean(v)), "std": float(np.std(v)), "per_seed": v} for key, v in found.items()}
+        metric = {key: over_seeds(values) for key, values in found.items()}
         rows.append({"model": name, "setting": "proxy A-distance to language", "metric": metric})
     return rows
 

@@ -1,10 +1,10 @@
 """Fine-tune a checkpoint on one's own labelled clips.
 
 `python -m training.finetune --data FOLDER --checkpoint checkpoints/alignmamba-open --out checkpoints/mine`: FOLDER
-holds clips and `labels.csv` (see `training.data.labelled`). The checkpoint's own text encoder reads the words and stays
-as it is; all other weights learn. The epoch is chosen by the validation clips, the epoch before any training among
-them, so that a checkpoint never leaves worse by validation than it came. `metrics.json` beside it tells the test clips,
-before and after. A killed command goes on where it was.
+holds clips and `labels.csv` (see `training.data.labelled`). The checkpoint's own text encoder stays as it is; all other
+weights are trained. The epoch is chosen on the validation clips, with the state before training as a candidate, so that
+the result is never worse there than the start. `metrics.json` beside it holds the metrics on the test clips, before and
+after. A killed command resumes where it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,15 @@ def finetune(
         log.warning("no epoch was better by validation (%.3f, %.3f before): weights stay as they were", best, before)
         model.load_state_dict(untrained)
     rows.append({"setting": "after", **benchmark.measure(model, dataset.splits["test"])})
-    told = {"started_from": start.name, "config": asdict(config), **run._asdict(), "chosen_by_before": before}
+    record = {"started_from": start.name, "config": asdict(config), **run._asdict(), "chosen_by_before": before}
     about = {"test_set": "own-clips", "modalities": "avl", "n": len(dataset.splits["test"])}
-    checkpoint.save(out, model, schema=trained.schema, training=told)
+    checkpoint.save(out, model, schema=trained.schema, training=record)
     if (start / ENCODER_FOLDER).is_dir():
         shutil.copytree(start / ENCODER_FOLDER, out / ENCODER_FOLDER, dirs_exist_ok=True)
     result_files.write(
         "metrics",
         f"python -m training.finetune --data FOLDER --checkpoint {start.name} --out {out.name}",
-        [{**about, **_told(row)} for row in rows],
+        [{**about, **_row(row)} for row in rows],
         data_sha256=dataset.data_sha256,
         seeds=[config.seed],
         folder=out,
@@ -89,7 +89,7 @@ def finetune(
     return rows
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
     """A row for a file: the correlation of a constant is null."""
     return {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
 
@@ -107,9 +107,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    changed = {"seed": given.seed, "epochs": given.epochs, "learning_rate": given.learning_rate}
-    config = TrainConfig.from_dict({**asdict(TRAIN), **changed})
     try:
+        config = replace(TRAIN, seed=given.seed, epochs=given.epochs, learning_rate=given.learning_rate)
         rows = finetune(
             given.data, given.checkpoint, given.out, config=config, cache=given.cache, workers=given.workers
         )

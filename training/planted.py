@@ -1,8 +1,8 @@
-"""Does local alignment do what it is for? `python -m training.planted` measures it where the answer is known.
+"""Local alignment on data with a known answer: `python -m training.planted`.
 
-On the made-up set of `training.data.synthetic` a frame and a word that belong together decide the label. Per variant,
-over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word. Lambda, the
-weight of the global alignment, is shown at every value: the best by validation is the first row.
+In the synthetic dataset of `training.data.synthetic` a frame and a word that belong together decide the label. Per
+variant, over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word.
+Lambda, the weight of the global alignment, is shown at every value: the best by validation is the first row.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from alignmamba.modeling.model import AlignMamba
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
 from training.data.synthetic import Planted, make_planted
-from training.experiments import RESULTS, SEEDS, summary
+from training.experiments import RESULTS, SEEDS
 from training.reporting import result_files
+from training.reporting.summary import summary
 from training.trainer import TrainConfig, fit
 
 log = logging.getLogger(__name__)

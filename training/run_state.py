@@ -1,4 +1,4 @@
-"""What a run of the trainer has reached, and the files that outlive it: state, log, curves."""
+"""State of a training run, and the files that keep it: checkpoint, log, curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG_FILE, STATE_FILE = "log.jsonl", "state.safetensors"
 
 
 class Progress:
-    """The history of a run, its best weights, and the files that outlive it."""
+    """The history of a run, its best weights, and the files that keep them."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Progress:
         return len(self.history) - self.best_epoch >= self._patience
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Take in an epoch."""
+        """Add an epoch."""
         best = min((each["chosen_by"] for each in self.history), default=np.inf)
         self.history.append(entry)
         if entry["chosen_by"] < best:
@@ -69,7 +69,7 @@ class Progress:
             **{f"best.{name}": value for name, value in self.best_weights.items()},
             **{f"optimiser.{i}.{name}": value for i, each in state["state"].items() for name, value in each.items()},
         }
-        told = {
+        metadata = {
             "config": self._settings,
             "history": self.history,
             "best_epoch": self.best_epoch,
@@ -77,7 +77,7 @@ class Progress:
             "schedule": {name: value for name, value in self._schedule.state_dict().items() if name != "mode_worse"},
         }
         draft = self._folder / f".{STATE_FILE}"
-        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"run": json.dumps(told)})
+        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"run": json.dumps(metadata)})
         draft.replace(self._folder / STATE_FILE)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
         (self._folder / LOG_FILE).write_text(lines, encoding="utf-8")
@@ -93,9 +93,9 @@ class Progress:
 
     def _resume(self, folder: Path) -> None:
         tensors = load_file(folder / STATE_FILE)
-        told = _metadata(folder / STATE_FILE)
-        if told["config"] != self._settings:
-            raise ValueError(f"{folder}: holds a run with other settings ({told['config']}); choose another folder")
+        metadata = _metadata(folder / STATE_FILE)
+        if metadata["config"] != self._settings:
+            raise ValueError(f"{folder}: holds a run with other settings ({metadata['config']}); choose another folder")
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -106,9 +106,9 @@ class Progress:
         for name, value in part("optimiser.").items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value
-        self._optimiser.load_state_dict({"state": state, "param_groups": told["groups"]})
-        self._schedule.load_state_dict(told["schedule"])
-        self.history, self.best_epoch = told["history"], told["best_epoch"]
+        self._optimiser.load_state_dict({"state": state, "param_groups": metadata["groups"]})
+        self._schedule.load_state_dict(metadata["schedule"])
+        self.history, self.best_epoch = metadata["history"], metadata["best_epoch"]
         log.info("going on after epoch %d", len(self.history))
 
 

@@ -10,13 +10,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -65,33 +64,6 @@ class TrainConfig:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: {self.precision!r}, expected one of {tuple(PRECISIONS)}")
 
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> TrainConfig:
-        """Settings from plain types, as a YAML file has them.
-
-        Raises:
-            ValueError: If a setting is unknown or out of range.
-        """
-        unknown = sorted(set(plain) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"train config: unknown settings {unknown}")
-        return cls(**plain)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a settings file: plain types only.
-
-    Raises:
-        ValueError: If it is no mapping, or no YAML.
-    """
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(plain, dict):
-        raise ValueError(f"{path}: {type(plain).__name__}, expected a mapping of settings")
-    return plain
-
 
 class Labelled(NamedTuple):
     """A batch with its truth.
@@ -101,7 +73,7 @@ class Labelled(NamedTuple):
         score: True scores of clips, or of steps.
         classes: True classes, for models with a classification head.
         labelled: Which steps have a label; None for all.
-        complete: The batch before modalities were dropped, for models that learn to imagine them.
+        complete: The batch before modalities were dropped, for models that learn to complete them.
     """
 
     batch: Batch
@@ -153,7 +125,7 @@ class Run(NamedTuple):
 
 @contextlib.contextmanager
 def processes() -> Iterator[bool]:
-    """Join the processes that torchrun has started, if it has; yields whether this one writes what all have found."""
+    """Join the processes that torchrun has started, if it has; yields whether this one writes the results."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return
@@ -225,7 +197,7 @@ def _epoch(
 
 
 def _loss(model: nn.Module, part: Labelled) -> Tensor:
-    given = {"complete": part.complete} if getattr(model, "imagines", False) else {}
+    given = {"complete": part.complete} if getattr(model, "needs_complete", False) else {}
     return loss(model(part.batch, **given), part.score, part.classes, model.config, labelled=part.labelled)
 
 

@@ -21,7 +21,7 @@ def steps(kind, count, rng, *, seconds=0.1, invalid=()):
 
 
 def features(*, audio=30, video=30, words=3, rng=None, invalid=()):
-    """A clip of 0.1-s steps with words of one second each; 0 steps make a sense absent."""
+    """A clip of 0.1-s steps with words of one second each; 0 steps make a modality absent."""
     rng = rng or np.random.default_rng(0)
     counts = {"audio": audio, "video": video}
     parts = {

@@ -53,7 +53,7 @@ def test_candidates_are_ordered_by_their_error_and_the_test_part_is_not_read(dat
     assert errors == sorted(errors)
 
 
-def test_a_candidate_is_measured_on_clips_that_the_settings_spoil_not_the_candidate(dataset, monkeypatch):
+def test_a_candidate_is_measured_on_clips_that_the_settings_corrupt_not_the_candidate(dataset, monkeypatch):
     monkeypatch.setattr(choose, "FOLDS", 2)
     monkeypatch.setattr(choose, "fit", lambda *_: None)  # weights stay as the seed made them
     model = {"width": 8, "encoder_layers": 0, "fusion_layers": 1, "state_dim": 4, "classes": 0}

@@ -67,12 +67,12 @@ def test_runs_are_not_trained_twice(world, monkeypatch):
 def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
     (world / "bad.yaml").write_text(SETTINGS + "model_width: 3\n")
     (world / "hostile.pkl").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
-    for arguments, told in (
+    for arguments, message in (
         ({"settings": "bad.yaml"}, r"unknown settings \['model_width'\]"),
         ({"data": "hostile.pkl"}, r"os[ .]system"),
         ({"data": "nowhere.pkl"}, "there is no nowhere.pkl"),
     ):
-        with pytest.raises(SystemExit, match=told):
+        with pytest.raises(SystemExit, match=message):
             table(world, monkeypatch, "within", **arguments)
     assert not (world / "results" / "bad").exists()
 
@@ -93,3 +93,19 @@ def test_torchrun_makes_the_table_that_one_process_makes(world, monkeypatch):
     assert two[0]["metric"]["mae"]["mean"] == pytest.approx(one[0]["metric"]["mae"]["mean"], abs=1e-4)
     assert list((world / "runs" / "one").rglob("events.out.tfevents.*")), "curves for TensorBoard"
     assert not list((world / "runs" / "two").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("per_model: {alignmamba: {model: {widht: 3}}}", r"model config: unknown settings \['widht'\]"),
+        ("per_model: {alignmamba: {model: {audio_dim: 3}}}", r"model config: \['audio_dim'\], expected only"),
+        ("per_model: {alignmamba: {train: {epochs: many}}}", "train config: epochs: 'many', expected int"),
+        ("folds: several", "folds: 'several', expected int"),
+        ("options: {cahce: x}", r"mmsa: unknown options \['cahce'\], expected some of \['cache', 'text'\]"),
+    ],
+)
+def test_wrong_settings_are_a_sentence(world, monkeypatch, line, message):
+    (world / "wrong.yaml").write_text(f"{SETTINGS}{line}\n")
+    with pytest.raises(SystemExit, match=message):
+        table(world, monkeypatch, "complete", settings="wrong.yaml")

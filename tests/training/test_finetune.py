@@ -47,9 +47,9 @@ def test_clips_are_learnt(folder, start, tmp_path, cache):
     config = TrainConfig(epochs=6, batch_size=4, learning_rate=1e-2)
     before, after = finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=cache)
     assert after["mae"] < before["mae"]
-    told = checkpoint.load(tmp_path / "mine")
-    assert told.training["started_from"] == "start"
-    assert told.schema == SCHEMA.to_dict()
+    written = checkpoint.load(tmp_path / "mine")
+    assert written.training["started_from"] == "start"
+    assert written.schema == SCHEMA.to_dict()
     result = json.loads((tmp_path / "mine" / "metrics.json").read_text())
     assert [row["setting"] for row in result["rows"]] == ["before", "after"]
     assert result["rows"][1]["mae"] == after["mae"]

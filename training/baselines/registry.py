@@ -1,4 +1,4 @@
-"""Every model that the tables name, built from one configuration."""
+"""Every model of the tables by name, built from one configuration."""
 
 from __future__ import annotations
 
@@ -10,24 +10,43 @@ from torch import nn
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling.model import AlignMamba
-from training.baselines.imagination import IMAGINATION
+from training.baselines.dcca import DCCA, DCCAE
+from training.baselines.gcnet import GCNet
+from training.baselines.imder import IMDer
+from training.baselines.language_only import LanguageOnly
+from training.baselines.lstm import BcLSTM, EarlyFusionLSTM
+from training.baselines.mctn import MCTN
+from training.baselines.mmin import MMIN
 from training.baselines.ridge import Ridge
-from training.baselines.sequence import PEERS
-from training.baselines.streams import BASELINES
+from training.baselines.streams import STREAMS
 
 OURS = "alignmamba"
-# Rows of the paper's ablation: what is changed of the configuration.
+# Models that learn to complete absent modalities.
+COMPLETION: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "dcca": DCCA,
+    "dccae": DCCAE,
+    "mctn": MCTN,
+    "mmin": MMIN,
+    "gcnet": GCNet,
+    "imder": IMDer,
+}
+BASELINES: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "ridge": Ridge,
+    "language-only": LanguageOnly,
+    "early-fusion-lstm": EarlyFusionLSTM,
+    "bc-lstm": BcLSTM,
+    **STREAMS,
+    **COMPLETION,
+}
+# Rows of the paper's ablation: what is changed in the configuration.
 ABLATIONS: dict[str, Callable[[ModelConfig], ModelConfig]] = {
     "without local alignment": lambda config: replace(config, local="uniform"),
     "without global alignment": lambda config: replace(config, align_weight=0.0),
     "without both": lambda config: replace(config, local="uniform", align_weight=0.0),
 }
 WITHOUT: dict[str, Modality] = {f"without {modality}": modality for modality in MODALITIES}
-STREAMS = ("single-stream-mamba", "multi-stream-mamba")
-RIDGE = "ridge"
-COMPLETE = (OURS, RIDGE, "language-only", "early-fusion-lstm", "bc-lstm", *BASELINES)
-MISSING = (*COMPLETE, *IMAGINATION)
-ABLATION = (OURS, *ABLATIONS, *STREAMS, *WITHOUT)
+MAIN = (OURS, *BASELINES)  # rows of the complete and missing tables
+ABLATION = (OURS, *ABLATIONS, "single-stream-mamba", "multi-stream-mamba", *WITHOUT)
 
 
 def build(name: str, config: ModelConfig) -> nn.Module:
@@ -40,7 +59,6 @@ def build(name: str, config: ModelConfig) -> nn.Module:
         return AlignMamba(ABLATIONS[name](config))
     if name == OURS or name in WITHOUT:
         return AlignMamba(config)
-    known = {RIDGE: Ridge, **BASELINES, **PEERS, **IMAGINATION}
-    if name not in known:
-        raise ValueError(f"model: {name!r}, expected one of {sorted({*known, OURS, *ABLATIONS, *WITHOUT})}")
-    return known[name](config)
+    if name not in BASELINES:
+        raise ValueError(f"model: {name!r}, expected one of {sorted({*BASELINES, OURS, *ABLATIONS, *WITHOUT})}")
+    return BASELINES[name](config)

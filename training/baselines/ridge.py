@@ -1,4 +1,4 @@
-"""Ridge regression: the plainest reader of the same input, solved in closed form."""
+"""Ridge regression on mean features, solved in closed form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from alignmamba.batch import Batch
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import Output, pool
-from training.baselines.sequence import output
+from training.baselines.units import output
 from training.data.benchmark import Benchmark
 from training.data.datasets import Example
 
@@ -51,7 +51,7 @@ class Ridge(nn.Module):
 
     @torch.no_grad()
     def solve(self, benchmark: Benchmark) -> float:
-        """Set the weights from a benchmark; returns the penalty that validation has chosen."""
+        """Set the weights from a benchmark; returns the penalty chosen on validation."""
         rows, truth = self._labelled(benchmark, benchmark.dataset.splits["train"])
         held, expected = self._labelled(benchmark, benchmark.dataset.splits["valid"])
         solved = [Solver(alpha=penalty).fit(rows, truth) for penalty in PENALTIES]

@@ -1,10 +1,11 @@
-"""Units: a clip, or a step of a shared grid, as one vector per modality with a note of what is absent.
+"""Units: a clip, or a step of a shared grid, as one vector per modality and a flag for each that is absent.
 
-What the models of `training.baselines.imagination` and `training.baselines.correlation` share.
+Shared by the baselines that complete absent modalities, and by others that need only a part of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,6 @@ from alignmamba.batch import Batch, compact
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling.model import Encoders, Heads, Output, pool
-from training.baselines.sequence import output
 
 
 class Units(NamedTuple):
@@ -32,6 +32,26 @@ class Units(NamedTuple):
     mask: Bool[Tensor, "batch time"]
 
 
+def check_steps(masks: Mapping[Modality, Bool[Tensor, "batch _"]]) -> None:
+    """Check that every clip has a valid step in some modality.
+
+    Raises:
+        ValueError: If there is no modality, or a clip has no valid step.
+    """
+    if not masks:
+        raise ValueError("batch: no modality, expected at least one")
+    some = torch.stack([mask.any(1) for mask in masks.values()]).any(0)
+    if not bool(some.all()):
+        lost = (~some).nonzero().flatten().tolist()
+        raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
+
+
+def output(score: Tensor, logits: Tensor | None, auxiliary: Tensor | None = None) -> Output:
+    """The output of a model that aligns nothing."""
+    anchor = torch.zeros(len(score), dtype=torch.long, device=score.device)
+    return Output(score, logits, {}, {}, anchor, None, auxiliary)
+
+
 def available(batch: Batch, config: ModelConfig) -> dict[Modality, Bool[Tensor, "batch *steps"]]:
     """Which modalities are there: of each clip, or of each step of the shared grid.
 
@@ -42,13 +62,8 @@ def available(batch: Batch, config: ModelConfig) -> dict[Modality, Bool[Tensor, 
     Raises:
         ValueError: If there is no modality, a clip has none, or steps are not on one grid.
     """
-    if not batch:
-        raise ValueError("batch: no modality, expected at least one")
     masks = {modality: steps.mask for modality, steps in batch.items()}
-    some = torch.stack([mask.any(1) for mask in masks.values()]).any(0)
-    if not bool(some.all()):
-        lost = (~some).nonzero().flatten().tolist()
-        raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
+    check_steps(masks)
     if config.level == "clip":
         found = {modality: mask.any(1) for modality, mask in masks.items()}
     else:
@@ -76,8 +91,8 @@ def mean_square(
     return ((found - true).square().mean(-1) * chosen).sum() / chosen.sum().clamp(min=1)
 
 
-class Imagining(nn.Module):
-    """A model that reads units and may be shown, in training only, what was taken from them.
+class CompletionModel(nn.Module):
+    """A model of units that learns to complete absent modalities from the complete batch, in training only.
 
     Called as `model(batch, complete=complete)` in training, where `complete` is the same batch before modalities were
     dropped, and as `model(batch)` otherwise; `Output.auxiliary` is None then.
@@ -88,7 +103,7 @@ class Imagining(nn.Module):
         layers: Mamba layers of each encoder; by default as many as AlignMamba has before and after its fusion.
     """
 
-    imagines = True
+    needs_complete = True  # the trainer then passes the batch before modalities were dropped
 
     def __init__(self, config: ModelConfig, *, joint: int, layers: int | None = None) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ EVALUATION_BATCH = 64  # clips
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """What training does to its clips, so that a model bears what is missing and what is too good to be true.
+    """What training does to its clips, so that a model copes with missing modalities and with over-confident features.
 
     Attributes:
         missing_rate: Highest random missing rate drawn for a clip; 0 trains on complete clips only.
@@ -147,10 +147,10 @@ class Benchmark:
         return Labelled(batch, score, classes, labelled)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Mean absolute error on validation clips over `VALIDATION_RATES`, spoilt as in training but for ever alike."""
+        """Mean absolute error over `VALIDATION_RATES` on validation clips, corrupted as in training by a fixed seed."""
         if self._held is None:
             rates = reachable(VALIDATION_RATES, self.dataset) if self.robustness.missing_rate else [0.0]
-            self._held = [self._spoilt_validation(rate) for rate in rates]
+            self._held = [self._corrupted_validation(rate) for rate in rates]
         found = [self.measure(model, examples) for examples in self._held]
         return {"chosen_by": float(np.mean([each["mae"] for each in found])), **found[0]}
 
@@ -173,29 +173,29 @@ class Benchmark:
             truth.append(part.score[chosen].double().cpu().numpy())
         return np.concatenate(found), np.concatenate(truth)
 
-    def spoilt(self, split: str, *, draws: int = 1) -> list[Example]:
-        """Examples of a split as training spoils them, with nothing missing: so many copies, for ever the same."""
+    def corrupted(self, split: str, *, draws: int = 1) -> list[Example]:
+        """Examples of a split as training corrupts them, with nothing missing: `draws` copies, the same every time."""
         rng = np.random.default_rng(VALIDATION_SEED)
-        return [self._spoilt(example, rng) for _ in range(draws) for example in self.dataset.splits[split]]
+        return [self._corrupted(example, rng) for _ in range(draws) for example in self.dataset.splits[split]]
 
-    def _spoilt_validation(self, rate: float) -> list[Example]:
+    def _corrupted_validation(self, rate: float) -> list[Example]:
         rng = np.random.default_rng(VALIDATION_SEED)
         clips = masking.random(self.dataset.splits["valid"], rate=rate, seed=VALIDATION_SEED).examples
-        return [self._spoilt(example, rng) for example in clips]
+        return [self._corrupted(example, rng) for example in clips]
 
     def _drawn(self, example: Example, rng: np.random.Generator) -> tuple[Example, Example]:
-        complete = self._spoilt(example, rng)
-        senses = [modality for modality in MODALITIES if modality in example.clip]
+        complete = self._corrupted(example, rng)
+        modalities = [modality for modality in MODALITIES if modality in example.clip]
         keep = np.ones((len(example.score), len(MODALITIES)), bool)
         if self.robustness.missing_rate and rng.random() >= self.robustness.complete_share:
-            rate = rng.uniform(0, min(self.robustness.missing_rate, 1 - 1 / len(senses)))
-            keep = draw_masks(len(keep), rate, int(rng.integers(2**31)), modalities=senses)
+            rate = rng.uniform(0, min(self.robustness.missing_rate, 1 - 1 / len(modalities)))
+            keep = draw_masks(len(keep), rate, int(rng.integers(2**31)), modalities=modalities)
         if self.dataset.level == "step" and self.robustness.drop:
             keep = keep & (rng.random((len(keep), 1)) >= rng.uniform(0, self.robustness.drop))
         dropped = masking.apply(complete, keep)
         return (dropped if any(steps.mask.any() for steps in dropped.clip.values()) else complete), complete
 
-    def _spoilt(self, example: Example, rng: np.random.Generator) -> Example:
+    def _corrupted(self, example: Example, rng: np.random.Generator) -> Example:
         clip: dict[Modality, Any] = {}
         for modality, steps in example.clip.items():
             values, pool = steps.values.numpy().copy(), self._pool[modality]

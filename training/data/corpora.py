@@ -1,6 +1,6 @@
-"""Corpora of words, voices and faces, read into the app's own features and kept in a cache.
+"""Corpora of sentences, voices and faces as features of the app's extractors, kept in a cache.
 
-None of the corpora has all three senses; `training.release.compose` joins them by label.
+No corpus has all three modalities; `training.release.compose` joins them by label.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ SUBJECT_SHARES = {"valid": 0.1, "test": 0.2}  # of the subjects of the face corp
 
 SST_SCALE = 1.25  # classes 0..4 around 2 -> -2.5..2.5
 SNIPPET_SCALE = 0.75  # rater means -4..4 -> -3..3
-FACE_ENLARGED, FACE_BORDER = 288, 100  # pixels: MediaPipe then finds a face in all 981 pictures
+FACE_ENLARGED, FACE_BORDER = 288, 100  # pixels: MediaPipe then finds a face in all 981 images
 TALKING_CLIPS = ("WDA_AlexandriaOcasioCortez_000", "WDA_KatieHill_000", "retalking_1", "retalking_2", "retalking_3")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class LabelledSequence:
     """One labelled sequence of one modality.
 
     Attributes:
@@ -122,7 +122,7 @@ def sentences(data: Path) -> Iterator[tuple[str, float, str, str, str]]:
             yield sentence, float(np.clip(float(mean) * SNIPPET_SCALE, -SCORE_LIMIT, SCORE_LIMIT)), name, "train", ""
 
 
-def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample]:
+def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[LabelledSequence]:
     """Every sentence as word states; sentences without a word are left out."""
     rows = [(sentence.split(), *rest) for sentence, *rest in sentences(data)]
     rows = [row for row in rows if row[0]]
@@ -135,7 +135,7 @@ def read_text(data: Path, cache: Path, *, encoder: str = ENCODER) -> list[Sample
     model = text_encoder.load(encoder)
     file = _cache_file(cache, "text", (" ".join(words) for words, *_ in rows), encoder=encoder)
     return [
-        Sample(values=values, score=score, label=str(score), corpus=corpus, split=split, id=id_)
+        LabelledSequence(values=values, score=score, label=str(score), corpus=corpus, split=split, id=id_)
         for values, (_, score, corpus, split, id_) in zip(_cached(file, encode), rows, strict=True)
     ]
 
@@ -154,7 +154,7 @@ def _speaker_split(speaker: str) -> str:
     return "valid" if speaker in VALIDATION_SPEAKERS else "test" if speaker in TEST_SPEAKERS else "train"
 
 
-def read_voices(data: Path, cache: Path) -> list[Sample]:
+def read_voices(data: Path, cache: Path) -> list[LabelledSequence]:
     """Every acted recording as pooled low-level descriptors, split by speaker."""
     with (data / "speech" / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["emotion"] in VOICE_VALENCE]
@@ -165,7 +165,7 @@ def read_voices(data: Path, cache: Path) -> list[Sample]:
 
     file = _cache_file(cache, "voice", (row["path"] for row in rows))
     return [
-        Sample(
+        LabelledSequence(
             values=values,
             score=VOICE_VALENCE[row["emotion"]],
             label=row["emotion"],
@@ -187,20 +187,20 @@ def _subject_split(subject: str) -> str:
     return "valid" if place < SUBJECT_SHARES["test"] + SUBJECT_SHARES["valid"] else "train"
 
 
-def read_faces(data: Path, cache: Path) -> list[Sample]:
+def read_faces(data: Path, cache: Path) -> list[LabelledSequence]:
     """Every peak expression as one step of blendshapes and pose, split by subject."""
     folder = data / "faces" / "ck48"
     files = [file for emotion in sorted(FACE_VALENCE) for file in sorted((folder / emotion).glob("*.png"))]
 
     def extract() -> Iterator[np.ndarray]:
-        for file in tqdm(files, desc="faces", unit="picture"):
+        for file in tqdm(files, desc="faces", unit="image"):
             grey = cv2.resize(cv2.imread(str(file)), (FACE_ENLARGED, FACE_ENLARGED), interpolation=cv2.INTER_CUBIC)
             frame = cv2.copyMakeBorder(grey, *[FACE_BORDER] * 4, cv2.BORDER_REPLICATE)
             yield _kept(facial.from_frames([(0.0, frame)]))
 
     found = _cached(_cache_file(cache, "face", (f"{file.parent.name}/{file.name}" for file in files)), extract)
     samples = [
-        Sample(
+        LabelledSequence(
             values=values,
             score=FACE_VALENCE[file.parent.name],
             label=file.parent.name,
@@ -210,7 +210,7 @@ def read_faces(data: Path, cache: Path) -> list[Sample]:
         for values, file in zip(found, files, strict=True)
         if len(values)
     ]
-    log.info("faces: found in %d of %d pictures", len(samples), len(files))
+    log.info("faces: found in %d of %d images", len(samples), len(files))
     return samples
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
@@ -117,7 +118,7 @@ def as_steps(
 
 
 def share_of(name: str) -> float:
-    """A place in [0, 1) that a name has for ever: splits made by it never depend on order or on a seed."""
+    """A fixed place in [0, 1) for a name: splits made by it depend neither on order nor on a seed."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10_000 / 10_000
 
 
@@ -175,4 +176,8 @@ def read(name: str, path: Path, **options: Any) -> Dataset:
         raise ValueError(f"dataset: {name!r}, expected one of {sorted(NAMES)}")
     if not path.exists():
         raise FileNotFoundError(f"{name}: there is no {path}")
-    return import_module(f"training.data.{NAMES[name]}").read(path, **options)
+    reader = import_module(f"training.data.{NAMES[name]}").read
+    known = sorted(set(signature(reader).parameters) - {"path"})
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"{name}: unknown options {unknown}, expected some of {known}")
+    return reader(path, **options)

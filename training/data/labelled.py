@@ -1,4 +1,4 @@
-"""One's own labelled clips: a folder with `labels.csv`, features by the app's own extractors."""
+"""Labelled clips of your own: a folder with `labels.csv`, features by the app's extractors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256, s
 LABELS = "labels.csv"
 COLUMNS = {"video": True, "label": True, "transcript": False, "split": False}  # whether it must be there
 CACHE = Path("runs/clips")
-HELD_SHARES = {"test": 0.2, "valid": 0.15}  # of the clips, where no column says it
+HELD_SHARES = {"test": 0.2, "valid": 0.15}  # of the clips, where there is no column for it
 MAX_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class LabelledClip:
     """One line of the table."""
 
     item: Item
@@ -46,7 +46,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = EN
     Args:
         path: Folder with `labels.csv`: columns video (a path below the folder), label (-3..3) and, if you like,
             transcript (else speech is recognised) and split (train, valid, test; else clips are dealt by a hash of
-            their path: say it yourself where the same person is in several clips).
+            their path: give it yourself where the same person is in several clips).
         cache: Folder for features; one per folder of clips.
         workers: Clips to extract at once.
         encoder: Of the words: a checkpoint's own where it has one.
@@ -74,7 +74,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = EN
             score = np.array([row.label], np.float32)
             parts[split_of[row.item.id]].append(Example(id=row.item.id, clip=clip, score=score))
         else:
-            lost["neither voice, face nor words"] += 1
+            lost["neither audio, video nor text"] += 1
     return Dataset(
         name="clips",
         level="clip",
@@ -94,7 +94,7 @@ def as_clip(features: ClipFeatures) -> dict[Modality, ModalitySteps]:
     }
 
 
-def read_labels(table: Path) -> list[Row]:
+def read_labels(table: Path) -> list[LabelledClip]:
     """Read and check the table; no clip is opened.
 
     Raises:
@@ -112,7 +112,7 @@ def read_labels(table: Path) -> list[Row]:
         raise ValueError(f"{table.name}: {error}, expected CSV in UTF-8") from error
     if not 0 < len(lines) <= MAX_ROWS:
         raise ValueError(f"{table.name}: {len(lines)} clips, expected 1 to {MAX_ROWS}")
-    rows: dict[str, Row] = {}
+    rows: dict[str, LabelledClip] = {}
     for number, line in lines:
         if len(line) != len(header):
             raise ValueError(f"{table.name}, line {number}: {len(line)} fields, expected {len(header)}")
@@ -131,14 +131,14 @@ def _check_header(table: Path, header: Sequence[str]) -> None:
         raise ValueError(f"{table.name}: columns {wrong}, expected video, label and, optionally, transcript, split")
 
 
-def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
+def _row(table: Path, number: int, fields: Mapping[str, str]) -> LabelledClip:
     where = f"{table.name}, line {number}"
     named = fields["video"]
     video = Path(named)
     if not named.strip() or "\0" in named or video.is_absolute() or ".." in video.parts:
         raise ValueError(f"{where}, video: {named!r}, expected a path below the folder")
     path = table.parent / video
-    if not os.path.isfile(path):  # says False, too, to a name that no file system takes
+    if not os.path.isfile(path):  # False, too, for a name that no file system takes
         raise ValueError(f"{where}, video: there is no file {named!r:.200} in {table.parent.name}/")
     try:
         label = float(fields["label"])
@@ -151,10 +151,12 @@ def _row(table: Path, number: int, fields: Mapping[str, str]) -> Row:
         raise ValueError(f"{where}, split: {split!r}, expected one of {SPLITS}")
     name = video.as_posix()
     said = fields.get("transcript", "").strip() or None
-    return Row(item=Item(id=item_id(name), video=name, path=path.absolute(), transcript=said), label=label, split=split)
+    return LabelledClip(
+        item=Item(id=item_id(name), video=name, path=path.absolute(), transcript=said), label=label, split=split
+    )
 
 
-def deal(rows: Sequence[Row]) -> dict[str, str]:
+def deal(rows: Sequence[LabelledClip]) -> dict[str, str]:
     """Split of each clip: the table's, or by the order of the hashes, so that no part of a few clips is empty."""
     if rows[0].split is not None:
         return {row.item.id: row.split for row in rows}

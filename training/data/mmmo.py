@@ -1,4 +1,4 @@
-"""ICT-MMMO: reviews of films as word-aligned sequences of voice, face and, for a part of them, words (MFN's files)."""
+"""ICT-MMMO: reviews of films as word-aligned sequences of audio, video and, for some reviews, text (MFN's files)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAP = "label 1..5 mapped to -3..3 by (label - 3) * 1.5"
 FOLD_SEED = 1111
 
 
-def read(path: Path, *, senses: str = "av", fold: int = 0, folds: int = 5, seed: int = FOLD_SEED) -> Dataset:
+def read(path: Path, *, modalities: str = "av", fold: int = 0, folds: int = 5, seed: int = FOLD_SEED) -> Dataset:
     """Read the folder of .h5 files.
 
     Args:
         path: Folder with audio_train.h5 and so on.
-        senses: "av": voice and face of all reviews, the official split. "avl": with words, for which there are only
+        modalities: "av": audio and video of all reviews, the official split. "avl": with text, for which there are only
             the reviews of the official valid and test parts; these are dealt out anew for cross-validation.
         fold: With "avl": which of the folds is tested; the next one validates, the others train.
         folds: With "avl": how many there are.
@@ -34,9 +34,9 @@ def read(path: Path, *, senses: str = "av", fold: int = 0, folds: int = 5, seed:
     Raises:
         ValueError: If an option is out of range, or the files are not what they should be.
     """
-    if senses not in ("av", "avl"):
-        raise ValueError(f"senses: {senses!r}, expected 'av' or 'avl'")
-    if senses == "av":
+    if modalities not in ("av", "avl"):
+        raise ValueError(f"modalities: {modalities!r}, expected 'av' or 'avl'")
+    if modalities == "av":
         splits = {split: _part(path, split, MODALITIES[:2]) for split in SPLITS}
         return _dataset(path, "mmmo", splits, MODALITIES[:2], (MAP,))
     if folds < 3 or not 0 <= fold < folds:
@@ -67,7 +67,7 @@ def _dataset(
 
 
 def _part(path: Path, split: str, modalities: Sequence[Modality]) -> tuple[Example, ...]:
-    """Examples of one official part; steps that are zero in voice at either end are padding."""
+    """Examples of one official part; steps that are zero in audio at either end are padding."""
     labels = _array(path / f"y_{split}.h5", rank=1)
     if not ((labels >= 1) & (labels <= 5)).all():
         raise ValueError(f"y_{split}.h5: labels from {labels.min()} to {labels.max()}, expected 1..5")

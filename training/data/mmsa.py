@@ -39,7 +39,7 @@ PUBLISHED = {
     "ad8b23d50557045e7d47959ce6c5b955d8d983f2979c7d9b7b9226f6dd6fec1f": "MOSEI/Processed/unaligned_50.pkl",
     "45eccfb748a87c80ecab9bfac29582e7b1466bf6605ff29d3b338a75120bf791": "MOSEI/Processed/aligned_50.pkl",
 }
-# Columns of audio and video, by which the two datasets are told apart.
+# Columns of audio and video, which distinguish the two datasets.
 COLUMNS = {(5, 20): "mosi", (74, 35): "mosei"}
 
 
@@ -93,7 +93,7 @@ def _dataset(path: Path, digest: str, header: Mapping[str, Any], arrays: Mapping
 
 
 def _clip(arrays: Mapping[str, np.ndarray], row: int, *, aligned: bool) -> dict[Modality, ModalitySteps]:
-    """Steps of one clip without its padding; a sense that shows nothing is left out."""
+    """Steps of one clip without its padding; a modality without observations is left out."""
     observed: dict[Modality, Bool[np.ndarray, " time"]] = {}
     for modality, key in KEYS.items():
         mask = (arrays[key][row] != 0).any(1)
@@ -187,8 +187,8 @@ class _Part:
             raise ValueError(f"{self.where}: {key} is missing, expected MMSA's format")
         found = unpickle.array(stored[key])
         if found is None or found.dtype.kind not in "biuf" or found.ndim != rank:
-            told = "no array" if found is None else f"{found.dtype} of shape {found.shape}"
-            raise ValueError(f"{self.where}, {key}: {told}, expected numbers with {rank} axes")
+            kind = "no array" if found is None else f"{found.dtype} of shape {found.shape}"
+            raise ValueError(f"{self.where}, {key}: {kind}, expected numbers with {rank} axes")
         return found
 
     def _features(self, stored: Mapping[str, Any], key: str, clips: int) -> np.ndarray:

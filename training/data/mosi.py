@@ -28,8 +28,8 @@ def read(path: Path, *, split: str = "bclstm", centred: Sequence[str] = ()) -> D
     Args:
         path: `mosi_utt_tav.npz`.
         split: "bclstm"; the standard split is refused, because the features leak its test part.
-        centred: Modalities whose mean over a video is taken away: what tells one speaker from another goes, what
-            changes from utterance to utterance stays. With few speakers a model learns them by heart otherwise. No
+        centred: Modalities whose mean over a video is subtracted: this removes what distinguishes speakers and keeps
+            what changes from utterance to utterance. With few speakers a model learns them by heart otherwise. No
             label is read for it, but all utterances of a video must be at hand.
 
     Raises:

@@ -1,9 +1,8 @@
-"""The real clips: people whom no training saw whole, read by the app's own extractors and kept in a cache."""
+"""Clips of real people, none of them a training clip, with features of the app's extractors, kept in a cache."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from extractors.language import word_features
 from extractors.schema import ClipFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
+from training.data.datasets import sha256
 
-# Emotions as file names tell them ("mead_sad_silent"), and the sign of the score that fits; None where none does.
+# Emotions as file names give them ("mead_sad_silent"), and the sign of the score that fits; None where none does.
 EMOTION_SIGNS = {"disgusted": -1, "fear": -1, "sad": -1, "angry": -1, "happy": 1, "surprised": None, "neutral": 0}
 
 
@@ -28,7 +28,7 @@ class RealClip:
     Attributes:
         name: Its path under `clips/`, without the ending.
         said: The true transcript; None where it is not known.
-        emotion: A key of `EMOTION_SIGNS` that the file's name tells; None without one.
+        emotion: A key of `EMOTION_SIGNS` from the file's name; None without one.
         features: As the app extracts them, its words recognised.
     """
 
@@ -85,4 +85,4 @@ def hashes(data: Path) -> dict[str, str]:
     manifest = data / "clips" / "manifest.csv"
     with manifest.open(newline="", encoding="utf-8") as file:
         paths = [Path("clips/manifest.csv"), *(Path(row["path"]) for row in csv.DictReader(file))]
-    return {str(path): hashlib.sha256((data / path).read_bytes()).hexdigest() for path in paths}
+    return {str(path): sha256(data / path) for path in paths}

@@ -1,14 +1,13 @@
-"""A dataset with a known answer: each frame belongs to one word by content, and only together they tell the label.
+"""A dataset with a known answer: each frame belongs to one word by content, and only both decide the label.
 
 Every step is a key, which says what it is about, and a value of +1 or -1, in columns that words and frames share. A
 clip has as many frames as words; each word has one frame with its key, and the frames stand in random order. Half of
 the words have the value +1, and half of the frames. The sentiment is the agreement of frames with their words: the mean
 product of their values, in units that run from -3 to 3 (with six words: -3, -1, 1 or 3).
 
-So neither sense alone tells anything, nor do means, nor places: who does not carry a frame to its word by content has
-to guess. What it takes to find the word is a common space, in which content is close to like content; argmin has no
-gradient, so only the global alignment (MMD) can teach it to the encoders, from clips whose frames and words are about
-the same things.
+So neither modality alone is informative, nor are means or positions: a model that does not match frames to words by
+content has to guess. Matching takes a common space in which similar content is close; argmin has no gradient, so only
+the global alignment (MMD) can teach it to the encoders, from clips whose frames and words are about the same things.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Voice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class DemoClip:
     """One clip.
 
     Attributes:
@@ -88,7 +88,7 @@ class Sample:
 
 
 SAMPLES = (
-    Sample(
+    DemoClip(
         name="positive",
         title="Delighted",
         description="Glad words, a lively voice and a smile.",
@@ -100,7 +100,7 @@ SAMPLES = (
         smile=1.0,
         voice=Voice(pitch=1.08, melody=1.3, loudness=0.8),
     ),
-    Sample(
+    DemoClip(
         name="negative",
         title="Disappointed",
         description="Bitter words, a flat voice and a frown.",
@@ -112,21 +112,21 @@ SAMPLES = (
         frown=1.0,
         voice=Voice(speed=0.92, pitch=0.92, melody=0.7, loudness=0.5),
     ),
-    Sample(
+    DemoClip(
         name="neutral",
         title="Matter of fact",
         description="Plain facts, said plainly.",
         sentences=("The train to the city leaves at nine.", "It stops at four stations and takes about an hour."),
         portrait="hopper",
     ),
-    Sample(
+    DemoClip(
         name="no-sound",
         title="Without sound",
         description="A smile only: the clip has no sound, so voice and words are absent.",
         portrait="collins",
         smile=1.0,
     ),
-    Sample(
+    DemoClip(
         name="no-face",
         title="Without a face",
         description="Glad words over a landscape: no face is there, so only voice and words count.",
@@ -171,7 +171,7 @@ class Speaker:
 
 
 def load_portrait(name: str) -> Portrait:
-    """Crop the named picture to the head, `SIZE` x `SIZE`, and find its landmarks.
+    """Crop the named image to the head, `SIZE` x `SIZE`, and find its landmarks.
 
     Raises:
         ValueError: If no face is found in it.
@@ -179,18 +179,18 @@ def load_portrait(name: str) -> Portrait:
     if name == "collins":
         from skimage.data import astronaut
 
-        picture = astronaut()[0:240, 105:345]
+        image = astronaut()[0:240, 105:345]
     else:
         from matplotlib.cbook import get_sample_data
 
         with get_sample_data("grace_hopper.jpg") as file:
-            picture = np.array(Image.open(file).convert("RGB"))[20:480, 32:492]
-    picture = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_LANCZOS4)
+            image = np.array(Image.open(file).convert("RGB"))[20:480, 32:492]
+    image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LANCZOS4)
     with landmarker() as model:
-        found = model.detect_for_video(mediapipe.Image(mediapipe.ImageFormat.SRGB, picture), 0).face_landmarks
+        found = model.detect_for_video(mediapipe.Image(mediapipe.ImageFormat.SRGB, image), 0).face_landmarks
     if not found:
         raise ValueError(f"portrait {name}: no face found, expected one")
-    return Portrait(image=picture, landmarks=np.array([(p.x, p.y, p.z) for p in found[0]]) * SIZE)
+    return Portrait(image=image, landmarks=np.array([(p.x, p.y, p.z) for p in found[0]]) * SIZE)
 
 
 def jaw_opening(sound: Float32[np.ndarray, " samples"], frames: int) -> Float[np.ndarray, " frames"]:
@@ -203,7 +203,7 @@ def jaw_opening(sound: Float32[np.ndarray, " samples"], frames: int) -> Float[np
     return WIDEST * np.clip(loudness / np.percentile(loudness, 95), 0, 1) ** 0.8
 
 
-def expressions(sample: Sample, jaw: Float[np.ndarray, " frames"]) -> Iterator[Expression]:
+def expressions(sample: DemoClip, jaw: Float[np.ndarray, " frames"]) -> Iterator[Expression]:
     """One expression per frame: the mood grows in the first second, the head sways, the eyes blink."""
     for index, opening in enumerate(jaw):
         second = index / FRAME_RATE
@@ -226,11 +226,11 @@ def landscape(frames: int) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     sky = (1 - y)[..., None] * np.array([60, 120, 205]) + y[..., None] * np.array([250, 225, 190])
     for index in range(frames):
         second = index / FRAME_RATE
-        picture = sky.copy()
+        image = sky.copy()
         for across, up, wide in ((0.15, 0.18, 0.11), (0.55, 0.10, 0.08), (0.85, 0.26, 0.13)):
             offset = (x - across - 0.015 * second + 0.5) % 1 - 0.5
             cloud = np.exp(-((offset / wide) ** 2) - ((y - up) / (0.3 * wide)) ** 2)
-            picture += 0.8 * cloud[..., None] * (255 - picture)
+            image += 0.8 * cloud[..., None] * (255 - image)
         for top, wave, phase, colour in (
             (0.55, 5.0, 0.3, (110, 140, 150)),
             (0.66, 7.0, 1.9, (84, 128, 92)),
@@ -238,17 +238,17 @@ def landscape(frames: int) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         ):
             ridge = top + 0.05 * np.sin(wave * x + phase) + 0.015 * np.sin(3.1 * wave * x + phase)
             cover = np.clip((y - ridge) * SIZE / 2, 0, 1)[..., None]
-            picture += cover * (np.array(colour) - picture)
+            image += cover * (np.array(colour) - image)
         bank = 0.5 + 0.18 * np.sin(7 * y + 0.2)
         width = 0.008 + 0.3 * np.clip(y - 0.72, 0, 1) ** 1.3
         river = smoothstep((y - 0.72) / 0.06) * np.exp(-(((x - bank) / width) ** 6))
         glitter = 0.9 + 0.1 * np.sin(160 * y - 4 * second + 5 * np.sin(23 * x))
-        picture += (river * glitter)[..., None] * (np.array([178, 208, 235]) - picture)
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        image += (river * glitter)[..., None] * (np.array([178, 208, 235]) - image)
+        yield np.clip(image, 0, 255).astype(np.uint8)
 
 
 def write_clip(
-    path: Path, pictures: Iterator[UInt8[np.ndarray, "height width 3"]], sound: Float32[np.ndarray, " samples"] | None
+    path: Path, images: Iterator[UInt8[np.ndarray, "height width 3"]], sound: Float32[np.ndarray, " samples"] | None
 ) -> None:
     """Write VP9 and, where there is sound, Opus; without dates or random marks, so that bytes repeat."""
     with av.open(str(path), "w", format="webm", options={"fflags": "+bitexact"}) as container:
@@ -261,8 +261,8 @@ def write_clip(
             audio = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
             audio.bit_rate = 48_000
             container.mux(list(_audio_packets(audio, sound)))
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -278,23 +278,23 @@ def _audio_packets(stream: av.audio.AudioStream, sound: Float32[np.ndarray, " sa
     yield from stream.encode(None)
 
 
-def make(sample: Sample, *, out: Path, speaker: Speaker, portraits: dict[str, Portrait]) -> Path:
+def make(sample: DemoClip, *, out: Path, speaker: Speaker, portraits: dict[str, Portrait]) -> Path:
     """Write one sample's clip and return its path."""
     sound = speaker.say(sample.sentences, sample.voice) if sample.sentences else None
     seconds = SILENT_SECONDS if sound is None else len(sound) / VOICE_RATE
     frames = int(np.ceil(seconds * FRAME_RATE))
     if sample.portrait is None:
-        pictures = landscape(frames)
+        images = landscape(frames)
     else:
         jaw = np.zeros(frames) if sound is None else jaw_opening(sound, frames)
         portrait = portraits[sample.portrait]
-        pictures = (portrait.render(expression) for expression in expressions(sample, jaw))
+        images = (portrait.render(expression) for expression in expressions(sample, jaw))
     path = out / f"{sample.name}.webm"
-    write_clip(path, pictures, sound)
+    write_clip(path, images, sound)
     return path
 
 
-def entry(sample: Sample) -> dict[str, str | bool | None]:
+def entry(sample: DemoClip) -> dict[str, str | bool | None]:
     """What samples.json says of a clip."""
     credits = [PORTRAITS[sample.portrait] if sample.portrait else DRAWING_CREDIT]
     credits += [VOICE_CREDIT] if sample.sentences else []

@@ -1,4 +1,4 @@
-"""A still portrait made to speak: its face landmarks are moved and the picture follows (piecewise affine)."""
+"""A still portrait made to speak: its face landmarks are moved and the image follows (piecewise affine)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mediapipe.tasks.python.vision import FaceLandmarksConnections
 from scipy.spatial import Delaunay, cKDTree
 
 FACE_VERTICES = 468  # MediaPipe's face mesh; its further ten landmarks are irises
-BACKGROUND_STEP = 24  # pixels between vertices of the picture around the face
+BACKGROUND_STEP = 24  # pixels between vertices of the image around the face
 SHIFT_BLUR = 1.3  # pixels
 
-# Landmarks from the picture's left to its right.
+# Landmarks from the image's left to its right.
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 LIDS = (
@@ -24,7 +24,7 @@ LIDS = (
 MOUTH_CORNERS = (61, 291)
 CHIN = 152
 
-# How a mood moves the face: (landmark on the picture's left, its mirror, outwards, down, radius), in eye distances.
+# How a mood moves the face: (landmark on the image's left, its mirror, outwards, down, radius), in eye distances.
 SMILE = (
     (61, 291, 0.09, -0.11, 0.32),
     (50, 280, 0.01, -0.06, 0.30),
@@ -54,7 +54,7 @@ class Expression:
         smile: 0 to 1.
         frown: 0 to 1.
         blink: 0 open eyes to 1 closed.
-        yaw: Radians, positive turns towards the picture's right.
+        yaw: Radians, positive turns towards the image's right.
         pitch: Radians, positive nods down.
         roll: Radians, positive leans clockwise.
     """
@@ -90,10 +90,10 @@ def smoothstep(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 
 
 class Portrait:
-    """A picture with one face that can be shown with any `Expression`."""
+    """An image with one face that can be shown with any `Expression`."""
 
     def __init__(self, *, image: UInt8[np.ndarray, "height width 3"], landmarks: Float[np.ndarray, "478 3"]):
-        """Lay a mesh over the picture.
+        """Lay a mesh over the image.
 
         Args:
             image: RGB.
@@ -114,7 +114,7 @@ class Portrait:
         self._lay_background()
 
     def render(self, expression: Expression) -> UInt8[np.ndarray, "height width 3"]:
-        """Return the picture with this expression."""
+        """Return the image with this expression."""
         lively = (
             self.face
             + expression.smile * self.smile
@@ -230,7 +230,7 @@ class Portrait:
         return upper + (lower - upper) * np.minimum(seen / gap, 1)[:, None]
 
     def _warp(self, moved: Float[np.ndarray, "vertices 2"]) -> UInt8[np.ndarray, "height width 3"]:
-        """Show the picture with every vertex at its new place."""
+        """Show the image with every vertex at its new place."""
         height, width = self.image.shape[:2]
         corners = moved[self.triangles]
         owner = np.full((height, width), -1, np.int32)

@@ -9,7 +9,6 @@ validation columns.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from dataclasses import replace
@@ -19,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from alignmamba.config import ModelConfig
-from training.release.evaluate import composed_rows, data_hashes, open_checkpoint
+from training.release.evaluate import composed_rows
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.train import Corpora, TrainConfig, train
 from training.reporting import result_files
+from training.reporting.summary import over_seeds
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 METRICS = ("acc2_non0", "mae", "corr")
 
 
-def summary(values: list[float]) -> dict[str, Any]:
-    """Mean, standard deviation over seeds, and each seed's value."""
-    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": values}
-
-
 def measure(corpora: Corpora, config: ModelConfig, seeds: tuple[int, ...], epochs: int) -> dict[str, Any]:
     """Train with every seed; validation error, and test metrics averaged over the seven subsets."""
     chosen_by, metrics = [], {key: [] for key in METRICS}
@@ -54,18 +50,15 @@ def measure(corpora: Corpora, config: ModelConfig, seeds: tuple[int, ...], epoch
         for key in METRICS:
             metrics[key].append(float(np.mean([row[key] for row in rows])))
     return {
-        "validation_mae": summary(chosen_by),
-        "metric": {key: summary(values) for key, values in metrics.items()},
+        "validation_mae": over_seeds(chosen_by),
+        "metric": {key: over_seeds(values) for key, values in metrics.items()},
     }
 
 
 def main() -> None:
     """Compare from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
+    parser = measuring_parser(__doc__, features=True)
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where the result file goes")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder whose settings and encoder are taken")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     shipped = open_checkpoint(arguments.checkpoint, calibrated=False)
@@ -80,7 +73,7 @@ def main() -> None:
         "variants",
         f"python -m training.release.ablation --data DATA --checkpoint {arguments.checkpoint}",
         rows,
-        data_sha256=data_hashes(arguments.data),
+        data_sha256=label_hashes(arguments.data),
         seeds=SEEDS,
         folder=arguments.folder,
     )

@@ -1,19 +1,17 @@
-"""What the alignment maps show on real clips; writes `maps.json` beside the checkpoint.
+"""Quality of the alignment maps on real clips; writes `maps.json` beside the checkpoint.
 
 Run `python -m training.release.alignment_quality --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
-For every step of voice and face: which word did the plan choose, and was that word spoken within `NEAR_SECONDS` of the
+For every step of audio and video: which word did the plan choose, and was that word spoken within `NEAR_SECONDS` of the
 step? Beside the model stand the same model without the time term of its cost (what content alone does), untrained
 models of the same shape with the same standardisation, the nearest word in time, and chance in closed form.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures, ModalityFeatures
 from training.data import real_clips
-from training.release.evaluate import open_checkpoint
+from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEAR_SECONDS = 0.5  # between a step and the word's time
@@ -101,7 +99,7 @@ def untrained(trained: Checkpoint, seed: int) -> Checkpoint:
 
 
 def choices(trained: Checkpoint, features: ClipFeatures) -> dict[Modality, Int[np.ndarray, " steps"]]:
-    """Which valid word each valid step of voice and face is matched to."""
+    """Which valid word each valid step of audio and video is matched to."""
     predictor = Predictor(trained, device=torch.device("cpu"))
     predictor.set_clip(features)
     words = features.language.valid
@@ -124,11 +122,11 @@ def variants(trained: Checkpoint) -> dict[str, list[Checkpoint]]:
 
 
 def measure(trained: Checkpoint, named: Iterable[tuple[str, ClipFeatures]]) -> list[dict[str, Any]]:
-    """Rows per sense and variant: means over clips, and each clip's own figures.
+    """Rows per modality and variant: means over clips, and each clip's own figures.
 
     Args:
         trained: The checkpoint.
-        named: Names and features of clips; those with fewer than two words, or neither voice nor face, are left out.
+        named: Names and features of clips; those with fewer than two words, or neither audio nor video, are left out.
     """
     models = variants(trained)
     found: dict[tuple[Modality, str], list[dict[str, Any]]] = {}
@@ -186,11 +184,7 @@ def _row(
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with clips/")
-    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"), help="where clips' features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write maps.json into")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
     real = real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)
     rows = measure(trained, ((each.name, each.with_true_words(encoder=trained.encoder)) for each in real))

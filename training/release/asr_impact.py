@@ -1,4 +1,4 @@
-"""How much the score loses where words are recognised instead of known; writes `recognised.json` beside the checkpoint.
+"""Loss of accuracy where words are recognised instead of known; writes `recognised.json` beside the checkpoint.
 
 Run `python -m training.release.asr_impact --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
@@ -9,7 +9,6 @@ transcripts (LibriVox) stand beside it. Needs training/demo_clips/requirements.t
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -34,7 +33,7 @@ from extractors.language import transcript as transcripts
 from training.data.corpora import sentences
 from training.demo_clips.make import VOICE_RATE, Speaker, Voice
 from training.release.compose import as_clip
-from training.release.evaluate import data_hashes, open_checkpoint
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import outputs
 from training.reporting import result_files
 
@@ -46,17 +45,17 @@ METRICS = ("acc2_non0", "acc2_has0", "mae", "corr")
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """A sentence, said and heard.
+    """A sentence, spoken and recognised.
 
     Attributes:
         said: True words.
-        heard: Recognised words; none where the recogniser heard no speech.
+        recognised: Recognised words; none where the recogniser found no speech.
         seconds: Length of the sound.
         score: True sentiment; None where nobody gave one.
     """
 
     said: tuple[str, ...]
-    heard: tuple[str, ...]
+    recognised: tuple[str, ...]
     seconds: float
     score: float | None = None
 
@@ -79,13 +78,13 @@ def plain(words: Sequence[str]) -> str:
     return " ".join(filter(None, (re.sub(r"[^\w']", "", word.casefold()) for word in words)))
 
 
-def hear(samples: Float32[np.ndarray, " samples"]) -> tuple[str, ...]:
-    """The words that the app's recogniser hears, 16 kHz mono."""
+def recognised_words(samples: Float32[np.ndarray, " samples"]) -> tuple[str, ...]:
+    """Words of a 16 kHz mono recording by the app's recogniser."""
     return tuple(word.text for word in asr.recognise(samples).words)
 
 
 def synthetic(drawn: Sequence[tuple[str, float]], cache: Path) -> list[Spoken]:
-    """Say and hear sentences; what was heard is kept, because it depends on no checkpoint."""
+    """Speak and recognise sentences; results are cached, because they depend on no checkpoint."""
     cache.mkdir(parents=True, exist_ok=True)
     maker = json.dumps([version("hibari-tts"), version("faster-whisper"), asr.fingerprint()], sort_keys=True)
     speaker: Speaker | None = None
@@ -96,13 +95,13 @@ def synthetic(drawn: Sequence[tuple[str, float]], cache: Path) -> list[Spoken]:
         if not kept.exists():
             speaker = speaker or Speaker()
             sound = speaker.say((said.lower(),), Voice())  # capitals would be spelt
-            heard = hear(resample_poly(sound, asr.SAMPLE_RATE, VOICE_RATE).astype(np.float32))
+            recognised = recognised_words(resample_poly(sound, asr.SAMPLE_RATE, VOICE_RATE).astype(np.float32))
             draft = kept.with_suffix(".partial")
-            draft.write_text(json.dumps({"heard": heard, "seconds": len(sound) / VOICE_RATE}), encoding="utf-8")
+            draft.write_text(json.dumps({"heard": recognised, "seconds": len(sound) / VOICE_RATE}), encoding="utf-8")
             draft.replace(kept)
-        plain_json = json.loads(kept.read_text(encoding="utf-8"))
+        cached = json.loads(kept.read_text(encoding="utf-8"))
         words = tuple(transcripts.clean_words(said))
-        found.append(Spoken(said=words, heard=tuple(plain_json["heard"]), seconds=plain_json["seconds"], score=score))
+        found.append(Spoken(said=words, recognised=tuple(cached["heard"]), seconds=cached["seconds"], score=score))
     return found
 
 
@@ -115,37 +114,39 @@ def read_aloud(data: Path) -> list[Spoken]:
             rate, raw = wavfile.read(folder / f"{match['name']}.wav")
             if rate != asr.SAMPLE_RATE or raw.dtype != np.int16 or raw.ndim != 1:
                 raise ValueError(f"{match['name']}.wav: {rate} Hz, {raw.dtype}, expected 16 kHz mono int16")
-            heard = hear(raw.astype(np.float32) / np.iinfo(np.int16).max)
-            found.append(Spoken(said=tuple(match["said"].split()), heard=heard, seconds=len(raw) / rate))
+            recognised = recognised_words(raw.astype(np.float32) / np.iinfo(np.int16).max)
+            found.append(Spoken(said=tuple(match["said"].split()), recognised=recognised, seconds=len(raw) / rate))
     return found
 
 
 def row(trained: Checkpoint, source: str, spoken: Sequence[Spoken]) -> dict[str, Any]:
     """Word errors, and the figures by true and by recognised words of the same sentences.
 
-    Sentences of which nothing was heard are counted and left out of both: the app gives them no score by words.
+    Sentences without a recognised word are counted and left out of both: the app gives them no score by text.
 
     Raises:
-        ValueError: If nothing was heard at all.
+        ValueError: If no word was recognised at all.
     """
-    kept = [each for each in spoken if each.heard]
+    kept = [each for each in spoken if each.recognised]
     if not kept:
-        raise ValueError(f"spoken: no word was heard in {len(spoken)} recordings, expected some")
-    by_true, by_heard = (_scores(trained, [getattr(each, name) for each in kept]) for name in ("said", "heard"))
-    apart = np.abs(by_true - by_heard)
+        raise ValueError(f"spoken: no word was recognised in {len(spoken)} recordings, expected some")
+    by_true, by_recognised = (
+        _scores(trained, [getattr(each, name) for each in kept]) for name in ("said", "recognised")
+    )
+    apart = np.abs(by_true - by_recognised)
     found = {
         "source": source,
         "n": len(kept),
         "nothing_heard": len(spoken) - len(kept),
         "seconds": float(sum(each.seconds for each in kept)),
-        "word_error_rate": jiwer.wer([plain(each.said) for each in kept], [plain(each.heard) for each in kept]),
+        "word_error_rate": jiwer.wer([plain(each.said) for each in kept], [plain(each.recognised) for each in kept]),
         "score_difference_mean": float(apart.mean()),
         "score_difference_max": float(apart.max()),
-        "sign_changed": int(np.sum((by_true > 0) != (by_heard > 0))),
+        "sign_changed": int(np.sum((by_true > 0) != (by_recognised > 0))),
     }
     if all(each.score is not None for each in kept):
         truth = np.array([each.score for each in kept], float)
-        for name, scores in (("true", by_true), ("recognised", by_heard)):
+        for name, scores in (("true", by_true), ("recognised", by_recognised)):
             measured = sentiment_metrics(scores, truth)
             found |= {f"{metric}_{name}": measured[metric] for metric in METRICS}
     return found
@@ -159,10 +160,8 @@ def _scores(trained: Checkpoint, sentences: Sequence[Sequence[str]]) -> np.ndarr
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/ and speech/")
+    parser = measuring_parser(__doc__, data="text/ and speech/")
     parser.add_argument("--heard", type=Path, default=Path("runs/heard"), help="where recognised sentences are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read and to write to")
     parser.add_argument("--sentences", type=int, default=SENTENCES, help="how many test sentences are drawn")
     arguments = parser.parse_args()
     trained = open_checkpoint(arguments.checkpoint)
@@ -176,7 +175,7 @@ def main() -> None:
         f"python -m training.release.asr_impact --data DATA --checkpoint {arguments.checkpoint}"
         + (f" --sentences {arguments.sentences}" if arguments.sentences != SENTENCES else ""),
         rows,
-        data_sha256=data_hashes(arguments.data),
+        data_sha256=label_hashes(arguments.data),
         seeds=[SEED],
         folder=arguments.checkpoint,
     )

@@ -1,19 +1,18 @@
-"""Fit how sure a checkpoint may be, on validation clips alone; writes `calibration.json` beside it.
+"""Calibrate a checkpoint on validation clips; writes `calibration.json` beside it.
 
 Run `python -m training.release.calibrate --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
-Per subset of senses: one temperature for the classes (Guo et al., ICML 2017), and an interval around the score whose
-reach to either side is a quantile of the errors on validation clips (split conformal prediction, Lei et al.,
-JASA 2018).
+Per subset of modalities: one temperature for the classes (Guo et al., ICML 2017), and an interval around the score
+whose reach to either side is a quantile of the errors on validation clips (split conformal prediction, Lei et al., JASA
+2018).
 
-Chosen by five folds over the validation sentences, by words, voice and both: biases or scales per class lower the cross
-entropy of voice alone only, and no calibration error; one reach for both sides, or one that grows with the entropy of
+Chosen by five folds over the validation sentences, by text, audio and both: biases or scales per class lower the cross
+entropy of audio alone only, and no calibration error; one reach for both sides, or one that grows with the entropy of
 the classes, makes wider intervals of the same coverage.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -29,7 +28,7 @@ from alignmamba.evaluation.metrics import expected_calibration_error, sentiment_
 from alignmamba.modality import SUBSETS, letters
 from alignmamba.modeling.model import AlignMamba
 from training.release.compose import Composed
-from training.release.evaluate import data_hashes, open_checkpoint
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import outputs, probabilities
 from training.release.train import ComposeConfig, Corpora
 from training.reporting import result_files
@@ -85,7 +84,7 @@ def validation_clips(corpora: Corpora, *, draws: int = DRAWS) -> list[Composed]:
 
 
 def fit(model: AlignMamba, clips: list[Composed], *, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Temperature and interval of every subset of senses, with the calibration error before and after on these clips.
+    """Temperature and interval of every subset of modalities, with calibration errors on these clips.
 
     Args:
         model: Trained.
@@ -117,11 +116,7 @@ def fit(model: AlignMamba, clips: list[Composed], *, draws: int = DRAWS) -> list
 
 def main() -> None:
     """Calibrate from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help=f"folder to read, and to write {CALIBRATION} to")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, features=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint, calibrated=False)
     corpora = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder)
     rows = fit(trained.model, validation_clips(corpora))
@@ -131,7 +126,7 @@ def main() -> None:
         rows,
         data_sha256={
             checkpoint.WEIGHTS: checkpoint.weights_sha256(arguments.checkpoint),
-            **data_hashes(arguments.data),
+            **label_hashes(arguments.data),
         },
         seeds=[SEED],
         folder=arguments.checkpoint,

@@ -1,4 +1,4 @@
-"""Clips of three senses composed from corpora that have one each, joined by compatible sentiment."""
+"""Clips of three modalities composed from corpora that have one each, joined by class of sentiment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alignmamba.evaluation.metrics import NEUTRAL, sentiment_class
 from alignmamba.modality import SUBSETS, Modality
 from extractors.audio.acoustic import AUDIO_RATE
 from extractors.vision.facial import BLENDSHAPES, FRAME_RATE
-from training.data.corpora import Sample
+from training.data.corpora import LabelledSequence
 
 TALKING_SHARE = 0.8  # of neutral faces, which only talk; the others are surprised
 FACE_SECONDS = (2.0, 6.0)  # length of a composed face sequence
@@ -35,9 +35,9 @@ class Composer:
     def __init__(
         self,
         *,
-        texts: Sequence[Sample],
-        voices: Sequence[Sample],
-        faces: Sequence[Sample],
+        texts: Sequence[LabelledSequence],
+        voices: Sequence[LabelledSequence],
+        faces: Sequence[LabelledSequence],
         talking: Sequence[Float[np.ndarray, "steps dim"]],
         disagreement: float,
     ) -> None:
@@ -56,7 +56,7 @@ class Composer:
         self._rest = np.concatenate(self._talking).mean(0)
         self._disagreement = disagreement
 
-    def compose(self, sample: Sample, rng: np.random.Generator) -> Composed:
+    def compose(self, sample: LabelledSequence, rng: np.random.Generator) -> Composed:
         """A clip around a sentence, with a voice and a face of its class (or, sometimes, of any)."""
         kind = sentiment_class(sample.score)
         voice, face = (
@@ -70,13 +70,13 @@ class Composer:
         }
         return Composed(clip=as_clip(steps), score=sample.score)
 
-    def draw_face(self, group: Sequence[Sample], rng: np.random.Generator) -> Sample | None:
+    def draw_face(self, group: Sequence[LabelledSequence], rng: np.random.Generator) -> LabelledSequence | None:
         """An expression of a class; None, a face that only talks, for most neutral ones."""
         drawn = group[rng.integers(len(group))] if group else None
         neutral = drawn is not None and sentiment_class(drawn.score) == NEUTRAL
         return None if neutral and rng.random() < TALKING_SHARE else drawn
 
-    def face_sequence(self, face: Sample | None, rng: np.random.Generator) -> Float[np.ndarray, "steps dim"]:
+    def face_sequence(self, face: LabelledSequence | None, rng: np.random.Generator) -> Float[np.ndarray, "steps dim"]:
         """A talking face with an expression that rises to its peak and falls: rest dynamics + ramp * (peak - rest)."""
         steps = int(rng.uniform(*FACE_SECONDS) * FRAME_RATE)
         moving = self._talking[rng.integers(len(self._talking))]
@@ -93,9 +93,9 @@ class Composer:
         return moved.astype(np.float32)
 
 
-def by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
+def by_class(samples: Sequence[LabelledSequence]) -> list[list[LabelledSequence]]:
     """Samples in the order of `sentiment_class`."""
-    groups: list[list[Sample]] = [[], [], []]
+    groups: list[list[LabelledSequence]] = [[], [], []]
     for sample in samples:
         groups[sentiment_class(sample.score)].append(sample)
     return groups

@@ -7,7 +7,6 @@ that `extractors.language.text_encoder.load` takes.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import csv
 import json
@@ -32,6 +31,7 @@ from extractors.assets.registry import asset
 from extractors.language import text_encoder
 from extractors.language.text_encoder import ENCODER, TextModel
 from training.data.corpora import sentences
+from training.release import inputs
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def read(data: Path) -> list[Sentence]:
 
 
 def augmented(words: str, config: EncoderConfig, rng: np.random.Generator) -> str:
-    """The sentence as a recogniser might have heard it."""
+    """The sentence as a speech recogniser might return it."""
     if rng.random() < config.bare:
         words = PUNCTUATION.sub(" ", words)
     kept = [word for word in words.split() if rng.random() >= config.word_drop]
@@ -248,8 +248,7 @@ def save(weights: dict[str, Tensor], encoder: nn.Module, folder: Path) -> None:
 
 def main() -> None:
     """Fine-tune from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/")
+    parser = inputs.parser(__doc__, data="text/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the encoder into")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="runs whose weights are averaged")
     arguments = parser.parse_args()

@@ -7,19 +7,14 @@ Run `python -m training.release.evaluate --data ../shared/data --checkpoint chec
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from alignmamba import checkpoint
 from alignmamba.calibration import Calibration
-from alignmamba.checkpoint import Checkpoint
 from alignmamba.evaluation.metrics import (
     balanced_accuracy,
     expected_calibration_error,
@@ -29,14 +24,14 @@ from alignmamba.evaluation.metrics import (
 from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
-from extractors.storage.config import ExtractionConfig
-from training.data.corpora import Sample
+from training.data.corpora import LabelledSequence
 from training.release.compose import as_clip
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import Outputs, outputs, probabilities
-from training.release.train import ComposeConfig, Corpora, predict_scores
+from training.release.train import ComposeConfig, Corpora
 from training.reporting import result_files
 
-# The two classes of the single-sense tests; emotions in between are left out.
+# The two classes of the tests of a single modality; emotions in between are left out.
 NEGATIVE_VOICES = frozenset({"sad", "fearful", "disgust", "angry"})
 NEGATIVE_FACES = frozenset({"anger", "contempt", "disgust", "fear", "sadness"})
 HAPPY = "happy"
@@ -47,7 +42,7 @@ SCORE_DECIMALS = 4  # of the scores that are written clip by clip
 def calibration_figures(
     found: Outputs, truth: Float[np.ndarray, " n"], *, subset: frozenset[Modality], calibration: Calibration | None
 ) -> dict[str, float]:
-    """How honest probabilities and intervals are: `ece_before` of the classes without, the others with calibration.
+    """Calibration error and interval coverage: `ece_before` without calibration, the others with it.
 
     Returns:
         ece_before, and with a calibration: ece, interval_coverage (share of clips whose interval holds the truth) and
@@ -69,7 +64,9 @@ def calibration_figures(
     }
 
 
-def words_row(model: AlignMamba, texts: Sequence[Sample], *, calibration: Calibration | None = None) -> dict[str, Any]:
+def words_row(
+    model: AlignMamba, texts: Sequence[LabelledSequence], *, calibration: Calibration | None = None
+) -> dict[str, Any]:
     """CMU-MOSI's standard test utterances, words only."""
     mosi = [sample for sample in texts if sample.corpus == "mosi"]
     truth = np.array([sample.score for sample in mosi])
@@ -87,8 +84,8 @@ def words_row(model: AlignMamba, texts: Sequence[Sample], *, calibration: Calibr
 def _sign_row(
     model: AlignMamba, test_set: str, modality: Modality, clips: Sequence[np.ndarray], happy: np.ndarray
 ) -> dict[str, Any]:
-    """Negative emotions against happiness by one sense; a score above zero says happy."""
-    scores = predict_scores(model, [as_clip({modality: values}) for values in clips])
+    """Negative emotions against happiness by one modality; a score above zero means happy."""
+    scores = outputs(model, [as_clip({modality: values}) for values in clips]).scores
     return {
         "test_set": test_set,
         "modalities": modality.letter,
@@ -97,7 +94,7 @@ def _sign_row(
     }
 
 
-def voices_row(model: AlignMamba, voices: Sequence[Sample]) -> dict[str, Any]:
+def voices_row(model: AlignMamba, voices: Sequence[LabelledSequence]) -> dict[str, Any]:
     """Acted recordings of held-out speakers."""
     chosen = [sample for sample in voices if sample.label in NEGATIVE_VOICES | {HAPPY}]
     happy = np.array([sample.label == HAPPY for sample in chosen])
@@ -137,13 +134,13 @@ def composed_rows(model: AlignMamba, test: Corpora, *, calibration: Calibration 
 
 
 def prediction_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
-    """What is said of each composed clip by every subset of modalities, named by the id of its sentence."""
+    """Scores of each composed clip by every subset of modalities, named by the id of its sentence."""
     rng = np.random.default_rng(COMPOSITION_SEED)
     composer = test.composer(disagreement=ComposeConfig.disagreement)
     texts = [sample for sample in test.texts if sample.corpus == "mosi"]
     composed = [composer.compose(sample, rng) for sample in texts]
     scores = {
-        letters(subset): predict_scores(model, [{m: item.clip[m] for m in subset} for item in composed])
+        letters(subset): outputs(model, [{m: item.clip[m] for m in subset} for item in composed]).scores
         for subset in SUBSETS
     }
     return [
@@ -156,35 +153,9 @@ def prediction_rows(model: AlignMamba, test: Corpora) -> list[dict[str, Any]]:
     ]
 
 
-def data_hashes(data: Path) -> dict[str, str]:
-    """SHA-256 of every label file that a run reads."""
-    files = [*sorted((data / "text").glob("*.*")), data / "speech" / "manifest.csv"]
-    return {str(file.relative_to(data)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
-    """Load a checkpoint to be measured.
-
-    Args:
-        folder: As in `checkpoint.load`.
-        calibrated: As in `checkpoint.load`.
-
-    Raises:
-        CheckpointError: If there is none, or it was trained on other features than the extractors make.
-    """
-    trained = checkpoint.load(folder, calibrated=calibrated)
-    made = ExtractionConfig(encoder=trained.encoder).schema().to_dict()
-    checkpoint.check_schema(made, trained.schema, whose="the extractor")
-    return trained
-
-
 def main() -> None:
     """Evaluate from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write metrics.json into")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, features=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
     test = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder).split("test")
     rows = [
@@ -198,7 +169,7 @@ def main() -> None:
             name,
             f"python -m training.release.evaluate --data DATA --checkpoint {arguments.checkpoint}",
             measured,
-            data_sha256=data_hashes(arguments.data),
+            data_sha256=label_hashes(arguments.data),
             seeds=[trained.training["config"]["seed"]],
             folder=arguments.checkpoint,
         )

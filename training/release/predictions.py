@@ -1,4 +1,4 @@
-"""What a model says of many clips at once: scores and class logits."""
+"""Predictions of a model for many clips at once: scores and class logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alignmamba.prediction import SCORE_LIMIT
 
 
 class Outputs(NamedTuple):
-    """Of many clips, in their order."""
+    """Scores and class logits of many clips, in their order."""
 
     scores: Float[np.ndarray, " clips"]
     logits: Float[np.ndarray, "clips classes"]
@@ -33,7 +33,9 @@ def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, ModalitySteps]]
     for first in range(0, len(clips), batch_size):
         chosen = order[first : first + batch_size]
         found = model(collate([clips[index] for index in chosen]), with_mmd=False)
-        scores[chosen], logits[chosen] = found.score.numpy(), found.logits.numpy()
+        scores[chosen] = found.score.numpy()
+        if found.logits is not None:
+            logits[chosen] = found.logits.numpy()
     return Outputs(scores.clip(-SCORE_LIMIT, SCORE_LIMIT), logits)
 
 

@@ -1,17 +1,15 @@
-"""What the checkpoint says of real people; writes `realclips.json` beside it.
+"""Predictions of a checkpoint for clips of real people; writes `realclips.json` beside it.
 
 Run `python -m training.release.real_people --data ../shared/data --checkpoint checkpoints/alignmamba-open`.
 
 Few clips and no labels of sentiment: what can be asked is whether neutral sentences stay neutral, and whether the sign
-is right where a clip's name tells an acted emotion. A look at the world, not a test set, and nothing to tune on.
+is right where a clip's name states an acted emotion. This is no test set, and nothing to tune on.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,22 +20,22 @@ from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures
 from training.data import real_clips
 from training.data.real_clips import EMOTION_SIGNS, RealClip
-from training.release.evaluate import open_checkpoint
+from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEUTRAL_SCORE = 0.7  # a score nearer to zero than this counts as neutral
-FACE = frozenset({Modality.VIDEO})
+VIDEO = frozenset({Modality.VIDEO})
 
 
-def said(
+def predictions(
     trained: Checkpoint, named: Sequence[tuple[str, ClipFeatures]], *, only: frozenset[Modality] | None = None
 ) -> list[dict[str, Any]]:
-    """The prediction of each clip that has the senses asked for.
+    """The prediction for each clip that has the modalities asked for.
 
     Args:
         trained: The checkpoint.
         named: Names and features.
-        only: Senses to use; None for all that a clip has.
+        only: Modalities to use; None for all that a clip has.
     """
     found = []
     for name, features in named:
@@ -72,14 +70,14 @@ def _row(
 
 
 def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any]]:
-    """A row per question: how many of its clips were answered rightly, and each clip's scores.
+    """A row per question: how many of its clips have the right answer, and each clip's scores.
 
     Args:
         trained: The checkpoint.
-        real: As `clips.read` gives them.
+        real: As `real_clips.read` gives them.
     """
     grid = [each for each in real if each.kind == "grid"]
-    heard = [(each.name, each.features) for each in grid]
+    recognised = [(each.name, each.features) for each in grid]
     typed = [(each.name, each.with_true_words(encoder=trained.encoder)) for each in grid]
     signs = {each.name: EMOTION_SIGNS[each.emotion] for each in real if each.emotion is not None}
     signed = [(each.name, each.features) for each in real if signs.get(each.name)]
@@ -92,25 +90,21 @@ def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any
         return row["score"] * signs[row["clip"]] > 0
 
     questions = [
-        ("GRID sentences, all senses, words recognised: neutral", heard, None, neutral),
-        ("GRID sentences, all senses, true words: neutral", typed, None, neutral),
-        ("GRID sentences, face alone: neutral", heard, FACE, neutral),
-        ("acted emotions, face alone: sign", signed, FACE, sign),
-        ("acted emotions, all senses that the clip has: sign", signed, None, sign),
-        ("no label, face alone: scores only", other, FACE, None),
-        ("no label, all senses that the clip has: scores only", other, None, None),
+        ("GRID sentences, all modalities, words recognised: neutral", recognised, None, neutral),
+        ("GRID sentences, all modalities, true words: neutral", typed, None, neutral),
+        ("GRID sentences, video alone: neutral", recognised, VIDEO, neutral),
+        ("acted emotions, video alone: sign", signed, VIDEO, sign),
+        ("acted emotions, all modalities that the clip has: sign", signed, None, sign),
+        ("no label, video alone: scores only", other, VIDEO, None),
+        ("no label, all modalities that the clip has: scores only", other, None, None),
     ]
-    rows = [_row(question, said(trained, named, only=only), right) for question, named, only, right in questions]
+    rows = [_row(question, predictions(trained, named, only=only), right) for question, named, only, right in questions]
     return [row for row in rows if row["n"]]
 
 
 def main() -> None:
     """Measure from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with clips/")
-    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"), help="where clips' features are kept")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder to read, and to write realclips.json to")
-    arguments = parser.parse_args()
+    arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
     rows = measure(trained, list(real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)))
     written = result_files.write(

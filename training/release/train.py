@@ -5,7 +5,6 @@ Run `python -m training.release.train --data ../shared/data --out checkpoints/al
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +21,14 @@ from alignmamba.config import ModelConfig
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
-from alignmamba.prediction import SCORE_LIMIT
 from extractors.language.text_encoder import ENCODER
 from extractors.storage.config import ExtractionConfig
 from training.data import corpora as readers
-from training.data.corpora import Sample
+from training.data.corpora import LabelledSequence
 from training.data.datasets import length_buckets
+from training.release import inputs
 from training.release.compose import Composed, Composer, as_clip, by_class, drop_modalities
+from training.release.predictions import outputs
 from training.trainer import Labelled, TrainConfig, fit
 
 TIME_WEIGHT = 0.5  # cost of a second between two steps; what it earns: results/composed/variants.json
@@ -53,9 +53,9 @@ class ComposeConfig:
 class Corpora:
     """Everything that is trained and measured on."""
 
-    texts: list[Sample]
-    voices: list[Sample]
-    faces: list[Sample]
+    texts: list[LabelledSequence]
+    voices: list[LabelledSequence]
+    faces: list[LabelledSequence]
     talking: list[np.ndarray]
 
     @classmethod
@@ -95,18 +95,6 @@ def standardise(model: AlignMamba, train: Corpora, composer: Composer, rng: np.r
         encoder.std.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1.0)))  # a constant column stays as it is
 
 
-@torch.inference_mode()
-def predict_scores(model: AlignMamba, clips: Sequence[dict], *, batch_size: int = 128) -> np.ndarray:
-    """Scores of many clips, clipped to [-3, 3]."""
-    model.eval()
-    order = np.argsort([sum(len(steps.mask) for steps in item.values()) for item in clips])
-    scores = np.zeros(len(clips))
-    for first in range(0, len(clips), batch_size):
-        chosen = order[first : first + batch_size]
-        scores[chosen] = model(collate([clips[index] for index in chosen])).score.numpy()
-    return scores.clip(-SCORE_LIMIT, SCORE_LIMIT)
-
-
 class ComposedSource:
     """Composed clips as a `Source` of the trainer: an epoch shows every sentence once, and voices and faces alone."""
 
@@ -138,9 +126,9 @@ class ComposedSource:
 
     def validate(self, model: AlignMamba) -> dict[str, float]:
         """Mean of three errors: MOSI's words alone, composed clips of random subsets, voices alone."""
-        words = predict_scores(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in self._words])
-        mixed = predict_scores(model, [item.clip for item in self._mixed])
-        voices = predict_scores(model, [as_clip({Modality.AUDIO: sample.values}) for sample in self._voices])
+        words = outputs(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in self._words]).scores
+        mixed = outputs(model, [item.clip for item in self._mixed]).scores
+        voices = outputs(model, [as_clip({Modality.AUDIO: sample.values}) for sample in self._voices]).scores
         measured = sentiment_metrics(words, np.array([sample.score for sample in self._words]))
         mixed_mae = float(np.mean(np.abs(mixed - np.array([item.score for item in self._mixed]))))
         voice_mae = float(np.mean(np.abs(voices - np.array([sample.score for sample in self._voices]))))
@@ -173,7 +161,7 @@ def train(
     return model, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
 
 
-def _validation_clips(valid: Corpora, texts: Sequence[Sample], disagreement: float) -> Iterator[Composed]:
+def _validation_clips(valid: Corpora, texts: Sequence[LabelledSequence], disagreement: float) -> Iterator[Composed]:
     """Composed validation clips, each with a fixed random subset; the same in every run."""
     rng = np.random.default_rng(0)
     composer = valid.composer(disagreement=disagreement)
@@ -184,9 +172,7 @@ def _validation_clips(valid: Corpora, texts: Sequence[Sample], disagreement: flo
 
 def main() -> None:
     """Train from the command line and write the checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with text/, speech/, faces/, clips/")
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
+    parser = inputs.parser(__doc__, features=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)

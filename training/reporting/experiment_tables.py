@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.reporting.markdown import percent, table
+from training.reporting.markdown import (
+    UNDEFINED,
+    mean_and_deviation,
+    modalities,
+    percent,
+    percent_and_deviation,
+    table,
+)
 
 SHARES = ("acc2_has0", "acc2_non0", "f1_non0", "acc7")
 RATE = re.compile(r"rate (?P<rate>[\d.]+)$")
-
-
-def cell(summary: Mapping[str, Any], *, factor: float = 1.0, digits: int = 3) -> str:
-    """Mean ± standard deviation over seeds; a dash where it is undefined."""
-    if summary["mean"] is None:
-        return "–"
-    return f"{factor * summary['mean']:.{digits}f} ± {factor * summary['std']:.{digits}f}"
 
 
 def _seeds(result: Mapping[str, Any]) -> str:
@@ -28,11 +28,8 @@ def metrics_table(result: dict[str, Any]) -> str:
     rows = [
         [
             row["model"],
-            *(
-                cell(row["metric"][key], factor=100.0, digits=1)
-                for key in ("acc2_has0", "acc2_non0", "f1_non0", "acc7")
-            ),
-            *(cell(row["metric"][key]) for key in ("mae", "corr")),
+            *(percent_and_deviation(row["metric"][key]) for key in SHARES),
+            *(mean_and_deviation(row["metric"][key]) for key in ("mae", "corr")),
         ]
         for row in result["rows"]
     ]
@@ -59,35 +56,35 @@ def rates_table(result: dict[str, Any]) -> str:
 
 
 def sets_table(result: dict[str, Any]) -> str:
-    """Models by the modalities that test clips keep: Acc-2 Non0 in percent."""
+    """Models by the modalities that every test clip keeps: Acc-2 Non0 in percent."""
     settings = list(dict.fromkeys(row["setting"] for row in result["rows"]))
     by_model: dict[str, list[str]] = {}
     for row in result["rows"]:
-        by_model.setdefault(row["model"], []).append(cell(row["metric"]["acc2_non0"], factor=100.0, digits=1))
-    header = ["model", *(setting.removeprefix("fixed: ") for setting in settings)]
-    legend = "\nAcc-2 in %, Non0; a voice, v face, l words are what is left of every test clip."
+        by_model.setdefault(row["model"], []).append(percent_and_deviation(row["metric"]["acc2_non0"]))
+    kept = ["".join(sorted(setting.removeprefix("fixed: ").split(), key="avl".index)) for setting in settings]
+    header = ["model", *map(modalities, kept)]
+    legend = "\nAcc-2 in %, Non0; a column names the modalities that every test clip keeps."
     return table(header, [[model, *cells] for model, cells in by_model.items()]) + legend + _seeds(result)
 
 
 def distance_table(result: dict[str, Any]) -> str:
-    """Proxy A-distance of aligned voice and face to the words."""
+    """Proxy A-distance of aligned audio and video to the text."""
     rows = [
-        [row["model"], *(cell(row["metric"][key], digits=2) for key in ("audio", "video"))] for row in result["rows"]
+        [row["model"], *(mean_and_deviation(row["metric"][key], digits=2) for key in ("audio", "video"))]
+        for row in result["rows"]
     ]
     return (
-        table(["model", "voice to words", "face to words"], rows)
-        + "\n0 to 2, lower is better aligned."
-        + _seeds(result)
+        table(["model", "audio to text", "video to text"], rows) + "\n0 to 2, lower is better aligned." + _seeds(result)
     )
 
 
 def planted_table(result: dict[str, Any]) -> str:
-    """Local alignment where the answer is known."""
+    """Local alignment on the planted dataset, whose pairs are known."""
     rows = [
         [
             row["setting"],
-            *(cell(row["metric"][key], factor=100.0, digits=1) for key in ("validation_acc2_non0", "acc2_non0")),
-            cell(row["metric"]["pairs_found"], factor=100.0, digits=1) if "pairs_found" in row["metric"] else "–",
+            *(percent_and_deviation(row["metric"][key]) for key in ("validation_acc2_non0", "acc2_non0")),
+            percent_and_deviation(row["metric"]["pairs_found"]) if "pairs_found" in row["metric"] else UNDEFINED,
         ]
         for row in result["rows"]
     ]
@@ -99,13 +96,13 @@ def choice_table(result: dict[str, Any]) -> str:
     rows = [
         [
             row["setting"],
-            cell(row["metric"]["acc2_has0"], factor=100.0, digits=1),
-            cell(row["metric"]["mae"]),
-            cell(row["metric"]["mae_over_rates"]),
+            percent_and_deviation(row["metric"]["acc2_has0"]),
+            mean_and_deviation(row["metric"]["mae"]),
+            mean_and_deviation(row["metric"]["mae_over_rates"]),
         ]
         for row in result["rows"]
     ]
-    legend = "\nMean ± standard deviation over folds of the training part, all spoilt as the settings say.\n"
+    legend = "\nMean ± standard deviation over folds of the training part, all corrupted as the settings say.\n"
     return table(["candidate", "Acc-2 Has0 %", "MAE", "MAE, 0 to 70 % missing"], rows) + legend
 
 
@@ -125,7 +122,7 @@ def _quoted_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """A row per model; a column per missing rate, or one."""
     if "audio" in rows[0]:
         return table(
-            ["model", "voice", "face"], [[row["model"], f"{row['audio']:.2f}", f"{row['video']:.2f}"] for row in rows]
+            ["model", "audio", "video"], [[row["model"], f"{row['audio']:.2f}", f"{row['video']:.2f}"] for row in rows]
         )
     columns = list(dict.fromkeys(row.get("missing_percent") for row in rows))
     by_model: dict[str, list[str]] = {}

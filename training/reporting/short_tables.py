@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from training.reporting.experiment_tables import RATE
-from training.reporting.markdown import percent, table
+from training.reporting.markdown import UNDEFINED, modalities, percent, table
 
 OURS = "alignmamba"
 BEST = 5  # models shown beside ours
 SHOWN_RATES = ("0.3", "0.7")
-NAMES = {"a": "audio", "v": "video", "l": "text"}
 
 
 def checkpoint_table(result: dict[str, Any]) -> str:
@@ -20,16 +19,13 @@ def checkpoint_table(result: dict[str, Any]) -> str:
         shown = best.setdefault(row["test_set"], row)
         if len(row["modalities"]) > len(shown["modalities"]):
             best[row["test_set"]] = row
-    rows = [
-        [row["test_set"], " + ".join(NAMES[letter] for letter in row["modalities"]), str(row["n"]), *_measured(row)]
-        for row in best.values()
-    ]
+    rows = [[row["test_set"], modalities(row["modalities"]), str(row["n"]), *_measured(row)] for row in best.values()]
     return table(["test set", "modalities", "clips", "Acc-2 Non0 %", "MAE", "Pearson r"], rows)
 
 
 def _measured(row: dict[str, Any]) -> list[str]:
     if "balanced_accuracy" in row:
-        return [f"{percent(row['balanced_accuracy'])} (balanced)", "–", "–"]
+        return [f"{percent(row['balanced_accuracy'])} (balanced)", UNDEFINED, UNDEFINED]
     return [percent(row["acc2_non0"]), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
 
 
@@ -75,6 +71,6 @@ def fusion_table(result: dict[str, Any]) -> str:
     rows = []
     for model in models:
         row = by_length[tokens][model]
-        sizes = ("–" if row.get(key) is None else f"{row[key]:,.0f}" for key in ("peak_mb", "gflop"))
+        sizes = (UNDEFINED if row.get(key) is None else f"{row[key]:,.0f}" for key in ("peak_mb", "gflop"))
         rows.append([model, row["status"] if row.get("time_ms") is None else f"{row['time_ms']:,.0f}", *sizes])
     return table([f"model, {tokens:,} tokens", "time, ms", "peak memory, MB", "GFLOP"], rows)

@@ -1,6 +1,7 @@
-"""Tables of the READMEs, rendered from committed result files: `python -m training.reporting.tables`, or `make tables`.
+"""Tables of the documents, rendered from the committed result files (`make tables`).
 
-A table stands between `<!-- table:NAME -->` and `<!-- /table -->`; everything between is written by this module.
+Run `python -m training.reporting.tables`. A table stands between `<!-- table:NAME -->` and `<!-- /table -->` in any of
+`DOCUMENTS`; everything between is written by this module.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from training.reporting import experiment_tables, short_tables
-from training.reporting.experiment_tables import cell
-from training.reporting.markdown import percent, table
+from training.reporting.markdown import (
+    UNDEFINED,
+    mean_and_deviation,
+    modalities,
+    percent,
+    percent_and_deviation,
+    table,
+)
 from training.reporting.result_files import RESULTS, ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
-DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md", ROOT / "docs" / "results.md")
+DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 MADE = ROOT / "training" / "results"
 PAPER = ROOT / "training" / "reporting" / "paper.json"
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -34,16 +41,9 @@ def _source(path: Path, result: dict[str, Any]) -> str:
     )
 
 
-SENSES = {"a": "voice", "v": "face", "l": "words", "audio": "voice", "video": "face"}
-
-
-def _senses(letters: str) -> str:
-    return " + ".join(SENSES[letter] for letter in letters)
-
-
 def _change(row: dict[str, Any], before: str, after: str) -> str:
     """Two shares as "before → after" in percent; a dash where one was not measured."""
-    return f"{percent(row[before])} → {percent(row[after])}" if before in row and after in row else "–"
+    return f"{percent(row[before])} → {percent(row[after])}" if before in row and after in row else UNDEFINED
 
 
 def checkpoint_table(result: dict[str, Any]) -> str:
@@ -51,16 +51,16 @@ def checkpoint_table(result: dict[str, Any]) -> str:
     rows = []
     for row in result["rows"]:
         if "balanced_accuracy" in row:
-            measured = [f"{percent(row['balanced_accuracy'])} (balanced)", *["–"] * 6]
+            measured = [f"{percent(row['balanced_accuracy'])} (balanced)", *[UNDEFINED] * 6]
         else:
             keys = ("acc2_non0", "acc2_has0", "acc7")
             measured = [*(percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
             measured.append(_change(row, "ece_before", "ece"))
-            measured.append(f"{percent(row['interval_coverage'])}" if "interval_coverage" in row else "–")
-        rows.append([row["test_set"], _senses(row["modalities"]), str(row["n"]), *measured])
-    header = ["test set", "senses", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
+            measured.append(f"{percent(row['interval_coverage'])}" if "interval_coverage" in row else UNDEFINED)
+        rows.append([row["test_set"], modalities(row["modalities"]), str(row["n"]), *measured])
+    header = ["test set", "modalities", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
     nominal = {percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
-    held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or '–'})"
+    held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or UNDEFINED})"
     return table([*header, "ECE %, raw → calibrated", held], rows)
 
 
@@ -68,7 +68,7 @@ def calibration_table(result: dict[str, Any]) -> str:
     """Temperatures and intervals per subset, fitted on validation clips."""
     rows = [
         [
-            _senses(row["modalities"]),
+            modalities(row["modalities"]),
             f"{row['n']} of {row['sentences']} sentences",
             f"{row['temperature']:.2f}",
             _change(row, "ece_before", "ece"),
@@ -76,34 +76,34 @@ def calibration_table(result: dict[str, Any]) -> str:
         ]
         for row in result["rows"]
     ]
-    header = ["senses", "validation clips", "temperature", "ECE %, raw → calibrated", "interval around the score"]
+    header = ["modalities", "validation clips", "temperature", "ECE %, raw → calibrated", "interval around the score"]
     return table(header, rows)
 
 
 def maps_table(result: dict[str, Any]) -> str:
-    """Which words voice and face are matched to on real clips."""
+    """Which words the steps of audio and video are matched to on real clips."""
     rows = [
         [
-            SENSES[row["modality"]],
+            row["modality"],
             row["variant"],
             f"{row['distinct_words']:.1f} of {row['words']:.1f}",
             percent(row["entropy_share"]),
             percent(row["near_share"]),
             percent(row["nearest_share"]),
-            "–" if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
+            UNDEFINED if row["variant"] == "chance" else f"{row['clips_nearer_than_chance']} of {row['clips']}",
         ]
         for row in result["rows"]
     ]
-    header = ["sense", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
+    header = ["modality", "choice", "distinct words", "entropy, % of most", "word within .5 s, % of steps"]
     return table([*header, "nearest word, % of steps", "clips above chance"], rows)
 
 
 def realclips_table(result: dict[str, Any]) -> str:
-    """What the checkpoint says of real people."""
+    """Predictions of the checkpoint for clips of real people."""
     rows = []
     for row in result["rows"]:
         scores = [each["score"] for each in row["per_clip"]]
-        right = "–" if row["right"] is None else f"{row['right']} of {row['n']}"
+        right = UNDEFINED if row["right"] is None else f"{row['right']} of {row['n']}"
         rows.append([row["question"], str(row["n"]), right, f"{min(scores):+.2f} to {max(scores):+.2f}"])
     return table(["question", "clips", "right", "scores"], rows)
 
@@ -113,7 +113,7 @@ def recognised_table(result: dict[str, Any]) -> str:
 
     def pair(row: dict[str, Any], metric: str, write: Callable[[float], str]) -> str:
         names = f"{metric}_true", f"{metric}_recognised"
-        return " / ".join(write(row[name]) for name in names) if names[0] in row else "–"
+        return " / ".join(write(row[name]) for name in names) if names[0] in row else UNDEFINED
 
     rows = [
         [
@@ -136,10 +136,10 @@ def variants_table(result: dict[str, Any]) -> str:
     rows = [
         [
             row["setting"],
-            cell(row["validation_mae"]),
-            cell(row["metric"]["acc2_non0"], factor=100.0, digits=1),
-            cell(row["metric"]["mae"]),
-            cell(row["metric"]["corr"]),
+            mean_and_deviation(row["validation_mae"]),
+            percent_and_deviation(row["metric"]["acc2_non0"]),
+            mean_and_deviation(row["metric"]["mae"]),
+            mean_and_deviation(row["metric"]["corr"]),
         ]
         for row in result["rows"]
     ]
@@ -154,7 +154,7 @@ def clip_table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         if "toggle_p50_ms" in row:
             toggle = f"median {row['toggle_p50_ms']:.1f} ms, 95 % under {row['toggle_p95_ms']:.1f} ms"
-            rows.append(["new modalities (toggle)", toggle, "–"])
+            rows.append(["new modalities (toggle)", toggle, UNDEFINED])
         else:
             where = ", in a worker process" if row.get("path") == "isolated" else ""
             what = f"{row['start']} start, transcript {row['transcript']}{where}"
@@ -163,7 +163,7 @@ def clip_table(result: dict[str, Any]) -> str:
 
 
 def screen_table(result: dict[str, Any]) -> str:
-    """Milliseconds that a visitor waits."""
+    """Response times of the screen in milliseconds."""
     rows = [[row["what"], str(row["runs"]), f"{row['p50_ms']:.0f}", f"{row['p95_ms']:.0f}"] for row in result["rows"]]
     return table(["screen", "runs", "median, ms", "95 % under, ms"], rows)
 
@@ -176,9 +176,9 @@ def scan_table(result: dict[str, Any]) -> str:
 
     def cell(row: dict[str, Any] | None) -> str:
         if row is None or row.get("forward_ms") is None:
-            return "–"
+            return UNDEFINED
         both = row.get("forward_backward_ms")
-        return f"{row['forward_ms']:.3g} / {both:.3g}" if both is not None else f"{row['forward_ms']:.3g} / –"
+        return f"{row['forward_ms']:.3g} / {both:.3g}" if both is not None else f"{row['forward_ms']:.3g} / {UNDEFINED}"
 
     rows = [[name, *(cell(found.get((name, *shape))) for shape in shapes)] for name in implementations]
     return table(["forward / forward + backward, ms", *(f"B{b} L{n}" for b, n in shapes)], rows)
@@ -190,9 +190,9 @@ def fusion_table(result: dict[str, Any]) -> str:
         [
             row["model"],
             f"{row['tokens']:,}",
-            "–" if row.get("time_ms") is None else f"{row['time_ms']:,.0f}",
-            "–" if row.get("peak_mb") is None else f"{row['peak_mb']:,.0f}",
-            "–" if row.get("gflop") is None else f"{row['gflop']:,.1f}",
+            UNDEFINED if row.get("time_ms") is None else f"{row['time_ms']:,.0f}",
+            UNDEFINED if row.get("peak_mb") is None else f"{row['peak_mb']:,.0f}",
+            UNDEFINED if row.get("gflop") is None else f"{row['gflop']:,.1f}",
             row["status"],
         ]
         for row in result["rows"]
@@ -244,7 +244,7 @@ SHORT_TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
 
 
 def named(name: str) -> str:
-    """Render one table; a result file that is not there yet says so. "paper-..." quotes tables of the paper.
+    """Render one table, or a note where its result file is missing; "paper-..." quotes tables of the paper.
 
     Raises:
         ValueError: If the name is unknown.
@@ -262,12 +262,12 @@ def named(name: str) -> str:
 
 
 def rendered(text: str) -> str:
-    """A document with all its tables written anew."""
+    """A document with all its tables rendered again."""
     return MARKED.sub(lambda found: f"{found[1]}\n{named(found['name'])}\n{found[3]}", text)
 
 
 def main() -> int:
-    """Rewrite the documents; with --check only tell whether they are up to date."""
+    """Rewrite the documents; with --check only report whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail when a table is out of date")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Peers keep the contract of the model: padding, absence, errors."""
+"""Single- and multi-stream backbones: padding, absent modalities, errors."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ import torch
 from alignmamba.batch import PaddedSteps, collate
 from alignmamba.modality import ANCHOR_ORDER, SUBSETS
 from tests.alignmamba.clips import AUDIO, clip, config
-from training.baselines.streams import BASELINES, AttentionLayer, SelfAttentionLayer, positions
+from training.baselines.streams import STREAMS
 
 
-@pytest.fixture(params=sorted(BASELINES))
+@pytest.fixture(params=sorted(STREAMS))
 def model(request):
-    return BASELINES[request.param](config(encoder_layers=1, fusion_layers=1))
+    return STREAMS[request.param](config(encoder_layers=1, fusion_layers=1))
 
 
 def test_a_batch_gives_the_same_numbers_as_one_by_one(model):
@@ -51,36 +51,3 @@ def test_a_clip_without_anything_valid_is_refused(model):
         model({AUDIO: steps})
     with pytest.raises(ValueError, match="batch: no modality"):
         model({AUDIO: PaddedSteps(values=steps.values[1:], mask=mask[1:], seconds=steps.seconds[1:])})
-
-
-def test_attention_is_the_written_out_formula():
-    layer = AttentionLayer(8, dropout=0.0).double()
-    x, source = torch.randn(1, 3, 8, dtype=torch.float64), torch.randn(1, 5, 8, dtype=torch.float64)
-    q = layer.query(layer.norm(x))[0]
-    k, v = layer.key_value(layer.source_norm(source))[0].chunk(2, -1)
-    heads = [slice(2 * head, 2 * head + 2) for head in range(4)]
-    found = torch.cat([((q[:, h] @ k[:, h].T) / 2**0.5).softmax(-1) @ v[:, h] for h in heads], -1)
-    expected = x[0] + layer.out(found)
-    expected = expected + layer.inner(layer.inner_norm(expected))
-    torch.testing.assert_close(layer(x, source, None)[0], expected)
-    own = SelfAttentionLayer(8, dropout=0.0).double()
-    torch.testing.assert_close(own(x), AttentionLayer.forward(own, x, x, None))
-
-
-def test_positions_are_sines_and_cosines():
-    found = positions(4, 6, like=torch.zeros(1, dtype=torch.float64))
-    torch.testing.assert_close(found[3, 0::2], torch.sin(3 / 10_000 ** (torch.tensor([0.0, 2, 4]).double() / 6)))
-    torch.testing.assert_close(found[:, 1], torch.cos(torch.arange(4.0).double()))
-
-
-def test_width_must_fit_the_heads():
-    with pytest.raises(ValueError, match="width: 6, expected a multiple of 4"):
-        AttentionLayer(6, dropout=0.0)
-
-
-def test_a_source_that_is_all_padding_is_finite():
-    layer = AttentionLayer(8, dropout=0.0)
-    x, source = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
-    out = layer(x, source, torch.tensor([[True] * 5, [False] * 5]))
-    assert out.isfinite().all()
-    torch.testing.assert_close(out[:1], layer(x[:1], source[:1], None))

@@ -39,20 +39,20 @@ def test_columns_are_standardised_by_the_training_part():
 @pytest.mark.parametrize("own", [0.5, 8.0])
 def test_a_mixed_step_keeps_its_own_share_of_itself(own):
     plain, mixed = (Benchmark(dataset(), Robustness(mix=mix)) for mix in ({}, {"language": own}))
-    whole, spoilt = plain.spoilt("valid"), mixed.spoilt("valid", draws=40)
+    whole, corrupted = plain.corrupted("valid"), mixed.corrupted("valid", draws=40)
     true = np.tile(rows(whole, Modality.LANGUAGE), (40, 1))
     centre = rows(plain.dataset.splits["train"], Modality.LANGUAGE).mean(0)
-    found = rows(spoilt, Modality.LANGUAGE)
+    found = rows(corrupted, Modality.LANGUAGE)
     slope = ((found - centre) * (true - centre)).sum() / ((true - centre) ** 2).sum()
     assert slope == pytest.approx(own / (own + 2), abs=0.03)  # the mean of Dirichlet(own, 1, 1)
-    np.testing.assert_array_equal(rows(spoilt[:30], Modality.AUDIO), rows(whole, Modality.AUDIO))
-    for one, other in zip(whole, spoilt, strict=False):
+    np.testing.assert_array_equal(rows(corrupted[:30], Modality.AUDIO), rows(whole, Modality.AUDIO))
+    for one, other in zip(whole, corrupted, strict=False):
         np.testing.assert_array_equal(one.score, other.score)
 
 
 def test_a_modality_that_is_left_out_has_nothing_to_mix():
     left = without(dataset("step"), Modality.AUDIO)
-    for example in Benchmark(left, Robustness(mix={"audio": 1.0})).spoilt("train"):
+    for example in Benchmark(left, Robustness(mix={"audio": 1.0})).corrupted("train"):
         assert Modality.AUDIO not in example.clip or not example.clip[Modality.AUDIO].mask.any()
 
 
@@ -78,7 +78,7 @@ def test_an_epoch_holds_each_clip_once_with_some_modality_and_validation_never_c
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"missing_rate": 1.5}, "missing_rate: 1.5"),
         ({"drop": -0.1}, "drop: -0.1"),
@@ -86,6 +86,6 @@ def test_an_epoch_holds_each_clip_once_with_some_modality_and_validation_never_c
         ({"mix": {"audio": 0.0}}, "mix: 0.0 of audio, expected more than 0"),
     ],
 )
-def test_bad_settings_are_named(change, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_settings_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
         Robustness(**change)

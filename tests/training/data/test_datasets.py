@@ -28,13 +28,13 @@ def dataset(*, level="clip", **splits):
     return Dataset(name="made up", level=level, splits=given, data_sha256={})
 
 
-def two_senses(name, values):
+def two_modalities(name, values):
     clip = {Modality.LANGUAGE: as_steps(np.ones((3, 4))), Modality.VIDEO: as_steps(values)}
     return Example(id=name, clip=clip, score=np.zeros(1, np.float32))
 
 
 def test_dims_are_of_all_modalities_that_occur():
-    found = dataset(test=(two_senses("c", np.ones((2, 7))),))
+    found = dataset(test=(two_modalities("c", np.ones((2, 7))),))
     assert found.dims == {Modality.VIDEO: 7, Modality.LANGUAGE: 4}
     assert list(found.dims) == [Modality.VIDEO, Modality.LANGUAGE]
 
@@ -48,7 +48,7 @@ def test_dims_are_of_all_modalities_that_occur():
         ({"test": (words("c", score=3.5),)}, r"c: score \[3.5\], expected finite numbers in \[-3, 3\]"),
         ({"test": (words("c", score=float("nan")),)}, r"c: score \[nan\]"),
         ({"test": (words("c", dim=5),)}, "c: 5 columns of language, expected 4"),
-        ({"test": (two_senses("c", np.full((2, 2), np.inf)),)}, "c: video holds NaN or inf"),
+        ({"test": (two_modalities("c", np.full((2, 2), np.inf)),)}, "c: video holds NaN or inf"),
         ({"level": "step"}, r"a: 1 labels, expected \[3\] at level 'step'"),
         ({"extra": (words("d"),)}, "splits: .*extra"),
     ],
@@ -248,7 +248,7 @@ def test_folds_test_every_review_once_and_never_train_on_it(tmp_path):
     mmmo_files(tmp_path / "mmmo")
     tested = []
     for fold in range(5):
-        found = datasets.read("mmmo", tmp_path / "mmmo", senses="avl", fold=fold, folds=5)
+        found = datasets.read("mmmo", tmp_path / "mmmo", modalities="avl", fold=fold, folds=5)
         assert found.name == "mmmo-avl"
         assert tuple(found.dims) == MODALITIES
         ids = {split: {example.id for example in part} for split, part in found.splits.items()}
@@ -256,14 +256,14 @@ def test_folds_test_every_review_once_and_never_train_on_it(tmp_path):
         assert not any(name.startswith("train") for name in set.union(*ids.values()))
         tested += sorted(ids["test"])
     assert len(tested) == len(set(tested)) == 15
-    again = datasets.read("mmmo", tmp_path / "mmmo", senses="avl", fold=0, folds=5)
-    other = datasets.read("mmmo", tmp_path / "mmmo", senses="avl", fold=0, folds=5, seed=1)
+    again = datasets.read("mmmo", tmp_path / "mmmo", modalities="avl", fold=0, folds=5)
+    other = datasets.read("mmmo", tmp_path / "mmmo", modalities="avl", fold=0, folds=5, seed=1)
     assert sorted(example.id for example in again.splits["test"]) == tested[:3]
     assert sorted(example.id for example in other.splits["test"]) != tested[:3]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("corrupt", "message"),
     [
         (lambda folder: (folder / "video_test.h5").unlink(), "video_test.h5: is not in mmmo/"),
         (lambda folder: (folder / "video_test.h5").write_bytes(b"no HDF5"), "video_test.h5: .*expected an HDF5 file"),
@@ -282,9 +282,9 @@ def test_folds_test_every_review_once_and_never_train_on_it(tmp_path):
         ),
     ],
 )
-def test_spoilt_files_are_refused(spoil, message, tmp_path):
+def test_corrupted_files_are_refused(corrupt, message, tmp_path):
     mmmo_files(tmp_path / "mmmo")
-    spoil(tmp_path / "mmmo")
+    corrupt(tmp_path / "mmmo")
     with pytest.raises(ValueError, match=message):
         datasets.read("mmmo", tmp_path / "mmmo")
 
@@ -292,9 +292,9 @@ def test_spoilt_files_are_refused(spoil, message, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"senses": "l"}, "senses: 'l', expected 'av' or 'avl'"),
-        ({"senses": "avl", "fold": 5}, "fold: 5 of 5"),
-        ({"senses": "avl", "folds": 2}, "at least 3 folds"),
+        ({"modalities": "l"}, "modalities: 'l', expected 'av' or 'avl'"),
+        ({"modalities": "avl", "fold": 5}, "fold: 5 of 5"),
+        ({"modalities": "avl", "folds": 2}, "at least 3 folds"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message, tmp_path):
@@ -307,7 +307,7 @@ def test_the_real_reviews():
     found = datasets.read("mmmo", MMMO)
     assert {split: len(part) for split, part in found.splits.items()} == {"train": 220, "valid": 40, "test": 80}
     assert found.dims == {Modality.AUDIO: 74, Modality.VIDEO: 36}
-    spoken = datasets.read("mmmo", MMMO, senses="avl", fold=1)
+    spoken = datasets.read("mmmo", MMMO, modalities="avl", fold=1)
     assert spoken.dims == {Modality.AUDIO: 74, Modality.VIDEO: 36, Modality.LANGUAGE: 300}
     assert sum(map(len, spoken.splits.values())) == 120
 

@@ -162,8 +162,8 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_refused_and_nothing_is_written(case, tmp_path):
     made = content("unaligned")
-    spoil, message = WRONG[case]
-    spoil(made)
+    corrupt, message = WRONG[case]
+    corrupt(made)
     with pytest.raises(ValueError, match=message):
         read(tmp_path, made)
     assert cached(tmp_path) == []

@@ -40,7 +40,7 @@ def test_scores_follow_from_frames_and_their_words(planted):
         assert np.sign(frames).sum() == np.sign(words).sum() == 0
 
 
-def test_neither_sense_nor_a_place_tells_the_label(planted):
+def test_neither_modality_nor_a_place_decides_the_label(planted):
     examples = planted.splits["train"]
     truth = np.array([example.score[0] for example in examples]) > 0
     assert abs(truth.mean() - 0.5) < 0.03

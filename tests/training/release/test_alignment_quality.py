@@ -63,7 +63,7 @@ def test_variants_differ_in_what_their_names_say():
         assert (each.model.encoders["audio"].mean == 2.0).all()
 
 
-def test_rows_stand_for_every_sense_and_variant():
+def test_rows_stand_for_every_modality_and_variant():
     rng = np.random.default_rng(1)
     named = [
         ("a", features(rng=rng)),

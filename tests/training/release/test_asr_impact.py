@@ -1,4 +1,4 @@
-"""Recognised against true words: counted by hand on sentences whose hearing is given."""
+"""Recognised against true words: counted by hand on sentences with given transcripts."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def trained():
     return checkpoint.load(tables.CHECKPOINT, calibrated=False)
 
 
-def _spoken(said, heard, score=None):
-    return Spoken(said=tuple(said.split()), heard=tuple(heard.split()), seconds=2.0, score=score)
+def _spoken(said, recognised, score=None):
+    return Spoken(said=tuple(said.split()), recognised=tuple(recognised.split()), seconds=2.0, score=score)
 
 
 def test_words_are_compared_without_case_and_punctuation():
@@ -29,13 +29,13 @@ def test_equal_words_lose_nothing(trained):
     assert row["acc2_non0_true"] == row["acc2_non0_recognised"] == 1.0
 
 
-def test_a_misheard_word_costs(trained):
-    heard = [
+def test_a_misrecognised_word_costs(trained):
+    recognised = [
         _spoken("I LOVE THIS FILM", "I hate this film.", 2.0),
         _spoken("IT WAS BAD", "It was bad.", -2.0),
-        _spoken("NOBODY HEARD THIS", "", 1.0),
+        _spoken("NOBODY KNOWS THIS", "", 1.0),
     ]
-    row = asr_impact.row(trained, "made up", heard)
+    row = asr_impact.row(trained, "made up", recognised)
     assert (row["n"], row["nothing_heard"], row["seconds"]) == (2, 1, 4.0)
     assert row["word_error_rate"] == pytest.approx(1 / 7)
     assert row["sign_changed"] == 1
@@ -43,10 +43,10 @@ def test_a_misheard_word_costs(trained):
     assert row["score_difference_max"] > 2
 
 
-def test_without_scores_only_differences_are_told(trained):
+def test_without_scores_only_differences_are_reported(trained):
     row = asr_impact.row(trained, "read", [_spoken("it was good", "it was good")])
     assert "mae_true" not in row and row["score_difference_mean"] == pytest.approx(0, abs=1e-5)
-    with pytest.raises(ValueError, match="no word was heard in 1 recordings"):
+    with pytest.raises(ValueError, match="no word was recognised in 1 recordings"):
         asr_impact.row(trained, "silence", [_spoken("a", "")])
 
 

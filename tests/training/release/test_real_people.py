@@ -28,7 +28,7 @@ def test_every_question_counts_its_clips():
         model.model.heads.score.bias.fill_(bias)
         with_bias[bias] = {row["question"]: row for row in real_people.measure(model, real)}
     assert set(with_bias[0.0]) == set(with_bias[-5.0])
-    sad = next(row for name, row in with_bias[-5.0].items() if name.startswith("acted emotions, face alone"))
+    sad = next(row for name, row in with_bias[-5.0].items() if name.startswith("acted emotions, video alone"))
     assert (sad["n"], sad["right"]) == (1, 1)
     assert sad["per_clip"][0]["modalities"] == "v" and sad["per_clip"][0]["score"] == -3
     grid = [name for name in with_bias[-5.0] if name.startswith("GRID")]

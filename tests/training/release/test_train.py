@@ -11,18 +11,19 @@ from alignmamba.evaluation.metrics import sentiment_class
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from extractors.pipeline import SCHEMA
 from extractors.vision.facial import BLENDSHAPES, FRAME_RATE
-from training.data.corpora import Sample
+from training.data.corpora import LabelledSequence
 from training.data.datasets import length_buckets
 from training.release import evaluate
 from training.release.compose import Composer, as_clip, drop_modalities
-from training.release.train import Corpora, predict_scores, train
+from training.release.predictions import outputs
+from training.release.train import Corpora, train
 from training.trainer import TrainConfig
 
 DIM = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}
 
 
 def _samples(kind, labels, corpus, rng, steps):
-    """Sequences whose first quarter of columns tells the score."""
+    """Sequences whose first quarter of columns holds the score."""
     made = []
     for split, repeats in (("train", 12), ("valid", 4), ("test", 4)):
         for label, score in labels.items():
@@ -30,7 +31,9 @@ def _samples(kind, labels, corpus, rng, steps):
                 values = rng.normal(0, 0.3, (steps(), DIM[kind])).clip(0, 1).astype(np.float32)
                 values[:, : DIM[kind] // 4] = 0.5 + score / 6
                 name = f"{corpus}_{len(made)}"
-                made.append(Sample(values=values, score=score, label=label, corpus=corpus, split=split, id=name))
+                made.append(
+                    LabelledSequence(values=values, score=score, label=label, corpus=corpus, split=split, id=name)
+                )
     return made
 
 
@@ -127,7 +130,7 @@ def test_training_learns_the_made_up_world_and_repeats_itself(corpora, tmp_path)
     checkpoint.save(tmp_path, model, schema=SCHEMA.to_dict(), training=history)
     loaded = checkpoint.load(tmp_path).model
     clips = [as_clip({Modality.LANGUAGE: sample.values}) for sample in test.texts]
-    np.testing.assert_allclose(predict_scores(loaded, clips), predict_scores(model, clips), atol=1e-6)
+    np.testing.assert_allclose(outputs(loaded, clips).scores, outputs(model, clips).scores, atol=1e-6)
     assert loaded(collate(clips[:1])).logits.shape == (1, 3)
 
 

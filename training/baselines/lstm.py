@@ -1,7 +1,4 @@
-"""Peers of AlignMamba beside `training.baselines.streams`: older and plainer ways to read the same input.
-
-All take the same batches, width, dropout and heads; how far each follows its source is said in its docstring.
-"""
+"""Early-fusion LSTM and bc-LSTM: recurrent baselines over word-aligned sequences."""
 
 from __future__ import annotations
 
@@ -15,15 +12,10 @@ from alignmamba.batch import Batch
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import Encoders, Heads, Output, Stream, pool
+from training.baselines.units import output
 
 
-def output(score: Tensor, logits: Tensor | None, auxiliary: Tensor | None = None) -> Output:
-    """The answer of a model that aligns nothing."""
-    anchor = torch.zeros(len(score), dtype=torch.long, device=score.device)
-    return Output(score, logits, {}, {}, anchor, None, auxiliary)
-
-
-class Recurrent(nn.Module):
+class BiLSTM(nn.Module):
     """A bidirectional LSTM over padded sequences; width in, width out."""
 
     def __init__(self, dim: int, width: int) -> None:
@@ -40,10 +32,10 @@ class Recurrent(nn.Module):
         return y * mask[:, :, None]
 
 
-def on_one_grid(streams: Mapping[Modality, Stream], config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Streams side by side, step by step: (batch, time, width * modalities) and the mask of any.
+def concatenate(streams: Mapping[Modality, Stream], config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Concatenate streams step by step: (batch, time, width * modalities), and the mask of steps valid in any.
 
-    Absent modalities are zeros. Shorter streams are padded: input of word-aligned sequences is meant.
+    Absent modalities are zeros. Shorter streams are padded at the end: the input is meant to be word-aligned.
     """
     steps = max(stream.mask.shape[1] for stream in streams.values())
     like = next(iter(streams.values()))
@@ -59,45 +51,26 @@ def on_one_grid(streams: Mapping[Modality, Stream], config: ModelConfig) -> tupl
     return torch.cat(parts, -1), torch.stack(masks).any(0)
 
 
-class LanguageOnly(nn.Module):
-    """Words alone through their encoder; a clip without words gets what the head says of zeros."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoders = Encoders(config, layers=config.encoder_layers + config.fusion_layers)
-        self.heads = Heads(config, width=config.width)
-
-    def forward(self, batch: Batch) -> Output:
-        """Predict a batch of clips from their words."""
-        if Modality.LANGUAGE not in batch or not batch[Modality.LANGUAGE].mask.any():
-            steps = next(iter(batch.values())).mask
-            shape = steps.shape if self.config.level == "step" else steps.shape[:1]
-            return output(*self.heads(self.heads.score.weight.new_zeros(*shape, self.config.width)))
-        stream = self.encoders.encode(Modality.LANGUAGE, batch[Modality.LANGUAGE])
-        return output(*self.heads(pool(stream.x, stream.mask, level=self.config.level)))
-
-
 class EarlyFusionLSTM(nn.Module):
     """Modalities concatenated step by step, then one LSTM (EF-LSTM, as in Zadeh et al. 2017, bidirectional here).
 
-    An absent modality is filled with zeros, so this is also the plainest way to bear missing input.
+    An absent modality is filled with zeros, so this is also the plainest treatment of missing input.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.encoders = Encoders(config, layers=0)
-        self.lstm = Recurrent(config.width * len(config.order), config.width)
+        self.lstm = BiLSTM(config.width * len(config.order), config.width)
         self.heads = Heads(config, width=config.width)
 
     def forward(self, batch: Batch) -> Output:
         """Predict a batch of clips whose modalities share their steps."""
-        x, mask = on_one_grid(self.encoders(batch), self.config)
+        x, mask = concatenate(self.encoders(batch), self.config)
         return output(*self.heads(pool(self.lstm(x, mask), mask, level=self.config.level)))
 
 
-class ContextualLSTM(nn.Module):
+class BcLSTM(nn.Module):
     """An LSTM per modality, their outputs joined by another (bc-LSTM, Poria et al. 2017, hierarchical variant).
 
     The source trains the lower LSTMs first and freezes them; here all are trained at once.
@@ -107,8 +80,8 @@ class ContextualLSTM(nn.Module):
         super().__init__()
         self.config = config
         self.encoders = Encoders(config, layers=0)
-        self.lower = nn.ModuleDict({str(m): Recurrent(config.width, config.width) for m in config.order})
-        self.upper = Recurrent(config.width * len(config.order), config.width)
+        self.lower = nn.ModuleDict({str(m): BiLSTM(config.width, config.width) for m in config.order})
+        self.upper = BiLSTM(config.width * len(config.order), config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = Heads(config, width=config.width)
 
@@ -118,8 +91,5 @@ class ContextualLSTM(nn.Module):
             modality: stream._replace(x=self.dropout(self.lower[modality](stream.x, stream.mask)))
             for modality, stream in self.encoders(batch).items()
         }
-        x, mask = on_one_grid(streams, self.config)
+        x, mask = concatenate(streams, self.config)
         return output(*self.heads(pool(self.upper(x, mask), mask, level=self.config.level)))
-
-
-PEERS = {"language-only": LanguageOnly, "early-fusion-lstm": EarlyFusionLSTM, "bc-lstm": ContextualLSTM}

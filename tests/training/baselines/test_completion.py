@@ -1,16 +1,16 @@
-"""Models that bear missing modalities: the contract of all, and what is each one's own."""
+"""Baselines that complete absent modalities: the contract of all, and what is particular to each."""
 
 import numpy as np
 import pytest
 import torch
 
-from alignmamba.batch import PaddedSteps
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from alignmamba.modeling.loss import loss
 from tests.training import small
-from training.baselines.correlation import DeepCCA, total_correlation
-from training.baselines.imagination import IMAGINATION, SIGMA, WINDOW
-from training.baselines.units import available, mean_square
+from training.baselines.dcca import DCCA, total_correlation
+from training.baselines.gcnet import WINDOW
+from training.baselines.imder import SIGMA
+from training.baselines.registry import COMPLETION
 from training.data import masking
 
 LEVELS = ("clip", "step")
@@ -22,36 +22,25 @@ def level(request):
     return request.param
 
 
-@pytest.fixture(params=sorted(IMAGINATION))
+@pytest.fixture(params=sorted(COMPLETION))
 def name(request):
     return request.param
 
 
 @pytest.fixture
 def model(name, level):
-    return IMAGINATION[name](small.config(level)).eval()
+    return COMPLETION[name](small.config(level)).eval()
 
 
-def test_scores_have_the_shape_of_the_labels_and_only_training_has_an_auxiliary_loss(model, level):
+def test_only_training_has_an_auxiliary_loss(model, level):
     clips = small.examples(level)
-    score, classes, _ = small.truth(level, clips)
     batch, complete = small.batch(level, small.dropped(clips)), small.batch(level, clips)
     found = model(batch)
-    assert found.score.shape == score.shape
-    assert found.logits.shape == (*classes.shape, 3)
     assert found.auxiliary is None
     trained = model(batch, complete=complete)
     assert trained.auxiliary.shape == ()
     assert trained.auxiliary > 0
-    torch.testing.assert_close(trained.score, found.score)  # what is missing is not peeped at
-
-
-def test_a_batch_of_mixed_lengths_gives_the_same_numbers_as_one_by_one(model, level):
-    clips = small.dropped(small.examples(level))
-    _, _, labelled = small.truth(level, clips)
-    together = model(small.batch(level, clips)).score[labelled]
-    alone = torch.cat([model(small.batch(level, [each])).score.flatten() for each in clips])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(trained.score, found.score)  # the score does not depend on the complete batch
 
 
 def test_gradients_reach_every_parameter(model, level):
@@ -102,7 +91,7 @@ def test_evaluation_repeats_itself(model, level):
 def test_thirty_steps_lower_the_loss_by_a_third(name, level):
     clips = small.examples(level)
     config = small.config(level)
-    model = IMAGINATION[name](config).train()
+    model = COMPLETION[name](config).train()
     batch, complete = small.batch(level, small.dropped(clips)), small.batch(level, clips)
     score, classes, labelled = small.truth(level, clips)
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-2)
@@ -116,43 +105,6 @@ def test_thirty_steps_lower_the_loss_by_a_third(name, level):
     assert np.mean(losses[-3:]) < 2 / 3 * losses[0]
 
 
-def test_what_is_there_is_read_from_masks_or_from_the_last_column():
-    clips = small.examples("clip", count=2)
-    batch = small.batch("clip", [masking.apply(clips[0], np.array([[True, False, True]])), clips[1]])
-    there = available(batch, small.config("clip"))
-    assert {m: each.tolist() for m, each in there.items()} == {
-        AUDIO: [True, True],
-        VIDEO: [False, True],
-        LANGUAGE: [True, True],
-    }
-    clips = small.examples("step", count=2)  # of two steps and of three
-    masks = [np.ones((2, 3), bool), np.array([[True, False, True], [False, True, False], [False, False, False]])]
-    batch = small.batch("step", [masking.apply(each, mask) for each, mask in zip(clips, masks, strict=True)])
-    there = available({m: batch[m] for m in (AUDIO, VIDEO)}, small.config("step"))
-    assert there[AUDIO].tolist() == [[True, True, False], [True, False, False]]
-    assert there[VIDEO].tolist() == [[True, True, False], [False, True, False]]
-    assert there[LANGUAGE].tolist() == [[False] * 3] * 2
-
-
-def test_what_cannot_be_read_is_refused():
-    with pytest.raises(ValueError, match="batch: no modality"):
-        available({}, small.config("clip"))
-    steps = PaddedSteps(
-        values=torch.zeros(2, 3, 3), mask=torch.tensor([[True] * 3, [False] * 3]), seconds=torch.zeros(2, 3)
-    )
-    with pytest.raises(ValueError, match=r"batch: clips \[1\] have no valid step"):
-        available({AUDIO: steps}, small.config("clip"))
-    batch = small.batch("clip", small.examples("clip"))
-    with pytest.raises(ValueError, match="expected the steps of video on the grid of the other modalities"):
-        available(batch, small.config("step"))
-
-
-def test_mean_square_counts_the_chosen_only():
-    found, true = torch.tensor([[1.0, 1.0], [5.0, 5.0]]), torch.zeros(2, 2)
-    assert mean_square(found, true, torch.tensor([True, False])) == 1
-    assert mean_square(found, true, torch.tensor([False, False])) == 0
-
-
 def test_correlation_is_the_cosine_of_principal_angles():
     x = torch.randn(200, 3)
     y = torch.cat([x[:, :1] @ torch.randn(1, 2) + torch.randn(200, 2), torch.randn(200, 2)], 1)
@@ -164,7 +116,7 @@ def test_correlation_is_the_cosine_of_principal_angles():
 
 def test_the_correlation_objective_makes_views_correlate():
     clips = small.examples("step", count=24, seed=3)
-    model = DeepCCA(small.config("step"))
+    model = DCCA(small.config("step"))
     complete = small.batch("step", clips)
     before = model.auxiliary(complete).item()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -177,7 +129,7 @@ def test_the_correlation_objective_makes_views_correlate():
 
 @pytest.mark.parametrize("name", ["dcca", "dccae"])
 def test_an_absent_modality_is_zeros_among_the_views(name, level):
-    model = IMAGINATION[name](small.config(level))
+    model = COMPLETION[name](small.config(level))
     units = model.units(small.batch(level, masking.fixed(small.examples(level), [LANGUAGE]).examples))
     views = model.project(units)
     assert (views[:, :, :2] == 0).all()
@@ -185,7 +137,7 @@ def test_an_absent_modality_is_zeros_among_the_views(name, level):
 
 
 def test_translation_reads_the_source_only(level):
-    model = IMAGINATION["mctn"](small.config(level)).eval()
+    model = COMPLETION["mctn"](small.config(level)).eval()
     clips = small.examples(level)
     whole = model(small.batch(level, clips)).score
     words = model(small.batch(level, masking.fixed(clips, [LANGUAGE]).examples)).score
@@ -198,7 +150,7 @@ def test_translation_reads_the_source_only(level):
 
 
 def test_graph_edges_end_at_the_window():
-    model = IMAGINATION["gcnet"](small.config("step"))
+    model = COMPLETION["gcnet"](small.config("step"))
     steps = 4 * WINDOW + 3
     nodes, mask = torch.randn(1, steps, 8), torch.ones(1, steps, dtype=torch.bool)
     changed = nodes.clone()
@@ -208,7 +160,7 @@ def test_graph_edges_end_at_the_window():
 
 
 def test_graph_relations_tell_past_from_future():
-    model = IMAGINATION["gcnet"](small.config("step"))
+    model = COMPLETION["gcnet"](small.config("step"))
     nodes, mask = torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool)
     turned = model.convolve(nodes.flip(1), mask).flip(1)
     assert not torch.allclose(model.convolve(nodes, mask), turned)
@@ -219,7 +171,7 @@ def test_graph_relations_tell_past_from_future():
 
 def test_the_probability_flow_leads_to_the_data_where_the_score_is_known():
     """With the exact score of a single point, every start ends in that point."""
-    model = IMAGINATION["imder"](small.config("clip")).eval()
+    model = COMPLETION["imder"](small.config("clip")).eval()
     point = torch.randn(8)
     model.noise = lambda modality, x, time, condition: (x - point) / deviation(time)
     found = model.recover(AUDIO, torch.zeros(3, 1, 27))
@@ -231,7 +183,7 @@ def deviation(time):
 
 
 def test_recovery_starts_anew_in_training_and_alike_at_evaluation():
-    model = IMAGINATION["imder"](small.config("clip"))
+    model = COMPLETION["imder"](small.config("clip"))
     condition = torch.randn(1, 1, 27).expand(2, 1, 27)
     one, other = model.eval().recover(VIDEO, condition)
     assert torch.equal(one, other)
@@ -241,7 +193,7 @@ def test_recovery_starts_anew_in_training_and_alike_at_evaluation():
 
 def test_the_order_of_modalities_does_not_confuse_what_is_absent(name):
     turned = small.config("clip", order=(LANGUAGE, AUDIO, VIDEO))
-    model = IMAGINATION[name](turned).eval()
+    model = COMPLETION[name](turned).eval()
     clips = small.examples("clip")
     batch = small.batch("clip", masking.fixed(clips, [Modality.AUDIO]).examples)
     units = model.units(batch)

@@ -1,4 +1,4 @@
-"""Deep canonical correlation: encoders trained so that what they say of the modalities correlates."""
+"""DCCA and DCCAE: encoders whose outputs for different modalities are trained to correlate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alignmamba.batch import Batch
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import Output
-from training.baselines.units import Imagining, Perceptron, Units, feature_dims, mean_square, per_modality
+from training.baselines.units import CompletionModel, Perceptron, Units, feature_dims, mean_square, per_modality
 
 COMPONENTS = 10  # canonical variables of each modality at most; a batch must hold far more units than this
 RIDGE = 1e-3  # added to the diagonal of a covariance, r_1 and r_2 of Andrew et al.
@@ -34,8 +34,8 @@ def total_correlation(x: Float[Tensor, "units of_x"], y: Float[Tensor, "units of
         return torch.linalg.svdvals(white[0] @ white[1].T).sum()
 
 
-class DeepCCA(Imagining):
-    """Views of the modalities with the highest correlation, side by side (DCCA, Andrew et al., ICML 2013).
+class DCCA(CompletionModel):
+    """Maximally correlated views of the modalities, concatenated (DCCA, Andrew et al., ICML 2013).
 
     As in the source: one network per modality, the correlation objective on mini-batches with a ridge. Of three
     modalities the mean over the pairs is taken. An absent modality is a vector of zeros. Simpler or other here: the
@@ -75,11 +75,11 @@ class DeepCCA(Imagining):
         return CORRELATION_WEIGHT * torch.stack(lost).mean() if lost else views.new_zeros(())
 
 
-class DeepCCAAutoencoder(DeepCCA):
-    """`DeepCCA` whose views also rebuild the features (DCCAE, Wang et al., ICML 2015).
+class DCCAE(DCCA):
+    """`DCCA` whose views also rebuild the features (DCCAE, Wang et al., ICML 2015).
 
     As in the source: a decoder per modality from its canonical variables, squared error beside the correlation. What is
-    simpler is what is in `DeepCCA`; at level "clip" the mean of the clip's features is rebuilt, not each step.
+    simpler in `DCCA` is so here; at level "clip" the mean of the clip's features is rebuilt, not each step.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -1,0 +1,64 @@
+"""Inputs of the release commands: command-line options, the checkpoint, hashes of the data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alignmamba import checkpoint
+from alignmamba.checkpoint import Checkpoint
+from extractors.storage.config import ExtractionConfig
+from training.data.datasets import sha256
+
+ALL_DATA = "text/, speech/, faces/, clips/"
+
+
+def parser(
+    description: str | None, *, data: str = ALL_DATA, features: bool = False, clips: bool = False
+) -> argparse.ArgumentParser:
+    """A parser with the options that release commands share.
+
+    Args:
+        description: Of the command.
+        data: What the data folder must hold.
+        features: Whether there is a cache for features of the corpora (`--cache`).
+        clips: Whether there is a cache for features of the real clips (`--clip-cache`).
+    """
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--data", type=Path, required=True, help=f"folder with {data}")
+    if features:
+        made.add_argument("--cache", type=Path, default=Path("runs/features"), help="where extracted features are kept")
+    if clips:
+        made.add_argument("--clip-cache", type=Path, default=Path("runs/clips"), help="where clips' features are kept")
+    return made
+
+
+def measuring_parser(
+    description: str | None, *, data: str = ALL_DATA, features: bool = False, clips: bool = False
+) -> argparse.ArgumentParser:
+    """A `parser` for commands that measure a checkpoint; arguments as there."""
+    made = parser(description, data=data, features=features, clips=clips)
+    made.add_argument("--checkpoint", type=Path, required=True, help="folder to read, where results are written too")
+    return made
+
+
+def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
+    """Load a checkpoint to be measured.
+
+    Args:
+        folder: As in `checkpoint.load`.
+        calibrated: As in `checkpoint.load`.
+
+    Raises:
+        CheckpointError: If there is none, or it was trained on other features than the extractors make.
+    """
+    trained = checkpoint.load(folder, calibrated=calibrated)
+    made = ExtractionConfig(encoder=trained.encoder).schema().to_dict()
+    checkpoint.check_schema(made, trained.schema, whose="the extractor")
+    return trained
+
+
+def label_hashes(data: Path) -> dict[str, str]:
+    """SHA-256 of every label file of the corpora."""
+    files = [*sorted((data / "text").glob("*.*")), data / "speech" / "manifest.csv"]
+    return {str(file.relative_to(data)): sha256(file) for file in files}

@@ -1,0 +1,1 @@
+"""Settings files of experiments, and their reader."""
