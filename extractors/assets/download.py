@@ -14,9 +14,8 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPMessage
 from pathlib import Path
-from typing import IO
+from typing import Any, Protocol, runtime_checkable
 from urllib.request import Request
 
 from extractors.assets.files import replacing
@@ -152,14 +151,19 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follow no redirect that leaves https."""
 
     def redirect_request(  # names as the parent's
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
         if not newurl.startswith("https://"):
             raise ValueError(f"{req.full_url} redirects to {newurl!r}, expected https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _chunks(stream: _Readable) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
