@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test lint fetch tables strings clean help
+.PHONY: demo test test-slow lint fetch tables strings clean help
 
 demo: fetch  ## open the app in a browser
 	$(PYTHON) -m streamlit run app/main.py
@@ -13,10 +13,17 @@ fetch:  ## packages and model files, without starting anything
 	$(PYTHON) -m extractors.assets
 
 # One thread per worker: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
-test:  ## all tests
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+test:  ## all tests but the slow full runs
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-slow:  ## the slow full runs: every real clip, kills, more languages and looks of the screen
+	@.ci/setup dev
+	$(PYTHON) -m extractors.assets
+	$(PYTEST) -m slow
 
 lint:  ## style, formatting and types
 	@.ci/setup dev
@@ -39,4 +46,4 @@ clean:  ## remove .venv and caches; model files stay
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */: /'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */: /'

@@ -110,6 +110,7 @@ def test_the_layers_in_the_documents_are_those_that_hold():
     assert block in text, f"docs/architecture.md, expected:\n{block}"
 
 
+@pytest.mark.slow
 def test_the_readmes_example_runs(monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(ROOT)

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alignmamba.result import schema
-from app.i18n.translate import LANGUAGES, _, spoken_in
+from app.i18n.translate import LANGUAGES, SOURCE, _, spoken_in
 from benchmarks.screen import QUIET, find_browser
 from benchmarks.server import ROOT, running
 from tests.app.app_pages.test_analyse import movie
@@ -79,7 +79,9 @@ def times_of(word) -> tuple[float, float]:
     return float(begin), float(end)
 
 
-@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, marks=() if code == SOURCE else pytest.mark.slow) for code in LANGUAGES]
+)
 def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
     with spoken_in(code):
         page = visit(browser, f"{address}/?lang={code}")
@@ -170,7 +172,14 @@ def read_the_exports(page: Page, code: str, folder) -> None:
     report.close()
 
 
-@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=["desktop", "dark", "phone"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param({}, id="desktop"),
+        pytest.param({"color_scheme": "dark"}, id="dark", marks=pytest.mark.slow),
+        pytest.param({"viewport": PHONE}, id="phone", marks=pytest.mark.slow),
+    ],
+)
 def test_no_page_has_serious_accessibility_problems(address, browser, look, request):
     page = visit(browser, address, **look)
     found = {}

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import screen
 
 
+@pytest.mark.slow
 def test_a_visit_and_a_toggle_are_timed(monkeypatch):
     if (path := screen.find_browser()) is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")

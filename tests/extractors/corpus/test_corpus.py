@@ -107,6 +107,7 @@ def test_a_folder_becomes_features_failures_and_a_summary(clips, undisturbed):
     assert float(count(printed, "extracted")) == pytest.approx(total, abs=0.1)
 
 
+@pytest.mark.slow
 def test_ten_kills_lose_and_double_nothing(clips, undisturbed, tmp_path):
     """Killed while it starts, while it extracts and while it writes; then it goes on to the same output."""
     chance = random.Random(1111)

@@ -29,7 +29,10 @@ SILENT = {
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST_ERRORS = 0.4  # of the words of a sentence, on average: "bin blue at F two now" is no usual English
 
-pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here"),
+]
 
 
 def words_of(text):

@@ -213,6 +213,7 @@ def test_the_isolated_path_looks_before_it_takes_a_process(portrait, tmp_path):
     assert len(entries(cache)) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(portrait, tmp_path):
     """Both find nothing, both write; whoever reads, reads something whole."""
     cache = Cache(tmp_path / "cache")

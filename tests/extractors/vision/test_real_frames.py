@@ -23,7 +23,7 @@ COARSE_RATE = 2.0  # frames per second
 # The listing has its seconds from the headers; this file's promises more than it holds.
 SECONDS = {"mead_sad_silent.mp4": 4.44}
 
-pytestmark = pytest.mark.skipif(not CLIPS, reason="the real clips are not here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CLIPS, reason="the real clips are not here")]
 every_clip = pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: Path(clip["path"]).name)
 
 

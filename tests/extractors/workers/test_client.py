@@ -138,6 +138,7 @@ def test_a_crash_ends_its_clip_and_nothing_else(film, portrait, how, monkeypatch
         assert extract(portrait, SPOKEN).words == SPOKEN.words
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_two_tasks_costs_none(portrait, pool):
     extract(portrait, SPOKEN, pool=pool)
     (pid,) = pool.processes()
@@ -197,6 +198,7 @@ def test_a_closed_pool_does_no_more(film, portrait, pool):
         Pool(0)
 
 
+@pytest.mark.slow
 def test_threads_are_limited_only_where_asked(portrait, pool):
     def last_argument(pool):
         seen = []
@@ -294,6 +296,7 @@ def test_who_waits_for_a_process_can_be_cancelled(film):
             SHARED.give_back(worker)
 
 
+@pytest.mark.slow
 def test_side_by_side_clips_are_processes_apart(portrait):
     results = []
     threads = [threading.Thread(target=lambda: results.append(extract(portrait, SPOKEN))) for _ in range(3)]
