@@ -223,6 +223,13 @@ def read(
     return AudioFeatures(features=features, tracks=_tracks(rows, chosen, start))
 
 
+def descriptor_rows(
+    samples: Float32[np.ndarray, " samples"], descriptors: str = EGEMAPS.name
+) -> Float[np.ndarray, "rows descriptors"]:
+    """Return openSMILE's rows, one every `HOP_SECONDS`, of mono samples at `SAMPLE_RATE`."""
+    return _rows(_checked(samples, SAMPLE_RATE), descriptor_set(descriptors))
+
+
 def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows descriptors"]:
     """Return openSMILE's rows, one per time stamp: ComParE_2016 gives its last one twice."""
     table = load(chosen.name).process_signal(samples, SAMPLE_RATE)
