@@ -90,7 +90,6 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, modality: Modality, *, layers: int) -> None:
         super().__init__()
         dim, statistics = config.encoded_dim(modality), config.statistics(modality)
-        self.widths = {config.feature_dim(modality), dim}  # of steps as extracted, and with read-outs already
         self.readout = Readout(statistics, readouts=config.readouts) if statistics else None
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
@@ -133,7 +132,7 @@ class Encoders(nn.ModuleDict):
         Raises:
             ValueError: If they have another number of columns.
         """
-        widths = self[modality].widths
+        widths = {self.config.feature_dim(modality), self.config.encoded_dim(modality)}
         if steps.values.shape[-1] not in widths:
             expected = " or, with read-outs in the place of statistics, ".join(map(str, sorted(widths, reverse=True)))
             raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {expected}")
