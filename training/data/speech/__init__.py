@@ -1,0 +1,1 @@
+"""Acted emotional speech: recordings, their speaker split, and augmented copies."""
