@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from extractors.audio import acoustic
 from extractors.language import speech_states
-from training.data.speech import augment
+from training.data.corpora import augment
 
 log = logging.getLogger(__name__)
 
