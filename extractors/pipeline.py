@@ -22,7 +22,7 @@ import numpy as np
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic, voice_activity
 from extractors.audio.acoustic import AudioFeatures
-from extractors.language import asr, subtitles, text_encoder, word_features
+from extractors.language import asr, speech_states, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
@@ -31,7 +31,7 @@ from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message
 from extractors.progress import ProgressHook
-from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures
+from extractors.schema import FEATURE_SETS, MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
@@ -83,6 +83,7 @@ def extract(
     encoder: str = ENCODER,
     descriptors: str = acoustic.EGEMAPS.name,
     frame_rate: float = facial.FRAME_RATE,
+    feature_set: FeatureSet = "steps",
     cache: Cache | None = None,
 ) -> ClipFeatures:
     """Extract features of all modalities of a clip.
@@ -100,6 +101,7 @@ def extract(
             `SCHEMA`.
         descriptors: Of the audio features, a name of `acoustic.DESCRIPTOR_SETS`.
         frame_rate: Frames per second that are analysed, in (0, 100].
+        feature_set: Columns of audio and video; "statistics+whisper" needs the recogniser, whoever gives the words.
         cache: Where to look for the features first, and to keep them.
 
     Returns:
@@ -109,7 +111,7 @@ def extract(
         MediaError: If the file cannot be used as a clip.
         TranscriptError: If the typed transcript cannot be used.
         AssetError: If a model file cannot be had.
-        ValueError: If there are no such descriptors or the frame rate is out of range.
+        ValueError: As `ExtractionConfig`.
     """
     config = ExtractionConfig(
         transcript=transcript,
@@ -118,6 +120,7 @@ def extract(
         encoder=encoder,
         descriptors=descriptors,
         frame_rate=frame_rate,
+        feature_set=feature_set,
     )
     if cache is not None:
         return cache.fetch(Path(path), config, lambda: _extract(Path(path), config, hook))
@@ -138,6 +141,7 @@ def warm(*, encoder: str = ENCODER) -> None:
     voice_activity.segments(np.zeros(probe.SAMPLE_RATE, np.float32))
     noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)
     acoustic.from_waveform(noise)
+    speech_states.mean_state(noise)
     facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
 
 
@@ -198,9 +202,8 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
 def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
     with work.step("voice"):
         if sound is None:
-            dim = acoustic.descriptor_set(work.config.descriptors).schema.dim
-            return AudioFeatures(features=ModalityFeatures.missing(Message("no_audio_stream"), dim))
-        audio = acoustic.read(sound.samples, start=sound.start, descriptors=work.config.descriptors)
+            return AudioFeatures(features=work.config.audio.missing(Message("no_audio_stream")))
+        audio = work.config.audio.read(sound.samples, start=sound.start)
         segments = voice_activity.segments(sound.samples, start=sound.start)
         activity = voice_activity.track(segments, start=sound.start, end=sound.end)
         return replace(audio, tracks=(*audio.tracks, activity))
@@ -220,8 +223,8 @@ def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
         video = facial.read(reported(), rate)
     if info.video_codec is not None and not len(video.features.start):
         missing = ModalityFeatures.missing(Message("video_not_decoded"), facial.SCHEMA.dim)
-        return VideoFeatures(features=missing)
-    return video
+        video = VideoFeatures(features=missing)
+    return replace(video, features=facial.with_statistics(video.features)) if work.config.statistics else video
 
 
 def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
@@ -269,12 +272,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--transcript", help="what is said; recognised if not given")
+    parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
     try:
         with ProgressHook(transient=True) as hook:
-            features = extract(arguments.file, arguments.transcript, hook, cache=cache)
+            features = extract(arguments.file, arguments.transcript, hook, feature_set=arguments.features, cache=cache)
         print(summary(features))
     except (MediaError, TranscriptError, AssetError) as error:
         print(error, file=sys.stderr)

@@ -23,6 +23,11 @@ ModalityName = Literal["audio", "video", "language"]
 MODALITY_NAMES: tuple[ModalityName, ...] = get_args(ModalityName)
 TranscriptSource = Literal["given", "recognised", "none"]
 
+FeatureSet = Literal["steps", "statistics", "statistics+whisper"]
+"""Columns of an audio and a video step: what was measured in the step; that, and statistics of the whole clip; those,
+and for audio the mean state of Whisper's encoder."""
+FEATURE_SETS: tuple[FeatureSet, ...] = get_args(FeatureSet)
+
 Hook = Callable[[str, int, int], None]
 """Progress of long work: hook(step, completed, total), callable from any thread."""
 

@@ -83,6 +83,7 @@ class Analysis:
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
+    _fitting: dict[str, ClipFeatures] = field(default_factory=dict)
 
     @property
     def available(self) -> frozenset[Modality]:
@@ -196,13 +197,15 @@ def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> P
         used: Modalities to predict from.
 
     Raises:
-        PlainError: If the checkpoint cannot be used, or needs other features of audio or video.
+        PlainError: If the checkpoint cannot be used, or its features cannot be extracted from the clip.
     """
     if name == model.CHECKPOINT.name:
         return analysis.predictions[frozenset(used)]
     predictor = model.load(name).fork()
     try:
-        predictor.set_clip(_fitting(predictor, analysis.features))
+        if name not in analysis._fitting:
+            analysis._fitting[name] = _fitting(predictor, analysis)
+        predictor.set_clip(analysis._fitting[name])
         return predictor.predict(used)
     except ValueError as error:
         raise PlainError(
@@ -210,17 +213,37 @@ def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> P
         ) from error
 
 
-def _fitting(predictor: Predictor, features: ClipFeatures) -> ClipFeatures:
-    """Encode the words again where a checkpoint has a text encoder of its own; audio and video stay."""
+def _fitting(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
+    """Return the clip's features as a checkpoint needs them, with the words of the analysis.
+
+    Audio and video are extracted again only where it was trained on other columns; where it has another text encoder
+    alone, the words are encoded again.
+    """
     from extractors.schema import ModalitySchema
     from extractors.workers.client import AssetError, reread
 
-    wanted = predictor.schema["language"]
-    if wanted == features.schema.to_dict()["language"]:
+    features, wanted = analysis.features, predictor.schema
+    made = features.schema.to_dict()
+    if any(wanted[name] != made[name] for name in ("audio", "video")):
+        return _extracted_again(predictor, analysis)
+    if wanted["language"] == made["language"]:
         return features
     try:
         (language,) = reread(features.words, [np.ones(len(features.words), bool)], encoder=predictor.encoder)
     except AssetError as error:
         raise PlainError(error.message) from error
-    schema = ModalitySchema(**{**wanted, "columns": tuple(wanted["columns"])})
+    schema = ModalitySchema(**{**wanted["language"], "columns": tuple(wanted["language"]["columns"])})
     return replace(features, language=language, schema=replace(features.schema, language=schema))
+
+
+def _extracted_again(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
+    from extractors.language.transcript import Transcript
+    from extractors.workers.client import AssetError, MediaError, extract
+
+    features = analysis.features
+    words = Transcript(words=features.words, source=features.transcript_source)
+    with on_disk(analysis.clip) as path:
+        try:
+            return extract(path, words, encoder=predictor.encoder, feature_set=model.feature_set(predictor))
+        except (MediaError, AssetError) as error:
+            raise PlainError(error.message) from error

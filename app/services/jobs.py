@@ -70,6 +70,7 @@ class Job:
                     transcript=self.clip.transcript,
                     hook=self._report,
                     encoder=model.default().encoder,
+                    feature_set=model.feature_set(model.default()),
                     cancel=self._abandoned,
                 )
             except CancelledError as error:

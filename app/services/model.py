@@ -14,6 +14,7 @@ from app.services.errors import PlainError
 
 if TYPE_CHECKING:
     from alignmamba.predictor import Predictor
+    from extractors.schema import FeatureSet
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "alignmamba-open"
 FOLDER = CHECKPOINT.parent
@@ -59,6 +60,20 @@ def load(name: str) -> Predictor:
         raise PlainError(_("There is no checkpoint of this name."))
     try:
         return Predictor.from_pretrained(FOLDER / name)
+    except ValueError as error:
+        raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
+
+
+def feature_set(predictor: Predictor) -> FeatureSet:
+    """Return the feature set that a checkpoint was trained on.
+
+    Raises:
+        PlainError: If its features are none that can be extracted.
+    """
+    from extractors.storage.config import feature_set_of
+
+    try:
+        return feature_set_of(predictor.schema)
     except ValueError as error:
         raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
 

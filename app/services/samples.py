@@ -142,11 +142,12 @@ def analysed(sample: DemoClip) -> Analysis:
 def make() -> None:
     """Extract the features of every sample again, for the checkpoint that the app loads."""
     from alignmamba.predictor import Predictor
+    from extractors.storage.config import feature_set_of
     from extractors.workers.client import extract
 
     predictor = Predictor.from_pretrained(model.CHECKPOINT)
     for sample in listed():
-        features = extract(sample.path, encoder=predictor.encoder)
+        features = extract(sample.path, encoder=predictor.encoder, feature_set=feature_set_of(predictor.schema))
         feature_files.save(
             features, sample.features_path, origin={"clip_sha256": _sha256(sample.path), "command": COMMAND}
         )

@@ -25,6 +25,7 @@ from alignmamba.modality import Modality
 from alignmamba.prediction import SCORE_LIMIT
 from app.i18n import wording
 from app.i18n.translate import N_, _
+from app.services import model
 from app.services.analysis import Analysis, on_disk
 from app.services.errors import PlainError
 from extractors.schema import Hook
@@ -226,7 +227,8 @@ class Sweep:
 
         with on_disk(self.analysis.clip) as path:
             try:
-                voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, hook=hook)
+                columns = model.feature_set(self.analysis.predictor)
+                voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, feature_set=columns, hook=hook)
             except MediaError as error:
                 raise PlainError(error.message) from error
         return [

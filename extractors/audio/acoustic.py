@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
@@ -133,6 +133,14 @@ DESCRIPTOR_SETS = {chosen.name: chosen for chosen in (EGEMAPS, COMPARE)}
 
 SCHEMA = EGEMAPS.schema
 
+_PITCH_COLUMN = SCHEMA.columns.index(f"{EGEMAPS.pitch}_mean")
+_VOICED_ONLY = np.tile(np.isin(DESCRIPTORS, EGEMAPS.voiced_only), 2)  # means, then standard deviations
+FILLED_COLUMNS = (
+    *(f"{name}_filled" if voiced else name for name, voiced in zip(SCHEMA.columns, _VOICED_ONLY, strict=True)),
+    "voiced",
+)
+"""Columns of `filled_steps`: units are those of the descriptors; "voiced" is 1 or 0."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFeatures:
@@ -141,10 +149,12 @@ class AudioFeatures:
     Attributes:
         features: Steps of the descriptor set's columns in openSMILE's units, or an absent modality with the reason.
         tracks: "loudness", "F0" (Hz, NaN where unvoiced) and "voiced" (1 or 0), every `HOP_SECONDS`.
+        rows: openSMILE's rows that the steps were pooled from; None where the modality is absent for want of sound.
     """
 
     features: ModalityFeatures
     tracks: tuple[Track, ...] = ()
+    rows: Float[np.ndarray, "rows descriptors"] | None = None
 
 
 @functools.cache
@@ -215,12 +225,12 @@ def read(
     if rate != SAMPLE_RATE:
         samples = _resampled(samples, rate)
     rows = _rows(samples, chosen)
-    values, valid = _pooled(rows, chosen)
+    values, valid = pooled(rows, descriptors)
     begin = start + np.arange(len(values)) / AUDIO_RATE
     end = np.maximum(np.minimum(begin + 1 / AUDIO_RATE, start + len(samples) / SAMPLE_RATE), begin)
     absent = None if valid.any() else Message("audio_not_analysed")
     features = ModalityFeatures(values=values, start=begin, end=end, valid=valid, absent=absent)
-    return AudioFeatures(features=features, tracks=_tracks(rows, chosen, start))
+    return AudioFeatures(features=features, tracks=_tracks(rows, chosen, start), rows=rows)
 
 
 def descriptor_rows(
@@ -228,6 +238,25 @@ def descriptor_rows(
 ) -> Float[np.ndarray, "rows descriptors"]:
     """Return openSMILE's rows, one every `HOP_SECONDS`, of mono samples at `SAMPLE_RATE`."""
     return _rows(_checked(samples, SAMPLE_RATE), descriptor_set(descriptors))
+
+
+def filled_steps(steps: Float[np.ndarray, "steps 50"]) -> Float32[np.ndarray, "steps 51"]:
+    """Fill the voiced-only columns of unvoiced steps, and mark which steps are voiced.
+
+    Args:
+        steps: Of `SCHEMA.columns`, of one clip; a step is voiced if its pitch is above 0.
+
+    Returns:
+        Values of `FILLED_COLUMNS`. The filling is the column's mean over the clip's voiced steps, 0 where it has none.
+
+    Example:
+        >>> filled_steps(np.zeros((3, 50), np.float32)).shape
+        (3, 51)
+    """
+    voiced = steps[:, _PITCH_COLUMN] > 0
+    level = steps[voiced].mean(axis=0, dtype=np.float64) if voiced.any() else np.zeros(steps.shape[1])
+    filled = np.where(_VOICED_ONLY & ~voiced[:, None], level, steps)
+    return np.concatenate([filled, voiced[:, None]], axis=1).astype(np.float32)
 
 
 def _rows(samples: np.ndarray, chosen: DescriptorSet) -> Float[np.ndarray, "rows descriptors"]:
@@ -272,10 +301,19 @@ def _resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.asarray(resample_poly(samples, SAMPLE_RATE // divisor, rate // divisor), np.float32)
 
 
-def _pooled(
-    rows: Float[np.ndarray, "rows descriptors"], chosen: DescriptorSet
-) -> tuple[Float32[np.ndarray, "steps dim"], np.ndarray]:
-    """Pool descriptor rows to steps; a step without any finite row is invalid."""
+def pooled(
+    rows: Float[np.ndarray, "rows descriptors"], descriptors: str = EGEMAPS.name
+) -> tuple[Float32[np.ndarray, "steps dim"], Bool[np.ndarray, " steps"]]:
+    """Pool descriptor rows to steps, as `read` does.
+
+    Args:
+        rows: Of `descriptor_rows`.
+        descriptors: A name of `DESCRIPTOR_SETS`.
+
+    Returns:
+        Steps of the set's columns, and whether each is valid: one without any finite row is not.
+    """
+    chosen = descriptor_set(descriptors)
     per_step = round(1 / (AUDIO_RATE * HOP_SECONDS))
     steps = -(-len(rows) // per_step)
     padded = np.full((steps * per_step, rows.shape[1]), np.nan)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.audio import acoustic
+from extractors.audio.columns import AudioColumns
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits
 from extractors.messages import Message
@@ -42,7 +42,12 @@ def add_noise(samples: Float32[np.ndarray, " samples"], *, snr_db: float, seed: 
 
 
 def noisy_voices(
-    path: Path | str, *, snr_db: float, seeds: Sequence[int], limits: Limits = LIMITS
+    path: Path | str,
+    *,
+    snr_db: float,
+    seeds: Sequence[int],
+    limits: Limits = LIMITS,
+    columns: AudioColumns = AudioColumns(),  # noqa: B008 (frozen)
 ) -> Iterator[ModalityFeatures]:
     """Extract a clip's audio features under white noise, once per seed.
 
@@ -51,6 +56,7 @@ def noisy_voices(
         snr_db: As in `add_noise`.
         seeds: One result each, in order.
         limits: As in `media.decode_audio`.
+        columns: Of the features.
 
     Raises:
         MediaError: If the sound cannot be decoded.
@@ -58,7 +64,7 @@ def noisy_voices(
     sound = probe.decode_audio(path, limits)
     for seed in seeds:
         if sound is None:
-            yield ModalityFeatures.missing(Message("no_audio_stream"), acoustic.SCHEMA.dim)
+            yield columns.missing(Message("no_audio_stream"))
         else:
             noisy = add_noise(sound.samples, snr_db=snr_db, seed=seed)
-            yield acoustic.from_waveform(noisy, start=sound.start)
+            yield columns.read(noisy, start=sound.start).features

@@ -11,7 +11,7 @@ from extractors.assets.hashes import file_sha256
 from extractors.assets.registry import AssetError
 from extractors.language.transcript import TranscriptError
 from extractors.media.probe import Limits, MediaError
-from extractors.schema import MODALITY_NAMES, ClipFeatures
+from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSet
 from extractors.storage.feature_files import save
 from extractors.workers import client
 from extractors.workers.errors import AbortedError, AbortKind, UnforeseenError
@@ -35,6 +35,7 @@ class Task(TypedDict):
         recipe: Hash of the extraction's configuration.
         limits: Fields of `Limits`.
         encoder: Of the text.
+        feature_set: Columns of audio and video.
         output: The file to write.
     """
 
@@ -45,6 +46,7 @@ class Task(TypedDict):
     recipe: str
     limits: dict[str, Any]
     encoder: str
+    feature_set: FeatureSet
     output: str
 
 
@@ -114,6 +116,7 @@ def extract_clip(task: Task, *, pool: Pool, budget: Budget, cancel: threading.Ev
             task["transcript"],
             limits=Limits(**task["limits"]),
             encoder=task["encoder"],
+            feature_set=task["feature_set"],
             budget=budget,
             cancel=cancel,
             pool=pool,

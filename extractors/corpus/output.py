@@ -29,7 +29,7 @@ from extractors.corpus.items import Item, Shard
 from extractors.corpus.outcome import Failed, Task, stamp
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
-from extractors.schema import MODALITY_NAMES
+from extractors.schema import MODALITY_NAMES, FeatureSet
 from extractors.storage.config import ExtractionConfig
 from extractors.storage.feature_files import SUFFIX, FeatureFileError, load, read_origin
 
@@ -49,11 +49,14 @@ class Output:
         folder: Made if it is not there.
         limits: What each clip may cost.
         encoder: Of the text: a name or folder as `extractors.language.text_encoder.load` takes it.
+        feature_set: Columns of audio and video.
     """
 
-    def __init__(self, folder: Path, *, limits: Limits, encoder: str = ENCODER) -> None:
+    def __init__(
+        self, folder: Path, *, limits: Limits, encoder: str = ENCODER, feature_set: FeatureSet = "steps"
+    ) -> None:
         self.folder = folder.absolute()
-        self.limits, self.encoder = limits, encoder
+        self.limits, self.encoder, self.feature_set = limits, encoder, feature_set
         self.features = self.folder / "features"
         self.failures = self.folder / "failures"
         for made in (self.features, self.failures):
@@ -69,6 +72,7 @@ class Output:
             "recipe": self._recipe(item),
             "limits": asdict(self.limits),
             "encoder": self.encoder,
+            "feature_set": self.feature_set,
             "output": str(self._features(item.id)),
         }
 
@@ -183,7 +187,10 @@ class Output:
         return False
 
     def _recipe(self, item: Item) -> str:
-        return ExtractionConfig(transcript=item.transcript, limits=self.limits, encoder=self.encoder).sha256()
+        config = ExtractionConfig(
+            transcript=item.transcript, limits=self.limits, encoder=self.encoder, feature_set=self.feature_set
+        )
+        return config.sha256()
 
     def _features(self, name: str) -> Path:
         return self.features / f"{name}{SUFFIX}"

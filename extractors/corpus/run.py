@@ -28,6 +28,7 @@ from extractors.corpus.outcome import CLIP_SECONDS, Outcome, Task, clip_budget, 
 from extractors.corpus.output import Output
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import LIMITS
+from extractors.schema import FEATURE_SETS
 from extractors.workers.errors import WorkerError
 from extractors.workers.pool import Pool
 
@@ -182,6 +183,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("--workers", type=_positive(int), default=1, help="clips at once (default 1)")
     made.add_argument("--timeout", type=_positive(float), default=CLIP_SECONDS, help="seconds a clip may take")
     made.add_argument("--encoder", default=ENCODER, help="of the text: a checkpoint's encoder/ folder, or a name")
+    made.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     made.add_argument("--retry-failed", action="store_true", help="try again what has failed before")
     return made
 
@@ -196,7 +198,7 @@ def start(arguments: argparse.Namespace, outcomes: Outcomes) -> int:
     try:
         shard = Shard.parse(arguments.shard)
         items = find(arguments.source)
-        output = Output(arguments.out, limits=LIMITS, encoder=arguments.encoder)
+        output = Output(arguments.out, limits=LIMITS, encoder=arguments.encoder, feature_set=arguments.features)
         summary = run(items, output, outcomes, shard=shard, retry_failed=arguments.retry_failed)
     except (ItemsError, CorpusError, WorkerError, OSError) as error:
         print(error, file=sys.stderr)

@@ -29,6 +29,7 @@ RECOGNISER = "whisper_base"
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")  # what a model's folder may hold
 BEAM_SIZE = 5
+TEMPERATURE = 0.0  # one only: the library's fallback to higher ones samples without a seed
 SURE_LANGUAGE = 0.5  # probability from which a detected language other than English is believed
 
 Progress = Callable[[int, int], None]  # completed, total
@@ -122,7 +123,7 @@ def _loaded_on(folder: Path, source: str, device: str, compute_type: str) -> Rec
 
     whisper = WhisperModel(str(folder), device=device, compute_type=compute_type, local_files_only=True)
     if device != "cpu":
-        segments, _ = whisper.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="en")
+        segments, _ = whisper.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="en", temperature=TEMPERATURE)
         list(segments)
     name = source if source in ASSETS else folder.name
     return Recogniser(whisper=whisper, name=name, device=device, compute_type=compute_type)
@@ -156,6 +157,7 @@ def recognise(
     model = loaded.whisper
     options = {
         "beam_size": BEAM_SIZE,
+        "temperature": TEMPERATURE,
         "word_timestamps": True,
         "vad_filter": True,  # else silence is recognised as "You"
         "condition_on_previous_text": False,  # else one mistake repeats itself

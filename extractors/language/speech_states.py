@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import numpy as np
 from jaxtyping import Float32
 
+from extractors.audio.columns import ClipState
 from extractors.language import asr
+from extractors.media.audio import SAMPLE_RATE
 
 DIM = 512  # of Whisper base's encoder
+NAMES = tuple(f"whisper_state_{index:03d}" for index in range(DIM))
+"""Columns, of no unit and no meaning of their own."""
 FRAMES_PER_SECOND = 100  # of the mel spectrogram
 WINDOW_SECONDS = 30  # that Whisper was trained on; longer sound is read in windows
 ALIGNED_FRAMES = 10  # spectrograms are cut to a multiple of this
+MIN_SAMPLES = ALIGNED_FRAMES * SAMPLE_RATE // FRAMES_PER_SECOND
 
 
 def mean_state(
@@ -19,23 +26,42 @@ def mean_state(
     """Average the encoder's states over a clip; windows count by their length.
 
     Args:
-        samples: Mono at 16 kHz, full scale 1.
+        samples: Mono at 16 kHz, full scale 1; less than 0.1 s is followed by silence.
         recogniser: As in `asr.load`.
 
     Raises:
         AssetError: If the model files cannot be had.
-        ValueError: If there is less than 0.1 s of sound.
+        ValueError: If the recogniser's states are not `DIM` wide.
     """
     whisper = asr.load(recogniser).whisper
+    samples = np.pad(samples, (0, max(0, MIN_SAMPLES - len(samples))))
     mel = whisper.feature_extractor(samples)
     mel = mel[:, : mel.shape[1] // ALIGNED_FRAMES * ALIGNED_FRAMES]
-    if not mel.shape[1]:
-        raise ValueError(f"samples: {len(samples)}, expected at least 0.1 s of sound")
     total, count = np.zeros(DIM), 0
     window = WINDOW_SECONDS * FRAMES_PER_SECOND
     for first in range(0, mel.shape[1], window):
         part = np.ascontiguousarray(mel[:, first : first + window])
         states = np.array(whisper.encode(part), np.float64)[0]  # (steps, dim)
+        if states.shape[1] != DIM:
+            raise ValueError(f"recogniser: {recogniser!r} has states of {states.shape[1]} numbers, expected {DIM}")
         total += states.sum(axis=0)
         count += len(states)
     return (total / count).astype(np.float32)
+
+
+def clip_state(recogniser: str = asr.RECOGNISER) -> ClipState:
+    """Return `mean_state` as columns of the audio features.
+
+    Args:
+        recogniser: As in `asr.load`.
+
+    Raises:
+        AssetError: If a recogniser of one's own cannot be read.
+    """
+
+    def describe(samples: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " dim"]:
+        return mean_state(samples, recogniser=recogniser)
+
+    name = f"mean state of Whisper's encoder by faster-whisper {version('faster-whisper')}"
+    weights = asr.fingerprint(recogniser)[asr.NEEDED[0]]
+    return ClipState(extractor=name, sha256=weights, columns=NAMES, describe=describe)

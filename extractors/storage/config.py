@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from extractors.audio import acoustic
-from extractors.language import asr, text_encoder
+from extractors.audio.columns import AudioColumns
+from extractors.language import asr, speech_states, text_encoder
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript
 from extractors.media.probe import LIMITS, Limits
-from extractors.schema import FeatureSchema
+from extractors.schema import FEATURE_SETS, FeatureSchema, FeatureSet, ModalitySchema, SchemaError
 from extractors.vision import facial
 
 
@@ -28,7 +31,8 @@ class ExtractionConfig:
     False
 
     Raises:
-        ValueError: If there are no such descriptors or the frame rate is out of range.
+        ValueError: If there are no such descriptors or feature set, the descriptors have no statistics, or the frame
+            rate is out of range.
     """
 
     transcript: str | Transcript | None = None
@@ -37,9 +41,12 @@ class ExtractionConfig:
     encoder: str = ENCODER
     descriptors: str = acoustic.EGEMAPS.name
     frame_rate: float = facial.FRAME_RATE
+    feature_set: FeatureSet = "steps"
 
     def __post_init__(self) -> None:
-        acoustic.descriptor_set(self.descriptors)
+        if self.feature_set not in FEATURE_SETS:
+            raise ValueError(f"feature_set: {self.feature_set!r}, expected one of {FEATURE_SETS}")
+        AudioColumns(descriptors=self.descriptors, statistics=self.statistics)
         if not 0 < self.frame_rate <= 100:
             raise ValueError(f"frame_rate: {self.frame_rate}, expected a number of frames per second in (0, 100]")
 
@@ -49,15 +56,40 @@ class ExtractionConfig:
         blank = isinstance(self.transcript, str) and not self.transcript.strip()
         return None if blank else self.transcript
 
+    @property
+    def statistics(self) -> bool:
+        """Whether steps carry statistics of the whole clip."""
+        return self.feature_set != "steps"
+
+    @property
+    def states(self) -> bool:
+        """Whether audio steps carry the mean state of Whisper's encoder."""
+        return self.feature_set == "statistics+whisper"
+
+    @property
+    def audio(self) -> AudioColumns:
+        """Columns of an audio step.
+
+        Raises:
+            AssetError: If a recogniser of one's own cannot be read.
+        """
+        state = speech_states.clip_state(self.recogniser) if self.states else None
+        return AudioColumns(descriptors=self.descriptors, statistics=self.statistics, state=state)
+
+    @property
+    def video(self) -> ModalitySchema:
+        """Schema of a video step."""
+        return facial.schema(self.frame_rate, statistics=self.statistics)
+
     def schema(self) -> FeatureSchema:
         """Return the schema of the features.
 
         Raises:
-            AssetError: If the encoder is none.
+            AssetError: If the encoder is none, or a recogniser of one's own cannot be read.
         """
         return FeatureSchema(
-            audio=acoustic.descriptor_set(self.descriptors).schema,
-            video=facial.schema(self.frame_rate),
+            audio=self.audio.schema,
+            video=self.video,
             language=text_encoder.schema(self.encoder),
         )
 
@@ -75,10 +107,33 @@ class ExtractionConfig:
             "transcript": self.given.to_dict() if isinstance(self.given, Transcript) else self.given,
             "limits": asdict(self.limits),
         }
-        if self.given is None:  # else nothing is recognised
+        if self.given is None or self.states:  # else the recogniser is not used
             plain["recogniser"] = {
                 "library": version("faster-whisper"),
                 "name": Path(self.recogniser).name,  # a note names it
                 "files": asr.fingerprint(self.recogniser),
             }
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def feature_set_of(schema: Mapping[str, Any]) -> FeatureSet:
+    """Return the feature set whose audio and video columns a schema names, as a checkpoint's.
+
+    >>> feature_set_of(ExtractionConfig(feature_set="statistics").schema().to_dict())
+    'statistics'
+
+    Args:
+        schema: `FeatureSchema.to_dict()`.
+
+    Raises:
+        SchemaError: If no feature set has these columns.
+    """
+    wanted = [tuple(schema.get(name, {}).get("columns", ())) for name in ("audio", "video")]
+    for feature_set in FEATURE_SETS:
+        config = ExtractionConfig(feature_set=feature_set)
+        if wanted == [config.audio.schema.columns, config.video.columns]:
+            return feature_set
+    raise SchemaError(
+        f"schema: {len(wanted[0])} audio and {len(wanted[1])} video columns, expected those of a feature set of "
+        f"{FEATURE_SETS}; load a checkpoint that was trained on one"
+    )

@@ -41,6 +41,17 @@ SCHEMA = ModalitySchema(
     columns=BLENDSHAPES + POSE,
 )
 
+REST_QUANTILE = 0.2  # of a clip's own steps; what a face does not fall below for long is its rest
+CLIP_KINDS = ("mean", "std", "q20_to_q80", "q80")
+RESTED_COLUMNS = (*SCHEMA.columns, *(f"{name}_above_rest" for name in SCHEMA.columns))
+CLIP_COLUMNS = tuple(f"{name}_clip_{kind}" for kind in CLIP_KINDS for name in SCHEMA.columns)
+CLIP_SCHEMA = replace(
+    SCHEMA,
+    dim=len(RESTED_COLUMNS) + len(CLIP_COLUMNS),
+    columns=RESTED_COLUMNS + CLIP_COLUMNS,
+    extractor=f"{SCHEMA.extractor}, clip statistics",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFeatures:
@@ -60,9 +71,56 @@ class VideoFeatures:
     notes: tuple[Message, ...] = ()
 
 
-def schema(rate: float = FRAME_RATE) -> ModalitySchema:
-    """Return `SCHEMA` at another number of frames per second."""
-    return replace(SCHEMA, rate=rate)
+def schema(rate: float = FRAME_RATE, *, statistics: bool = False) -> ModalitySchema:
+    """Return `SCHEMA`, or `CLIP_SCHEMA` with statistics, at a number of frames per second."""
+    return replace(CLIP_SCHEMA if statistics else SCHEMA, rate=rate)
+
+
+def above_rest(steps: Float[np.ndarray, "steps 55"]) -> Float32[np.ndarray, "steps 110"]:
+    """Follow the columns by the same columns above the face's own rest, the clip's `REST_QUANTILE`.
+
+    Args:
+        steps: Of `SCHEMA.columns`, the valid steps of one clip.
+
+    Returns:
+        Values of `RESTED_COLUMNS`.
+
+    Example:
+        >>> above_rest(np.ones((4, 55), np.float32))[0, [0, 55]].tolist()
+        [1.0, 0.0]
+    """
+    steps = np.asarray(steps, np.float64)
+    rest = np.quantile(steps, REST_QUANTILE, axis=0) if len(steps) else np.zeros(steps.shape[1])
+    return np.concatenate([steps, steps - rest], axis=1).astype(np.float32)
+
+
+def clip_statistics(steps: Float[np.ndarray, "steps 55"]) -> Float32[np.ndarray, " 220"]:
+    """Describe a whole clip.
+
+    Args:
+        steps: Of `SCHEMA.columns`, the valid steps of one clip.
+
+    Returns:
+        Values of `CLIP_COLUMNS`, zeros for a clip without steps.
+
+    Example:
+        >>> clip_statistics(np.ones((4, 55), np.float32))[[0, 55, 110, 165]].tolist()
+        [1.0, 0.0, 0.0, 1.0]
+    """
+    steps = np.asarray(steps, np.float64)
+    if not len(steps):
+        return np.zeros(len(CLIP_COLUMNS), np.float32)
+    low, high = np.quantile(steps, [0.2, 0.8], axis=0)
+    return np.concatenate([steps.mean(axis=0), steps.std(axis=0), high - low, high]).astype(np.float32)
+
+
+def with_statistics(features: ModalityFeatures) -> ModalityFeatures:
+    """Return features of `CLIP_SCHEMA` from those of `SCHEMA`; invalid steps stay zeros."""
+    valid = features.valid
+    values = np.zeros((len(valid), CLIP_SCHEMA.dim), np.float32)
+    values[valid, : len(RESTED_COLUMNS)] = above_rest(features.values[valid])
+    values[valid, len(RESTED_COLUMNS) :] = clip_statistics(features.values[valid])
+    return replace(features, values=values)
 
 
 def from_frames(

@@ -37,7 +37,7 @@ from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media.probe import LIMITS, Limits, MediaError
-from extractors.schema import ClipFeatures, Hook, ModalityFeatures, Word
+from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
@@ -82,6 +82,7 @@ def extract(
     *,
     recogniser: str = RECOGNISER,
     encoder: str = ENCODER,
+    feature_set: FeatureSet = "steps",
     cache: Cache | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
@@ -96,6 +97,7 @@ def extract(
         limits: As there.
         recogniser: As there.
         encoder: As there.
+        feature_set: As there.
         cache: As there; read in the caller's own process, so that a hit waits for no worker.
         budget: As above.
         cancel: As above.
@@ -104,7 +106,9 @@ def extract(
     Returns:
         The features, to the last bit what the plain function returns.
     """
-    config = ExtractionConfig(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
+    config = ExtractionConfig(
+        transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder, feature_set=feature_set
+    )
     given = config.given
     task = {
         "path": os.path.abspath(path),
@@ -112,6 +116,7 @@ def extract(
         "limits": asdict(limits),
         "recogniser": recogniser,
         "encoder": encoder,
+        "feature_set": feature_set,
     }
 
     def make() -> ClipFeatures:
@@ -127,13 +132,23 @@ def noisy_voices(
     snr_db: float,
     seeds: Sequence[int],
     limits: Limits = LIMITS,
+    feature_set: FeatureSet = "steps",
     hook: Hook | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
     pool: Pool = SHARED,
 ) -> list[ModalityFeatures]:
-    """Do what `extractors.audio.noise.noisy_voices` does, in a worker process; `hook` gets the step "noise"."""
-    task = {"path": os.path.abspath(path), "limits": asdict(limits), "snr_db": snr_db, "seeds": list(seeds)}
+    """Do what `extractors.audio.noise.noisy_voices` does, in a worker process; `hook` gets the step "noise".
+
+    The columns are those of a feature set.
+    """
+    task = {
+        "path": os.path.abspath(path),
+        "limits": asdict(limits),
+        "snr_db": snr_db,
+        "seeds": list(seeds),
+        "feature_set": feature_set,
+    }
     with _results("noise", task, hook, budget, cancel, pool) as folder:
         return feature_files.load_steps(folder / READINGS)
 

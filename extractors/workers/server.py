@@ -31,6 +31,7 @@ from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
 from extractors.schema import Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
+from extractors.storage.config import ExtractionConfig
 from extractors.vision.stills import Moment, stills
 from extractors.workers.errors import CancelledError, WriteError, to_packet
 from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
@@ -118,6 +119,7 @@ def _extract(task: Packet, report: Hook) -> None:
         Limits(**task["limits"]),
         recogniser=task["recogniser"],
         encoder=task["encoder"],
+        feature_set=task["feature_set"],
     )
     with _writing():
         feature_files.save(features, Path(task["folder"], FEATURES))
@@ -126,7 +128,8 @@ def _extract(task: Packet, report: Hook) -> None:
 def _noise(task: Packet, report: Hook) -> None:
     """Measure a clip's audio under white noise, once per seed."""
     seeds, limits = task["seeds"], Limits(**task["limits"])
-    readings = noise.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=seeds, limits=limits)
+    columns = ExtractionConfig(feature_set=task["feature_set"]).audio
+    readings = noise.noisy_voices(task["path"], snr_db=task["snr_db"], seeds=seeds, limits=limits, columns=columns)
     _save_readings(task, _counted(readings, "noise", len(seeds), report))
 
 
@@ -183,7 +186,9 @@ def _fetch_models(task: Packet) -> None:
         asset(ENCODER)
     if task["do"] in ("extract", "stills"):
         asset("face_landmarker")
-    if task["do"] == "extract" and not task["transcript"] and task["recogniser"] == RECOGNISER:
+    recognises = task["do"] == "extract" and not task["transcript"]
+    states = "feature_set" in task and ExtractionConfig(feature_set=task["feature_set"]).states
+    if (recognises or states) and task.get("recogniser", RECOGNISER) == RECOGNISER:
         asset(RECOGNISER)
 
 
