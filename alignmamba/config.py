@@ -24,6 +24,10 @@ class ModelConfig:
         audio_dim: Features of an audio step.
         video_dim: Features of a video step.
         language_dim: Features of a language step, a word.
+        audio_statistics: How many of the last audio columns describe the whole clip and are the same in each of its
+            steps; the encoder sees their read-outs (`alignmamba.modeling.readout`) in their place.
+        video_statistics: The same of video.
+        readouts: Numbers that the statistics of a modality are read out to.
         width: Width d of every stream after its encoder.
         encoder_layers: Mamba layers per modality encoder.
         fusion_layers: Mamba layers over the interleaved sequence.
@@ -76,6 +80,9 @@ class ModelConfig:
     absent: Absent = "skip"
     classes: int = 3
     level: Level = "clip"
+    audio_statistics: int = 0
+    video_statistics: int = 0
+    readouts: int = 4
 
     def __post_init__(self) -> None:
         for name in (
@@ -87,6 +94,7 @@ class ModelConfig:
             "state_dim",
             "expand",
             "conv_width",
+            "readouts",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected at least 1")
@@ -100,6 +108,26 @@ class ModelConfig:
         if sorted(self.order) != sorted(MODALITIES):
             raise ValueError(f"order: {self.order}, expected each of {MODALITIES} once")
         _check_choices(vars(self))
+        for modality in MODALITIES:
+            self._check_statistics(modality)
+
+    def _check_statistics(self, modality: Modality) -> None:
+        count, dim = self.statistics(modality), self.feature_dim(modality)
+        if not 0 <= count < dim:
+            raise ValueError(f"{modality}_statistics: {count}, expected from 0 to below {modality}_dim = {dim}")
+        if count == self.readouts:
+            raise ValueError(
+                f"{modality}_statistics: {count}, expected another number than readouts, so that widths tell them apart"
+            )
+
+    def statistics(self, modality: Modality) -> int:
+        """Clip-level columns at the end of a step of `modality`."""
+        return {Modality.AUDIO: self.audio_statistics, Modality.VIDEO: self.video_statistics}.get(modality, 0)
+
+    def encoded_dim(self, modality: Modality) -> int:
+        """Columns of a step of `modality` that its encoder projects: statistics are read out by then."""
+        count = self.statistics(modality)
+        return self.feature_dim(modality) - count + (self.readouts if count else 0)
 
     def feature_dim(self, modality: Modality) -> int:
         """Columns of a step of `modality` before its encoder."""

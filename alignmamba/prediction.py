@@ -95,3 +95,8 @@ class Prediction:
     milliseconds: float
     interval: tuple[float, float] | None = None
     interval_coverage: float | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the interval covers both signs, so that the sign of the score cannot be told."""
+        return self.interval is not None and self.interval[0] < 0 < self.interval[1]

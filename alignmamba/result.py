@@ -20,7 +20,7 @@ from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from alignmamba.prediction import Alignment, Features, Prediction
 
 FORMAT = "alignmamba-result"
-VERSION = "1.0"
+VERSION = "1.1"
 DECIMALS = 6  # of every number but counts; the model computes in float32
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 
@@ -116,6 +116,7 @@ def _score(prediction: Prediction) -> dict[str, Any]:
         "used": _names(prediction.used),
         "score": _number(prediction.score),
         "classes": {name: _number(share) for name, share in prediction.classes.items()},
+        "undecided": prediction.undecided,
     }
     if prediction.interval is not None:
         low, high = map(_number, prediction.interval)

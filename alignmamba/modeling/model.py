@@ -16,6 +16,7 @@ from alignmamba.config import Level, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
 from alignmamba.modeling.mamba import MambaLayer, run_layers
 from alignmamba.modeling.mmd import mmd2
+from alignmamba.modeling.readout import Readout
 from alignmamba.modeling.transport import Plan, cosine_cost, relaxed_plan, sinkhorn_plan, uniform_plan
 
 
@@ -78,14 +79,19 @@ def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
 
 
 class Encoder(nn.Module):
-    """Encoder of one modality: standardise, project to the common width, Mamba layers, norm."""
+    """Encoder of one modality: standardise, project to the common width, Mamba layers, norm.
+
+    Where steps end in statistics of their clip, these are read out first.
+    """
 
     mean: Float[Tensor, " dim"]
     std: Float[Tensor, " dim"]
 
     def __init__(self, config: ModelConfig, modality: Modality, *, layers: int) -> None:
         super().__init__()
-        dim = config.feature_dim(modality)
+        dim, statistics = config.encoded_dim(modality), config.statistics(modality)
+        self.widths = {config.feature_dim(modality), dim}  # of steps as extracted, and with read-outs already
+        self.readout = Readout(statistics, readouts=config.readouts) if statistics else None
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
         self.project = nn.Linear(dim, config.width)
@@ -96,7 +102,16 @@ class Encoder(nn.Module):
     def forward(
         self, values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time width"]:
-        """Encode; masked steps influence no other step."""
+        """Encode; masked steps influence no other step.
+
+        Args:
+            values: Steps as extracted; or, where they have statistics, with read-outs in the place of these, as
+                training has them for clips whose own labels the read-out was fitted to (out-of-fold read-outs).
+            mask: True for valid steps.
+        """
+        if self.readout is not None and values.shape[-1] != len(self.mean):
+            steps = len(self.mean) - len(self.readout.bias)
+            values = torch.cat([values[..., :steps], self.readout(values[..., steps:])], dim=-1)
         x = self.dropout(self.project((values - self.mean) / self.std))
         return run_layers(self.layers, x, mask, norm=self.norm, overwrite=True)
 
@@ -109,10 +124,19 @@ class Encoders(nn.ModuleDict):
         self.config = config
 
     def encode(self, modality: Modality, steps: PaddedSteps) -> Stream:
-        """Encode the steps of one modality; invalid ones are left out, so that the mask is a prefix."""
-        dim = self.config.feature_dim(modality)
-        if steps.values.shape[-1] != dim:
-            raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {dim}")
+        """Encode the steps of one modality; invalid ones are left out, so that the mask is a prefix.
+
+        Args:
+            modality: Of the steps.
+            steps: As `Encoder.forward` takes them.
+
+        Raises:
+            ValueError: If they have another number of columns.
+        """
+        widths = self[modality].widths
+        if steps.values.shape[-1] not in widths:
+            expected = " or, with read-outs in the place of statistics, ".join(map(str, sorted(widths, reverse=True)))
+            raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {expected}")
         mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)
         return Stream(self[modality](values, mask), mask, seconds)
 

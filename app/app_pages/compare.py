@@ -48,6 +48,8 @@ def card(pin: pins.Pin, first: pins.Pin) -> None:
         )
         st.altair_chart(scores.class_bars(prediction.classes), alt=wording.classes_alt(prediction.classes))
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
+        if doubt := wording.undecided(prediction):
+            st.markdown(f":material/help: {doubt}")
         if st.button(_("Remove"), key=f"unpin-{pin.number}", icon=":material/close:"):
             pins.all_pins().remove(pin)
             links.put(links.PINS, pins.link())

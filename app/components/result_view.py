@@ -109,6 +109,8 @@ def _score(analysis: Analysis, prediction: Prediction) -> None:
             alt=wording.score_alt(prediction.score),
         )
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
+        if doubt := wording.undecided(prediction):
+            st.markdown(f":material/help: {doubt}")
         chart_cache.show(
             analysis,
             ("classes", prediction.used),

@@ -79,7 +79,8 @@ def _labels() -> dict[str, str]:
 
 def _verdict(prediction: Prediction) -> str:
     """Describe the prediction; the sentence is Markdown, whose asterisks are removed."""
-    return wording.verdict(prediction.score, prediction.classes, prediction.used).replace("**", "")
+    sentence = wording.verdict(prediction.score, prediction.classes, prediction.used)
+    return f"{sentence} {wording.undecided(prediction)}".strip().replace("**", "")
 
 
 def _interval(prediction: Prediction) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from alignmamba.modality import Modality
-from alignmamba.prediction import CLASSES, SCORE_LIMIT
+from alignmamba.prediction import CLASSES, SCORE_LIMIT, Prediction
 from app.i18n.messages import translated
 from app.i18n.translate import N_, _
 from extractors.messages import Message
@@ -131,6 +131,14 @@ def verdict(score: float, classes: Mapping[str, float], used: Collection[Modalit
             likeliest=_(likeliest), share=share(classes[likeliest])
         )
     return sentence
+
+
+def undecided(prediction: Prediction) -> str:
+    """Say that the sign of a score cannot be told; empty where it can, or where there is no interval."""
+    if not prediction.undecided or prediction.interval is None:
+        return ""
+    low, high = map(signed, prediction.interval)
+    return _("I cannot tell: the interval covers both signs, {low} to {high}.").format(low=low, high=high)
 
 
 def absence(modality: Modality, reason: Message) -> str:

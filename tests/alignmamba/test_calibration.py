@@ -1,5 +1,7 @@
 """Calibration files: read with care, bound to their weights, applied to predictions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,16 @@ def test_each_subset_has_its_own_temperature_and_interval(folder):
         np.testing.assert_allclose(list(after.classes.values()), expected, rtol=1e-4)
         assert after.interval == pytest.approx((after.score - 0.5, after.score + 0.25 * place))
         assert after.interval_coverage == 0.8
+
+
+@pytest.mark.parametrize(
+    ("interval", "undecided"),
+    [(None, False), ((-0.1, 0.2), True), ((0.0, 0.2), False), ((-0.2, 0.0), False), ((-2.0, -1.0), False)],
+)
+def test_a_sign_cannot_be_told_where_the_interval_covers_both(folder, interval, undecided):
+    predictor = Predictor.from_pretrained(folder, device="cpu")
+    predictor.set_clip(Clip(**{AUDIO: 6, LANGUAGE: 4}, absent=(VIDEO,)))
+    assert dataclasses.replace(predictor.predict(), interval=interval).undecided == undecided
 
 
 def test_intervals_stay_within_the_scores():

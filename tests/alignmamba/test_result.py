@@ -135,3 +135,5 @@ def test_a_calibrated_interval_is_told(predictor):
     VALIDATOR.validate(plain)
     expected = {"low": -1.0, "high": 1.5, "coverage": 0.9}
     assert plain["prediction"]["score_interval"] == plain["subsets"][0]["score_interval"] == expected
+    assert plain["prediction"]["undecided"] is plain["subsets"][0]["undecided"] is True
+    assert made(predictor, clip)[0]["prediction"]["undecided"] is False, "without an interval"

@@ -233,6 +233,14 @@ def test_the_verdict_says_when_score_and_class_disagree():
     assert "undecided" in torn
 
 
+def test_an_interval_over_both_signs_is_said_to_tell_nothing():
+    voice = prediction(clip(), audio=np.zeros(6))
+    torn = dataclasses.replace(voice, interval=(-0.5, 1.5), interval_coverage=0.8)
+    assert wording.undecided(torn) == "I cannot tell: the interval covers both signs, -0.50 to +1.50."
+    assert wording.undecided(voice) == ""
+    assert wording.undecided(dataclasses.replace(torn, interval=(0.5, 1.5))) == ""
+
+
 def test_every_subset_has_a_name_of_its_own():
     assert len({wording.subset(subset) for subset in SUBSETS}) == 7
     assert wording.subset(SUBSETS[0]) == "Words + Voice + Face"
