@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from alignmamba.batch import ModalitySteps
 from alignmamba.evaluation.metrics import NEUTRAL, sentiment_class

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import Checkpoint
+from alignmamba.checkpoint import ENCODER_FOLDER, Checkpoint
 from extractors.storage.config import ExtractionConfig
 from training.data.datasets import sha256
 
@@ -56,6 +56,20 @@ def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
     made = ExtractionConfig(encoder=trained.encoder).schema().to_dict()
     checkpoint.check_schema(made, trained.schema, whose="the extractor")
     return trained
+
+
+def shared_encoder(out: Path) -> Path:
+    """The fine-tuned text encoder of a checkpoint, or of a checkpoint beside it that it shares.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    for folder in (out, *sorted(out.parent.iterdir())):
+        if (folder / ENCODER_FOLDER).is_dir():
+            return folder / ENCODER_FOLDER
+    raise FileNotFoundError(
+        f"{out.parent}: no checkpoint with a folder {ENCODER_FOLDER}/, see training.release.encoder"
+    )
 
 
 def label_hashes(data: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Train a checkpoint of the app.
 
 Run `python -m training.release.train --data ../shared/data --out checkpoints/alignmamba-open --features
-statistics+whisper` for the default one, with `--features statistics` for the one of openSMILE alone. One seed a call;
-`training.release.choose_seed` averages or picks by validation.
+statistics+whisper` for the default one, with `--features statistics` for the one of openSMILE alone. Five seeds are
+trained, each resumable; the best by validation ships.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
-from alignmamba.checkpoint import ENCODER_FOLDER
 from alignmamba.config import ModelConfig
 from alignmamba.evaluation.metrics import balanced_accuracy, sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
-from alignmamba.prediction import SCORE_LIMIT
+from extractors.audio import acoustic
 from extractors.language.text_encoder import ENCODER
+from extractors.schema import FeatureSchema
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
 from training.data.corpora import faces, pairs, speech, texts
@@ -37,6 +37,10 @@ from training.release.predictions import outputs
 from training.release.readouts import Readout
 from training.trainer import Labelled, TrainConfig, fit
 
+log = logging.getLogger(__name__)
+
+SEEDS = (1111, 1112, 1113, 1114, 1115)
+EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
 COPIES = 1  # augmented copies of each training recording
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
@@ -256,7 +260,10 @@ def standardise(model: AlignMamba, rows: Mapping[Modality, np.ndarray]) -> None:
 
 
 def train(
-    corpora: Corpora, model_config: ModelConfig, config: TrainConfig, composing: ComposeConfig | None = None,
+    corpora: Corpora,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    composing: ComposeConfig | None = None,
     folder: Path | None = None,
 ) -> tuple[AlignMamba, dict[Modality, Readout], dict[str, Any]]:
     """Train, choosing the epoch by validation; returns the model, its read-outs and a record of the run."""
@@ -285,3 +292,84 @@ def _validation_clips(composer: Composer, sentences: Sequence[LabelledSequence])
     for sample in sentences:
         item = composer.compose(sample, rng)
         yield Composed(clip=drop_modalities(item.clip, rng), score=item.score)
+
+
+def train_seeds(
+    corpora: Corpora,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    seeds: Sequence[int],
+    runs: Path,
+    out: Path,
+    schema: Mapping[str, Any],
+) -> Path:
+    """Train with every seed, keep each as a checkpoint under `runs`, and copy the best by validation to `out`.
+
+    A seed whose checkpoint is there is not trained again; a killed run goes on from its last epoch.
+
+    Returns:
+        The folder of the seed that was chosen.
+    """
+    found: dict[Path, float] = {}
+    for seed in seeds:
+        folder = runs / str(seed)
+        if not (folder / checkpoint.WEIGHTS).exists():
+            settings = replace(config, seed=seed)
+            model, _, record = train(corpora, model_config, settings, folder=runs / f"{seed}-state")
+            checkpoint.save(folder, model, schema=dict(schema), training=record)
+        record = checkpoint.load(folder, calibrated=False).training
+        found[folder] = min(entry["chosen_by"] for entry in record["history"])
+        log.info("seed %d: %.4f by validation", seed, found[folder])
+    chosen = min(found, key=lambda folder: found[folder])
+    best = checkpoint.load(chosen, calibrated=False)
+    by_seed = {folder.name: round(value, 4) for folder, value in found.items()}
+    record = {**best.training, "chosen": "the seed with the least error by validation", "validation_by_seed": by_seed}
+    checkpoint.save(out, best.model, schema=best.schema, training=record)
+    return chosen
+
+
+def main() -> None:
+    """Train from the command line and write the checkpoint."""
+    parser = inputs.parser(__doc__, features=True)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--features", choices=tuple(READOUT_STRENGTH), default="statistics+whisper")
+    parser.add_argument("--runs", type=Path, default=Path("runs/release"), help="where each seed's checkpoint is kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--without-person", help="of the real pairs, kept for measuring")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    encoder = str(inputs.shared_encoder(arguments.out))
+    schema = ExtractionConfig(encoder=encoder, feature_set=arguments.features).schema()
+    whisper = arguments.features == "statistics+whisper"
+    corpora = Corpora.read(
+        arguments.data, arguments.cache, encoder=encoder, whisper=whisper, without_person=arguments.without_person
+    )
+    left_out = f"-without-{arguments.without_person}" if arguments.without_person else ""
+    train_seeds(
+        corpora,
+        model_config(schema),
+        TrainConfig(epochs=arguments.epochs),
+        seeds=arguments.seeds,
+        runs=arguments.runs / (arguments.features + left_out),
+        out=arguments.out,
+        schema=schema.to_dict(),
+    )
+
+
+def model_config(schema: FeatureSchema, **changes: Any) -> ModelConfig:
+    """Settings of the shipped model for a feature schema."""
+    dims = {f"{name}_dim": getattr(schema, name).dim for name in ("audio", "video", "language")}
+    settings = {
+        "audio_statistics": schema.audio.dim - len(acoustic.FILLED_COLUMNS),
+        "video_statistics": len(facial.CLIP_COLUMNS),
+        "readouts": readouts.OUTPUTS,
+        "scaling": "mean",
+        "time_weight": TIME_WEIGHT,
+    }
+    return ModelConfig(**dims, **{**settings, **changes})
+
+
+if __name__ == "__main__":
+    main()
