@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from alignmamba.batch import ModalitySteps
 from alignmamba.evaluation.metrics import NEUTRAL, sentiment_class
 from alignmamba.modality import SUBSETS, Modality
 from extractors.audio.acoustic import AUDIO_RATE
+from extractors.language.text_encoder import ENCODER
 from extractors.vision import facial
 from extractors.vision.facial import BLENDSHAPES, FRAME_RATE
+from training.data.corpora import faces, pairs, speech, texts
 from training.data.corpora.pairs import RealPair
 from training.data.corpora.sequence import LabelledSequence
 from training.release.readouts import Readout
 
+COPIES = 1  # augmented copies of each training recording
 TALKING_SHARE = 0.8  # of neutral faces, which only talk; the others are surprised
 REAL_SHARE = 0.4  # of training faces: real people who speak with an expression, instead of composed ones
 FACE_SECONDS = (2.0, 6.0)  # length of a composed face sequence
@@ -226,3 +230,72 @@ def drop_modalities(clip: Mapping[Modality, ModalitySteps], rng: np.random.Gener
     subsets = [subset for subset in SUBSETS if subset <= set(clip)]
     kept = subsets[rng.integers(len(subsets))]
     return {modality: steps for modality, steps in clip.items() if modality in kept}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpora:
+    """Everything that is trained and measured on.
+
+    Attributes:
+        texts: Labelled sentences.
+        voices: Recordings, the training ones with augmented copies.
+        faces: Peak expressions.
+        talking: Plain talkers, who serve in all splits.
+        pairs: Real clips of face and voice, of the people that may be trained on.
+        whisper: Whether the statistics of voices end with the mean Whisper state.
+    """
+
+    texts: list[LabelledSequence]
+    voices: list[LabelledSequence]
+    faces: list[LabelledSequence]
+    talking: list[LabelledSequence]
+    pairs: list[RealPair]
+    whisper: bool
+
+    @classmethod
+    def read(
+        cls,
+        data: Path,
+        cache: Path,
+        *,
+        encoder: str = ENCODER,
+        whisper: bool,
+        without_person: str | None = None,
+        copies: int = COPIES,
+    ) -> Corpora:
+        """Read, extracting what the cache does not hold; one person of the real pairs may be left out.
+
+        Args:
+            data: Folder with `text/`, `speech/`, `faces/`, `clips/` and `av/`.
+            cache: Folder of the cache.
+            encoder: Text encoder of the words.
+            whisper: Whether the statistics of voices end with the mean Whisper state.
+            without_person: Number of a person of the real pairs.
+            copies: Augmented copies of each training recording; measuring needs none.
+        """
+        real = pairs.read(data, cache)
+        return cls(
+            texts=texts.read(data, cache, encoder=encoder),
+            voices=speech.sequences(data, cache, whisper=whisper, copies=copies),
+            faces=faces.read(data, cache),
+            talking=faces.read_talking(data, cache),
+            pairs=[pair for pair in real if pair.person != without_person],
+            whisper=whisper,
+        )
+
+    def split(self, name: str) -> Corpora:
+        """The samples of "train", "valid" or "test"; talking faces and real pairs carry no split."""
+        parts = {kind: [s for s in getattr(self, kind) if s.split == name] for kind in ("texts", "voices", "faces")}
+        return replace(self, **parts)
+
+    def composer(
+        self,
+        *,
+        disagreement: float,
+        read: Mapping[Modality, Readout],
+        augmentation: Augmentation | None = None,
+    ) -> Composer:
+        """A composer over these samples; real pairs are drawn from in training only."""
+        parts = {kind: getattr(self, kind) for kind in ("texts", "voices", "faces", "talking")}
+        real = self.pairs if augmentation is not None else ()
+        return Composer(**parts, pairs=real, disagreement=disagreement, readouts=read, augmentation=augmentation)

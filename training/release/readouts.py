@@ -15,6 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from sklearn.linear_model import LogisticRegression
 
+from alignmamba.modality import Modality
+from alignmamba.modeling.model import AlignMamba
+
 FOLDS = 5
 OUTPUTS = 4  # happy against negative, and three class scores
 LIMIT = 4.0  # outputs are clipped to +-LIMIT, as `alignmamba.modeling.readout.Readout` does
@@ -87,6 +90,22 @@ class Readout:
         """Outputs for a clip of a person, out of fold if the person was trained on."""
         chosen = self.without[self.folds[person]] if person in self.folds else self.full
         return chosen(statistics)
+
+
+def from_model(model: AlignMamba) -> dict[Modality, Readout]:
+    """The read-outs that a model holds, for clips of people that it was not trained on.
+
+    Raises:
+        ValueError: If audio or video of the model has none.
+    """
+    found = {}
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        module = model.encoders[modality].readout
+        if module is None:
+            raise ValueError(f"{modality}_statistics: 0, expected a model that reads clip statistics; train it again")
+        parts = {name: getattr(module, name).numpy().astype(np.float64) for name in ("mean", "std", "weight", "bias")}
+        found[modality] = Readout(full=Linear(**parts), folds={}, without=())
+    return found
 
 
 @dataclass(frozen=True)

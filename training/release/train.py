@@ -23,16 +23,14 @@ from alignmamba.evaluation.metrics import balanced_accuracy, sentiment_class, se
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from extractors.audio import acoustic
-from extractors.language.text_encoder import ENCODER
 from extractors.schema import FeatureSchema
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
-from training.data.corpora import faces, pairs, speech, texts
-from training.data.corpora.pairs import RealPair
+from training.data.corpora.pairs import pair_audio
 from training.data.corpora.sequence import LabelledSequence
 from training.data.datasets import length_buckets
 from training.release import inputs, readouts
-from training.release.compose import Augmentation, Composed, Composer, as_clip, by_class, drop_modalities
+from training.release.compose import Augmentation, Composed, Composer, Corpora, as_clip, by_class, drop_modalities
 from training.release.predictions import outputs
 from training.release.readouts import Readout
 from training.trainer import Labelled, TrainConfig, fit
@@ -42,7 +40,6 @@ log = logging.getLogger(__name__)
 SEEDS = (1111, 1112, 1113, 1114, 1115)
 EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
-COPIES = 1  # augmented copies of each training recording
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
 FACE_STRENGTH = 0.01
 FACE_EXAMPLES = 3000  # composed faces that the video read-out is fitted on
@@ -66,73 +63,6 @@ class ComposeConfig:
     single_repeat: int = 2
     pair_repeat: int = 8
     augment: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corpora:
-    """Everything that is trained and measured on.
-
-    Attributes:
-        texts: Labelled sentences.
-        voices: Recordings, the training ones with augmented copies.
-        faces: Peak expressions.
-        talking: Plain talkers, who serve in all splits.
-        pairs: Real clips of face and voice, of the people that may be trained on.
-        whisper: Whether the statistics of voices end with the mean Whisper state.
-    """
-
-    texts: list[LabelledSequence]
-    voices: list[LabelledSequence]
-    faces: list[LabelledSequence]
-    talking: list[LabelledSequence]
-    pairs: list[RealPair]
-    whisper: bool
-
-    @classmethod
-    def read(
-        cls, data: Path, cache: Path, *, encoder: str = ENCODER, whisper: bool, without_person: str | None = None
-    ) -> Corpora:
-        """Read, extracting what the cache does not hold; one person of the real pairs may be left out."""
-        real = pairs.read(data, cache)
-        return cls(
-            texts=texts.read(data, cache, encoder=encoder),
-            voices=speech.sequences(data, cache, whisper=whisper, copies=COPIES),
-            faces=faces.read(data, cache),
-            talking=faces.read_talking(data, cache),
-            pairs=[pair for pair in real if pair.person != without_person],
-            whisper=whisper,
-        )
-
-    def split(self, name: str) -> Corpora:
-        """The samples of "train", "valid" or "test"; talking faces and real pairs carry no split."""
-        parts = {kind: [s for s in getattr(self, kind) if s.split == name] for kind in ("texts", "voices", "faces")}
-        return replace(self, **parts)
-
-    def composer(
-        self,
-        *,
-        disagreement: float,
-        read: Mapping[Modality, Readout],
-        augmentation: Augmentation | None = None,
-    ) -> Composer:
-        """A composer over these samples; real pairs are drawn from in training only."""
-        parts = {kind: getattr(self, kind) for kind in ("texts", "voices", "faces", "talking")}
-        real = self.pairs if augmentation is not None else ()
-        return Composer(**parts, pairs=real, disagreement=disagreement, readouts=read, augmentation=augmentation)
-
-
-def pair_audio(pair: RealPair, *, whisper: bool, narrow: bool = False) -> LabelledSequence:
-    """The voice of a real pair, as recordings are read."""
-    found = pair.narrow_audio if narrow else pair.audio
-    return LabelledSequence(
-        values=speech.audio_steps(found),
-        statistics=speech.audio_statistics(found, whisper=whisper),
-        score=pair.score,
-        label=pair.label,
-        corpus="javanese",
-        split="train",
-        person=f"pair_{pair.person}",
-    )
 
 
 def fit_readouts(train: Corpora, *, seed: int = 0) -> dict[Modality, Readout]:

@@ -16,7 +16,8 @@ from extractors.audio import acoustic
 from extractors.language import speech_states
 from extractors.media import probe
 from extractors.vision import facial
-from training.data.corpora import augment
+from training.data.corpora import augment, speech
+from training.data.corpora.sequence import LabelledSequence
 from training.data.corpora.speech import VALENCE, SpeechFeatures
 
 FOLDER = "av/javanese"
@@ -84,6 +85,20 @@ def read(data: Path, cache: Path, *, people: Iterable[str] | None = None) -> lis
             )
         )
     return found
+
+
+def pair_audio(pair: RealPair, *, whisper: bool, narrow: bool = False) -> LabelledSequence:
+    """The voice of a real pair, as recordings are read."""
+    found = pair.narrow_audio if narrow else pair.audio
+    return LabelledSequence(
+        values=speech.audio_steps(found),
+        statistics=speech.audio_statistics(found, whisper=whisper),
+        score=pair.score,
+        label=pair.label,
+        corpus="javanese",
+        split="train",
+        person=f"pair_{pair.person}",
+    )
 
 
 def _extract(clip: Path) -> dict[str, np.ndarray]:
