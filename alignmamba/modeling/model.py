@@ -133,8 +133,7 @@ class Encoders(nn.ModuleDict):
         Raises:
             ValueError: If they have another number of columns.
         """
-        widths = self[modality].widths
-        if steps.values.shape[-1] not in widths:
+        if steps.values.shape[-1] not in (widths := self[modality].widths):
             expected = " or, with read-outs in the place of statistics, ".join(map(str, sorted(widths, reverse=True)))
             raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {expected}")
         mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from alignmamba.batch import ModalitySteps, collate
 from alignmamba.calibration import Calibration
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 SEED = 1111
 EPOCHS = 3
 NEAR_SECONDS = 0.2  # between an audio step and the video step that it is matched to
+ROUNDING = 1e-3  # s; steps lie on a grid of 0.1 s, and two steps apart is near
 MEASURED = tuple(subset for subset in SUBSETS if Modality.LANGUAGE not in subset)
 
 
@@ -103,13 +105,16 @@ def matched(model: AlignMamba, clip: Mapping[Modality, ModalitySteps]) -> float:
     """Share of the audio steps whose chosen video step lies within `NEAR_SECONDS`; clips have no invalid step."""
     plan = model(collate([clip]), with_mmd=False).plans[Modality.AUDIO].dense()[0]
     chosen = clip[Modality.VIDEO].seconds[plan.argmax(1)]
-    return float(((clip[Modality.AUDIO].seconds - chosen).abs() <= NEAR_SECONDS).double().mean())
+    return _near(clip[Modality.AUDIO].seconds - chosen)
 
 
 def uniform(clip: Mapping[Modality, ModalitySteps]) -> float:
     """The same share of a uniform choice, in closed form."""
-    apart = clip[Modality.AUDIO].seconds[:, None] - clip[Modality.VIDEO].seconds
-    return float((apart.abs() <= NEAR_SECONDS).double().mean())
+    return _near(clip[Modality.AUDIO].seconds[:, None] - clip[Modality.VIDEO].seconds)
+
+
+def _near(apart: Float[Tensor, "..."]) -> float:
+    return float((apart.abs() <= NEAR_SECONDS + ROUNDING).double().mean())
 
 
 def leave_out(
