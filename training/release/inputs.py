@@ -97,6 +97,7 @@ def shared_encoder(out: Path) -> Path:
 
 
 def label_hashes(data: Path) -> dict[str, str]:
-    """SHA-256 of every label file of the corpora."""
-    files = [*sorted((data / "text").glob("*.*")), *(data / name for name in LABEL_FILES)]
+    """SHA-256 of every label file of the corpora that the folder holds; some commands need fewer than all."""
+    named = (data / name for name in LABEL_FILES)
+    files = [*sorted((data / "text").glob("*.*")), *(file for file in named if file.exists())]
     return {str(file.relative_to(data)): sha256(file) for file in files}
