@@ -21,7 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from extractors.storage.config import ExtractionConfig
+from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
 from training.reporting import result_files
@@ -55,10 +55,12 @@ def finetune(
     if out.resolve() == start.resolve():
         raise ValueError(f"out: {out}, expected another folder than the checkpoint that is read")
     trained = checkpoint.load(start)
-    checkpoint.check_schema(
-        ExtractionConfig(encoder=trained.encoder).schema().to_dict(), trained.schema, whose="the extractors' output"
+    feature_set = feature_set_of(trained.schema)
+    made = ExtractionConfig(encoder=trained.encoder, feature_set=feature_set).schema().to_dict()
+    checkpoint.check_schema(made, trained.schema, whose="the extractors' output")
+    dataset = labelled.read(
+        folder, cache=cache / "features", workers=workers, encoder=trained.encoder, feature_set=feature_set
     )
-    dataset = labelled.read(folder, cache=cache / "features", workers=workers, encoder=trained.encoder)
     for note in dataset.notes:
         log.warning("%s", note)
     benchmark = Benchmark(dataset, ROBUSTNESS, standardise=False)

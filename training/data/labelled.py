@@ -20,7 +20,7 @@ from extractors.corpus.items import Item, item_id
 from extractors.corpus.output import Output
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import LIMITS
-from extractors.schema import ClipFeatures
+from extractors.schema import ClipFeatures, FeatureSet
 from extractors.storage import feature_files
 from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256, share_of
 
@@ -40,7 +40,9 @@ class LabelledClip:
     split: str | None
 
 
-def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = ENCODER) -> Dataset:
+def read(
+    path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = ENCODER, feature_set: FeatureSet = "steps"
+) -> Dataset:
     """Read a folder of clips, extracting what the cache does not hold.
 
     Args:
@@ -50,6 +52,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = EN
         cache: Folder for features; one per folder of clips.
         workers: Clips to extract at once.
         encoder: Of the words: a checkpoint's own where it has one.
+        feature_set: Columns of audio and video.
 
     Returns:
         Dataset "clips". Clips that cannot be extracted are left out and counted in the notes.
@@ -59,7 +62,7 @@ def read(path: Path, *, cache: Path = CACHE, workers: int = 1, encoder: str = EN
             is empty.
     """
     rows = read_labels(path / LABELS)
-    output = Output(cache, limits=LIMITS, encoder=encoder)
+    output = Output(cache, limits=LIMITS, encoder=encoder, feature_set=feature_set)
     outcomes = run.in_processes(workers, seconds=run.CLIP_SECONDS)
     summary = run.run([row.item for row in rows], output, outcomes)
     parts: dict[str, list[Example]] = {split: [] for split in SPLITS}

@@ -10,11 +10,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from extractors import pipeline
+from extractors.language import text_encoder, word_features
 from extractors.language import transcript as transcripts
-from extractors.language import word_features
-from extractors.schema import ClipFeatures, Word
+from extractors.schema import ClipFeatures, FeatureSet, Word
 from extractors.storage.cache import Cache
-from extractors.storage.config import ExtractionConfig
 from training.data.datasets import sha256
 
 # Emotions as file names give them ("mead_sad_silent"), and the sign of the score that fits; None where none does.
@@ -52,11 +51,11 @@ class RealClip:
 
 def spoken(features: ClipFeatures, words: tuple[Word, ...], *, encoder: str) -> ClipFeatures:
     """The same voice and face with other words, or with the words' states of another encoder."""
-    schema = ExtractionConfig(encoder=encoder).schema()
+    schema = replace(features.schema, language=text_encoder.schema(encoder))
     return replace(features, words=words, language=word_features.from_words(words, encoder=encoder), schema=schema)
 
 
-def read(data: Path, cache: Path, *, encoder: str) -> Iterator[RealClip]:
+def read(data: Path, cache: Path, *, encoder: str, feature_set: FeatureSet) -> Iterator[RealClip]:
     """Every clip of `clips/manifest.csv`.
 
     Voice, face and words are cached once for all encoders; only the words' states are made anew.
@@ -65,12 +64,13 @@ def read(data: Path, cache: Path, *, encoder: str) -> Iterator[RealClip]:
         data: Folder with clips/.
         cache: Folder that keeps the features.
         encoder: As in `extractors.pipeline.extract`.
+        feature_set: As there.
     """
     with (data / "clips" / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     kept = Cache(cache)
     for row in tqdm(rows, desc="clips", unit="clip"):
-        found = pipeline.extract(data / row["path"], cache=kept)
+        found = pipeline.extract(data / row["path"], cache=kept, feature_set=feature_set)
         parts = Path(row["path"]).stem.split("_")
         yield RealClip(
             name=str(Path(row["path"]).relative_to("clips").with_suffix("")),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alignmamba.modality import Modality
-from training.data import corpora
+from training.data.corpora import texts
 from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256
 
 CACHE = Path("runs/features")
@@ -17,15 +17,15 @@ def read(path: Path, *, cache: Path = CACHE, corpus: str | None = None) -> Datas
     """Read the label tables.
 
     Args:
-        path: Folder that holds `text/`, as `training.data.corpora.sentences` reads it.
-        cache: Where word features are kept, shared with `training.data.corpora`.
+        path: Folder that holds `text/`, as `training.data.corpora.texts.sentences` reads it.
+        cache: Where word features are kept, shared with `training.data.corpora.texts`.
         corpus: Only the sentences of this one, say "mosi"; all if not given.
 
     Raises:
         ValueError: If a part has no sentence.
     """
     parts: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    for number, sample in enumerate(corpora.read_text(path, cache)):
+    for number, sample in enumerate(texts.read(path, cache)):
         if corpus in (None, sample.corpus):
             score = np.array([sample.score], np.float32)
             clip = {Modality.LANGUAGE: as_steps(sample.values)}

@@ -23,6 +23,7 @@ from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures, ModalityFeatures
+from extractors.storage.config import feature_set_of
 from training.data import real_clips
 from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
@@ -90,11 +91,10 @@ def without_time(trained: Checkpoint) -> Checkpoint:
 
 
 def untrained(trained: Checkpoint, seed: int) -> Checkpoint:
-    """Random weights in the same shape; the standardisation of the features stays."""
+    """Random weights in the same shape; the standardisation of the features and the read-outs stay."""
     torch.manual_seed(seed)
     model = AlignMamba(trained.model.config)
-    buffers = {name: tensor for name, tensor in trained.model.state_dict().items() if name.endswith((".mean", ".std"))}
-    model.load_state_dict(buffers, strict=False)
+    model.load_state_dict(dict(trained.model.named_buffers()), strict=False)
     return trained._replace(model=model.eval().requires_grad_(False))
 
 
@@ -186,7 +186,9 @@ def main() -> None:
     """Measure from the command line."""
     arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
-    real = real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)
+    real = real_clips.read(
+        arguments.data, arguments.clip_cache, encoder=trained.encoder, feature_set=feature_set_of(trained.schema)
+    )
     rows = measure(trained, ((each.name, each.with_true_words(encoder=trained.encoder)) for each in real))
     written = result_files.write(
         "maps",

@@ -30,7 +30,7 @@ from alignmamba.evaluation.metrics import sentiment_metrics
 from alignmamba.modality import Modality
 from extractors.language import asr, text_encoder, word_features
 from extractors.language import transcript as transcripts
-from training.data.corpora import sentences
+from training.data.corpora.texts import sentences
 from training.demo_clips.make import VOICE_RATE, Speaker, Voice
 from training.release.compose import as_clip
 from training.release.inputs import label_hashes, measuring_parser, open_checkpoint

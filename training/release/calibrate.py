@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from scipy.optimize import minimize_scalar
 from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION
 from alignmamba.evaluation.metrics import expected_calibration_error, sentiment_class
-from alignmamba.modality import SUBSETS, letters
+from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
-from training.release.compose import Composed
-from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
+from training.release import readouts
+from training.release.compose import Composed, Corpora
+from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import outputs, probabilities
-from training.release.train import ComposeConfig, Corpora
+from training.release.readouts import Readout
+from training.release.train import ComposeConfig
 from training.reporting import result_files
 
 COVERAGE = 0.8  # of the intervals, nominal
@@ -74,11 +77,11 @@ def reach(errors: Float[np.ndarray, " clips"], *, coverage: float, independent: 
     return max(0.0, float(np.sort(errors)[math.ceil(rank * len(errors) / independent) - 1]))
 
 
-def validation_clips(corpora: Corpora, *, draws: int = DRAWS) -> list[Composed]:
+def validation_clips(corpora: Corpora, read: Mapping[Modality, Readout], *, draws: int = DRAWS) -> list[Composed]:
     """Composed clips around the validation sentences of CMU-MOSI; the same in every run."""
     rng = np.random.default_rng(SEED)
     valid = corpora.split("valid")
-    composer = valid.composer(disagreement=ComposeConfig.disagreement)
+    composer = valid.composer(disagreement=ComposeConfig.disagreement, read=read)
     sentences = [sample for sample in valid.texts if sample.corpus == "mosi"]
     return [composer.compose(sample, rng) for _ in range(draws) for sample in sentences]
 
@@ -118,8 +121,8 @@ def main() -> None:
     """Calibrate from the command line."""
     arguments = measuring_parser(__doc__, features=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint, calibrated=False)
-    corpora = Corpora.read(arguments.data, arguments.cache, encoder=trained.encoder)
-    rows = fit(trained.model, validation_clips(corpora))
+    corpora = corpora_of(trained, arguments)
+    rows = fit(trained.model, validation_clips(corpora, readouts.from_model(trained.model)))
     written = result_files.write(
         Path(CALIBRATION).stem,
         f"python -m training.release.calibrate --data DATA --checkpoint {arguments.checkpoint}",

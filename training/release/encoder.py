@@ -30,7 +30,7 @@ from alignmamba.prediction import SCORE_LIMIT
 from extractors.assets.registry import asset
 from extractors.language import text_encoder
 from extractors.language.text_encoder import ENCODER, TextModel
-from training.data.corpora import sentences
+from training.data.corpora.texts import sentences
 from training.release import inputs
 
 log = logging.getLogger(__name__)

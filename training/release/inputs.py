@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import Checkpoint
-from extractors.storage.config import ExtractionConfig
+from alignmamba.checkpoint import ENCODER_FOLDER, Checkpoint, CheckpointError
+from extractors.schema import SchemaError
+from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data.datasets import sha256
+from training.release.compose import Corpora
 
-ALL_DATA = "text/, speech/, faces/, clips/"
+ALL_DATA = "text/, speech/, faces/, clips/, av/"
+LABEL_FILES = ("speech/manifest.csv", "speech/manifest_more.csv", "av/javanese/manifest.csv")  # beside those of text/
 
 
 def parser(
@@ -42,23 +45,59 @@ def measuring_parser(
     return made
 
 
-def open_checkpoint(folder: Path, *, calibrated: bool = True) -> Checkpoint:
+def open_checkpoint(folder: Path, *, calibrated: bool = True, encoder: Path | None = None) -> Checkpoint:
     """Load a checkpoint to be measured.
 
     Args:
         folder: As in `checkpoint.load`.
         calibrated: As in `checkpoint.load`.
+        encoder: Folder of its text encoder; by default its own, or that of the checkpoint beside it that it shares.
 
     Raises:
         CheckpointError: If there is none, or it was trained on other features than the extractors make.
     """
     trained = checkpoint.load(folder, calibrated=calibrated)
-    made = ExtractionConfig(encoder=trained.encoder).schema().to_dict()
+    if encoder is None and any((each / ENCODER_FOLDER).is_dir() for each in folder.parent.iterdir()):
+        encoder = shared_encoder(folder)
+    if encoder is not None:
+        trained = trained._replace(encoder=str(encoder))
+    try:
+        feature_set = feature_set_of(trained.schema)
+    except SchemaError as error:
+        raise CheckpointError(f"checkpoint: {folder}: {error}") from error
+    made = ExtractionConfig(encoder=trained.encoder, feature_set=feature_set).schema().to_dict()
     checkpoint.check_schema(made, trained.schema, whose="the extractor")
     return trained
 
 
+def whisper_of(trained: Checkpoint) -> bool:
+    """Whether the audio of a checkpoint ends with the mean Whisper state."""
+    return feature_set_of(trained.schema) == "statistics+whisper"
+
+
+def corpora_of(trained: Checkpoint, arguments: argparse.Namespace, *, copies: int = 0) -> Corpora:
+    """The corpora in a checkpoint's features, from `--data` and `--cache`; without copies, to measure."""
+    return Corpora.read(
+        arguments.data, arguments.cache, encoder=trained.encoder, whisper=whisper_of(trained), copies=copies
+    )
+
+
+def shared_encoder(out: Path) -> Path:
+    """The fine-tuned text encoder of a checkpoint, or of a checkpoint beside it that it shares.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    for folder in (out, *sorted(out.parent.iterdir())):
+        if (folder / ENCODER_FOLDER).is_dir():
+            return folder / ENCODER_FOLDER
+    raise FileNotFoundError(
+        f"{out.parent}: no checkpoint with a folder {ENCODER_FOLDER}/, see training.release.encoder"
+    )
+
+
 def label_hashes(data: Path) -> dict[str, str]:
-    """SHA-256 of every label file of the corpora."""
-    files = [*sorted((data / "text").glob("*.*")), data / "speech" / "manifest.csv"]
+    """SHA-256 of every label file of the corpora that the folder holds; some commands need fewer than all."""
+    named = (data / name for name in LABEL_FILES)
+    files = [*sorted((data / "text").glob("*.*")), *(file for file in named if file.exists())]
     return {str(file.relative_to(data)): sha256(file) for file in files}

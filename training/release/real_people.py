@@ -18,13 +18,14 @@ from alignmamba.checkpoint import Checkpoint
 from alignmamba.modality import Modality, letters
 from alignmamba.predictor import Predictor
 from extractors.schema import ClipFeatures
+from extractors.storage.config import feature_set_of
 from training.data import real_clips
 from training.data.real_clips import EMOTION_SIGNS, RealClip
 from training.release.inputs import measuring_parser, open_checkpoint
 from training.reporting import result_files
 
 NEUTRAL_SCORE = 0.7  # a score nearer to zero than this counts as neutral
-VIDEO = frozenset({Modality.VIDEO})
+AUDIO, VIDEO = frozenset({Modality.AUDIO}), frozenset({Modality.VIDEO})
 
 
 def predictions(
@@ -93,6 +94,7 @@ def measure(trained: Checkpoint, real: Sequence[RealClip]) -> list[dict[str, Any
         ("GRID sentences, all modalities, words recognised: neutral", recognised, None, neutral),
         ("GRID sentences, all modalities, true words: neutral", typed, None, neutral),
         ("GRID sentences, video alone: neutral", recognised, VIDEO, neutral),
+        ("GRID sentences, audio alone: neutral", recognised, AUDIO, neutral),
         ("acted emotions, video alone: sign", signed, VIDEO, sign),
         ("acted emotions, all modalities that the clip has: sign", signed, None, sign),
         ("no label, video alone: scores only", other, VIDEO, None),
@@ -106,7 +108,9 @@ def main() -> None:
     """Measure from the command line."""
     arguments = measuring_parser(__doc__, data="clips/", clips=True).parse_args()
     trained = open_checkpoint(arguments.checkpoint)
-    rows = measure(trained, list(real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder)))
+    feature_set = feature_set_of(trained.schema)
+    real = real_clips.read(arguments.data, arguments.clip_cache, encoder=trained.encoder, feature_set=feature_set)
+    rows = measure(trained, list(real))
     written = result_files.write(
         "realclips",
         f"python -m training.release.real_people --data DATA --checkpoint {arguments.checkpoint}",

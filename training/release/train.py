@@ -1,12 +1,14 @@
-"""Train the checkpoint of the app.
+"""Train a checkpoint of the app.
 
-Run `python -m training.release.train --data ../shared/data --out checkpoints/alignmamba-open`.
+Run `python -m training.release.train --data ../shared/data --out checkpoints/alignmamba-open --features
+statistics+whisper` for the default one, with `--features statistics` for the one of openSMILE alone. Five seeds are
+trained, each resumable; the best by validation ships.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +18,32 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
-from alignmamba.checkpoint import ENCODER_FOLDER
 from alignmamba.config import ModelConfig
-from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
+from alignmamba.evaluation.metrics import balanced_accuracy, sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
-from extractors.language.text_encoder import ENCODER
+from extractors.audio import acoustic
+from extractors.schema import FeatureSchema
 from extractors.storage.config import ExtractionConfig
-from training.data import corpora as readers
-from training.data.corpora import LabelledSequence
+from extractors.vision import facial
+from training.data.corpora.pairs import pair_audio
+from training.data.corpora.sequence import LabelledSequence
 from training.data.datasets import length_buckets
-from training.release import inputs
-from training.release.compose import Composed, Composer, as_clip, by_class, drop_modalities
+from training.release import inputs, readouts
+from training.release.compose import Augmentation, Composed, Composer, Corpora, as_clip, by_class, drop_modalities
 from training.release.predictions import outputs
+from training.release.readouts import Readout
 from training.trainer import Labelled, TrainConfig, fit
 
-TIME_WEIGHT = 0.5  # cost of a second between two steps; what it earns: results/composed/variants.json
+log = logging.getLogger(__name__)
+
+SEEDS = (1111, 1112, 1113, 1114, 1115)
+EPOCHS = 4
+TIME_WEIGHT = 0.5  # cost of a second between two steps
+READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
+FACE_STRENGTH = 0.01
+FACE_EXAMPLES = 3000  # composed faces that the video read-out is fitted on
+CLASS_SHARES = (0.42, 0.25, 0.33)  # of voices and faces alone: negative, neutral, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,70 +54,64 @@ class ComposeConfig:
         disagreement: See `Composer`.
         mosi_repeat: How often an epoch shows each MOSI sentence: the only ones with the task's own labels.
         single_repeat: Voices and faces that an epoch shows alone, labelled by their own valence, as a multiple of all.
+        pair_repeat: How often an epoch shows each real pair of face and voice.
+        augment: Whether training clips are augmented (copies, masks, other people's rest).
     """
 
     disagreement: float = 0.15
     mosi_repeat: int = 4
     single_repeat: int = 2
+    pair_repeat: int = 8
+    augment: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corpora:
-    """Everything that is trained and measured on."""
-
-    texts: list[LabelledSequence]
-    voices: list[LabelledSequence]
-    faces: list[LabelledSequence]
-    talking: list[np.ndarray]
-
-    @classmethod
-    def read(cls, data: Path, cache: Path, *, encoder: str = ENCODER) -> Corpora:
-        """Read, extracting what the cache does not hold."""
-        return cls(
-            texts=readers.read_text(data, cache, encoder=encoder),
-            voices=readers.read_voices(data, cache),
-            faces=readers.read_faces(data, cache),
-            talking=readers.read_talking(data, cache),
-        )
-
-    def split(self, name: str) -> Corpora:
-        """The samples of "train", "valid" or "test"; talking faces carry no label and serve in all."""
-        parts = {kind: [s for s in getattr(self, kind) if s.split == name] for kind in ("texts", "voices", "faces")}
-        return Corpora(**parts, talking=self.talking)
-
-    def composer(self, *, disagreement: float) -> Composer:
-        """A composer over these samples."""
-        return Composer(
-            **{k: getattr(self, k) for k in ("texts", "voices", "faces", "talking")}, disagreement=disagreement
-        )
-
-
-def standardise(model: AlignMamba, train: Corpora, composer: Composer, rng: np.random.Generator) -> None:
-    """Set the encoders' mean and standard deviation from training data."""
-    sources = {
-        Modality.LANGUAGE: [sample.values for sample in train.texts if sample.corpus == "mosi"],
-        Modality.AUDIO: [sample.values for sample in train.voices],
-        Modality.VIDEO: [composer.face_sequence(sample, rng) for sample in train.faces],
-    }
-    for modality, sequences in sources.items():
-        rows = np.concatenate(sequences).astype(np.float64)
-        encoder = model.encoders[modality]
-        encoder.mean.copy_(torch.from_numpy(rows.mean(0)))
-        spread = rows.std(0)
-        encoder.std.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1.0)))  # a constant column stays as it is
+def fit_readouts(train: Corpora, *, seed: int = 0) -> dict[Modality, Readout]:
+    """Fit the read-outs of audio and video on training people, each also without every fold of people."""
+    voices = [copy for voice in train.voices for copy in (voice, *voice.copies)]
+    voices += [pair_audio(pair, whisper=train.whisper) for pair in train.pairs]
+    audio = readouts.Examples(
+        statistics=np.stack([voice.statistics for voice in voices]).astype(np.float64),
+        people=[voice.person for voice in voices],
+        labels=[voice.label for voice in voices],
+        classes=np.array([sentiment_class(voice.score) for voice in voices]),
+    )
+    strength = READOUT_STRENGTH["statistics+whisper" if train.whisper else "statistics"]
+    found = {Modality.AUDIO: readouts.fit_folded(audio, strength=strength)}
+    rng = np.random.default_rng(seed)
+    composer = train.composer(disagreement=0.0, read=found, augmentation=Augmentation(means={}))
+    kinds = [int(rng.integers(3)) for _ in range(FACE_EXAMPLES)]
+    drawn = [composer.raw_face_of_class(kind, rng) for kind in kinds]
+    video = readouts.Examples(
+        statistics=np.stack([facial.clip_statistics(raw) for raw, _ in drawn]).astype(np.float64),
+        people=[person for _, person in drawn],
+        labels=["happy" if kind == 2 else "other" for kind in kinds],
+        classes=np.array(kinds),
+    )
+    return {**found, Modality.VIDEO: readouts.fit_folded(video, strength=FACE_STRENGTH)}
 
 
 class ComposedSource:
-    """Composed clips as a `Source` of the trainer: an epoch shows every sentence once, and voices and faces alone."""
+    """Composed clips as a `Source` of the trainer: an epoch shows every sentence once, voices, faces and real pairs."""
 
-    def __init__(self, corpora: Corpora, config: ComposeConfig) -> None:
+    def __init__(self, corpora: Corpora, config: ComposeConfig, read: Mapping[Modality, Readout]) -> None:
         train, valid = corpora.split("train"), corpora.split("valid")
-        self.config = config
-        self.train, self.composer = train, train.composer(disagreement=config.disagreement)
+        self.config, self.train = config, train
+        plain = train.composer(disagreement=config.disagreement, read=read)
+        self.rows = _training_rows(train, plain)
+        means = {modality: rows.mean(0).astype(np.float32) for modality, rows in self.rows.items()}
+        augmentation = None
+        if config.augment:
+            audio, video = (means[m][: -readouts.OUTPUTS] for m in (Modality.AUDIO, Modality.VIDEO))
+            augmentation = Augmentation(means={Modality.AUDIO: audio, Modality.VIDEO: video})
+        self.composer = train.composer(disagreement=config.disagreement, read=read, augmentation=augmentation)
+        self._pairs = [(pair, pair_audio(pair, whisper=train.whisper)) for pair in train.pairs]
         self._samples = [s for s in train.texts for _ in range(config.mosi_repeat if s.corpus == "mosi" else 1)]
         self._words = [sample for sample in valid.texts if sample.corpus == "mosi"]
-        self._mixed = list(_validation_clips(valid, self._words, config.disagreement))
-        self._voices = valid.voices
+        measuring = valid.composer(disagreement=config.disagreement, read=read)
+        self._mixed = list(_validation_clips(measuring, self._words))
+        rng = np.random.default_rng(0)
+        self._voices = [as_clip({Modality.AUDIO: measuring.audio_steps(voice, rng)}) for voice in valid.voices]
+        self._voice_scores = np.array([voice.score for voice in valid.voices])
 
     def batches(self, size: int, rng: np.random.Generator) -> list[list[Composed]]:
         """One epoch's clips, each with a random subset of its modalities."""
@@ -113,7 +119,7 @@ class ComposedSource:
         for indices in length_buckets([len(sample.values) for sample in self._samples], size, rng):
             composed = [self.composer.compose(self._samples[index], rng) for index in indices]
             batches.append([replace(item, clip=drop_modalities(item.clip, rng)) for item in composed])
-        alone = [*self._balanced(Modality.AUDIO, rng), *self._balanced(Modality.VIDEO, rng)]
+        alone = [*self._voices_alone(rng), *self._faces_alone(rng), *self._real(rng)]
         for indices in length_buckets([max(len(c.mask) for c in item.clip.values()) for item in alone], size, rng):
             batches.append([alone[index] for index in indices])
         return [batches[index] for index in rng.permutation(len(batches))]
@@ -128,76 +134,171 @@ class ComposedSource:
         """Mean of three errors: MOSI's words alone, composed clips of random subsets, voices alone."""
         words = outputs(model, [as_clip({Modality.LANGUAGE: sample.values}) for sample in self._words]).scores
         mixed = outputs(model, [item.clip for item in self._mixed]).scores
-        voices = outputs(model, [as_clip({Modality.AUDIO: sample.values}) for sample in self._voices]).scores
+        voices = outputs(model, self._voices).scores
         measured = sentiment_metrics(words, np.array([sample.score for sample in self._words]))
         mixed_mae = float(np.mean(np.abs(mixed - np.array([item.score for item in self._mixed]))))
-        voice_mae = float(np.mean(np.abs(voices - np.array([sample.score for sample in self._voices]))))
+        voice_mae = float(np.mean(np.abs(voices - self._voice_scores)))
+        signed = np.abs(self._voice_scores) > 1
+        voice_balanced = balanced_accuracy(voices[signed] > 0, self._voice_scores[signed] > 0)
         chosen_by = (measured["mae"] + mixed_mae + voice_mae) / 3
-        return {"chosen_by": chosen_by, "mixed_mae": mixed_mae, "voice_mae": voice_mae, **measured}
+        figures = {"mixed_mae": mixed_mae, "voice_mae": voice_mae, "voice_balanced": voice_balanced}
+        return {"chosen_by": chosen_by, **figures, **measured}
 
-    def _balanced(self, kind: Modality, rng: np.random.Generator) -> Iterator[Composed]:
-        """Voices or faces alone, as many of each class: acted emotions are mostly negative, people are not."""
-        samples = self.train.voices if kind == Modality.AUDIO else self.train.faces
-        groups = [group for group in by_class(samples) if group]
-        for _ in range(len(samples) * self.config.single_repeat):
-            group = groups[rng.integers(len(groups))]
-            sample = group[rng.integers(len(group))]
-            values = sample.values
-            if kind == Modality.VIDEO:
-                values = self.composer.face_sequence(self.composer.draw_face([sample], rng), rng)
-            yield Composed(clip=as_clip({kind: values}), score=sample.score)
+    def _voices_alone(self, rng: np.random.Generator) -> Iterator[Composed]:
+        """Voices, by class in the shares of `CLASS_SHARES`: acted emotions are mostly negative, people are not."""
+        groups = by_class(self.train.voices)
+        for _ in range(len(self.train.voices) * self.config.single_repeat):
+            group = groups[rng.choice(3, p=CLASS_SHARES)]
+            voice = group[rng.integers(len(group))]
+            yield Composed(clip=as_clip({Modality.AUDIO: self.composer.audio_steps(voice, rng)}), score=voice.score)
+
+    def _faces_alone(self, rng: np.random.Generator) -> Iterator[Composed]:
+        """Faces with the score of their class's mean valence, in the same shares."""
+        scores = [np.mean([face.score for face in group]) for group in by_class(self.train.faces)]
+        for _ in range(len(self.train.faces) * 2 * self.config.single_repeat):
+            kind = int(rng.choice(3, p=CLASS_SHARES))
+            yield Composed(
+                clip=as_clip({Modality.VIDEO: self.composer.face_of_class(kind, rng)}), score=float(scores[kind])
+            )
+
+    def _real(self, rng: np.random.Generator) -> Iterator[Composed]:
+        """Real pairs as they are, whole or one modality of them."""
+        for pair, audio in self._pairs:
+            for _ in range(self.config.pair_repeat):
+                item = self.composer.pair_clip(pair, audio, rng)
+                yield replace(item, clip=drop_modalities(item.clip, rng))
+
+
+def _training_rows(train: Corpora, composer: Composer) -> dict[Modality, np.ndarray]:
+    """Steps of each modality, from which its mean and standard deviation are taken."""
+    rng = np.random.default_rng(0)
+    faces_of = [composer.face_of_class(int(rng.integers(3)), rng) for _ in range(600)]
+    return {
+        Modality.LANGUAGE: np.concatenate([sample.values for sample in train.texts if sample.corpus == "mosi"]),
+        Modality.AUDIO: np.concatenate([composer.audio_steps(voice, rng) for voice in train.voices]),
+        Modality.VIDEO: np.concatenate(faces_of),
+    }
+
+
+def standardise(model: AlignMamba, rows: Mapping[Modality, np.ndarray]) -> None:
+    """Set the encoders' mean and standard deviation."""
+    for modality, values in rows.items():
+        encoder = model.encoders[modality]
+        encoder.mean.copy_(torch.from_numpy(values.astype(np.float64).mean(0)))
+        spread = values.astype(np.float64).std(0)
+        encoder.std.copy_(torch.from_numpy(np.where(spread > 1e-4, spread, 1.0)))  # a constant column stays as it is
 
 
 def train(
-    corpora: Corpora, model_config: ModelConfig, config: TrainConfig, composing: ComposeConfig | None = None
-) -> tuple[AlignMamba, dict[str, Any]]:
-    """Train, choosing the epoch by validation; returns the model and a record of the run."""
+    corpora: Corpora,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    composing: ComposeConfig | None = None,
+    folder: Path | None = None,
+) -> tuple[AlignMamba, dict[Modality, Readout], dict[str, Any]]:
+    """Train, choosing the epoch by validation; returns the model, its read-outs and a record of the run."""
     composing = composing or ComposeConfig()
     torch.manual_seed(config.seed)
-    source = ComposedSource(corpora, composing)
+    read = fit_readouts(corpora.split("train"))
+    source = ComposedSource(corpora, composing, read)
     model = AlignMamba(model_config)
-    standardise(model, source.train, source.composer, np.random.default_rng(config.seed))
-    run = fit(model, source, config)
-    return model, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
+    install(model, read)
+    standardise(model, source.rows)
+    run = fit(model, source, config, folder=folder)
+    return model, read, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
 
 
-def _validation_clips(valid: Corpora, texts: Sequence[LabelledSequence], disagreement: float) -> Iterator[Composed]:
+def install(model: AlignMamba, read: Mapping[Modality, Readout]) -> None:
+    """Put the full fits into the model, which computes them from raw columns."""
+    for modality, fitted in read.items():
+        module = model.encoders[modality].readout
+        for name in ("mean", "std", "weight", "bias"):
+            getattr(module, name).copy_(torch.from_numpy(getattr(fitted.full, name)))
+
+
+def _validation_clips(composer: Composer, sentences: Sequence[LabelledSequence]) -> Iterator[Composed]:
     """Composed validation clips, each with a fixed random subset; the same in every run."""
     rng = np.random.default_rng(0)
-    composer = valid.composer(disagreement=disagreement)
-    for sample in texts:
+    for sample in sentences:
         item = composer.compose(sample, rng)
         yield Composed(clip=drop_modalities(item.clip, rng), score=item.score)
+
+
+def train_seeds(
+    corpora: Corpora,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    seeds: Sequence[int],
+    runs: Path,
+    out: Path,
+    schema: Mapping[str, Any],
+) -> Path:
+    """Train with every seed, keep each as a checkpoint under `runs`, and copy the best by validation to `out`.
+
+    A seed whose checkpoint is there is not trained again; a killed run goes on from its last epoch.
+
+    Returns:
+        The folder of the seed that was chosen.
+    """
+    found: dict[Path, float] = {}
+    for seed in seeds:
+        folder = runs / str(seed)
+        if not (folder / checkpoint.WEIGHTS).exists():
+            settings = replace(config, seed=seed)
+            model, _, record = train(corpora, model_config, settings, folder=runs / f"{seed}-state")
+            checkpoint.save(folder, model, schema=dict(schema), training=record)
+        record = checkpoint.load(folder, calibrated=False).training
+        found[folder] = min(entry["chosen_by"] for entry in record["history"])
+        log.info("seed %d: %.4f by validation", seed, found[folder])
+    chosen = min(found, key=lambda folder: found[folder])
+    best = checkpoint.load(chosen, calibrated=False)
+    by_seed = {folder.name: round(value, 4) for folder, value in found.items()}
+    record = {**best.training, "chosen": "the seed with the least error by validation", "validation_by_seed": by_seed}
+    checkpoint.save(out, best.model, schema=best.schema, training=record)
+    return chosen
 
 
 def main() -> None:
     """Train from the command line and write the checkpoint."""
     parser = inputs.parser(__doc__, features=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    parser.add_argument("--seed", type=int, default=TrainConfig.seed)
-    parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
-    parser.add_argument("--align-weight", type=float, default=ModelConfig.align_weight)
-    parser.add_argument("--scaling", choices=("paper", "mean"), default="mean")
-    parser.add_argument("--local", choices=("relaxed", "uniform"), default="relaxed")
-    parser.add_argument("--time-weight", type=float, default=TIME_WEIGHT)
-    parser.add_argument("--width", type=int, default=ModelConfig.width)
+    parser.add_argument("--features", choices=tuple(READOUT_STRENGTH), default="statistics+whisper")
+    parser.add_argument("--runs", type=Path, default=Path("runs/release"), help="where each seed's checkpoint is kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--without-person", help="of the real pairs, kept for measuring")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    encoder = arguments.out / ENCODER_FOLDER
-    encoder = str(encoder) if encoder.exists() else ENCODER
-    schema = ExtractionConfig(encoder=encoder).schema()
-    dims = {f"{name}_dim": getattr(schema, name).dim for name in ("audio", "video", "language")}
-    model_config = ModelConfig(
-        **dims,
-        width=arguments.width,
-        align_weight=arguments.align_weight,
-        scaling=arguments.scaling,
-        local=arguments.local,
-        time_weight=arguments.time_weight,
+    encoder = str(inputs.shared_encoder(arguments.out))
+    schema = ExtractionConfig(encoder=encoder, feature_set=arguments.features).schema()
+    whisper = arguments.features == "statistics+whisper"
+    corpora = Corpora.read(
+        arguments.data, arguments.cache, encoder=encoder, whisper=whisper, without_person=arguments.without_person
     )
-    config = TrainConfig(seed=arguments.seed, epochs=arguments.epochs)
-    model, record = train(Corpora.read(arguments.data, arguments.cache, encoder=encoder), model_config, config)
-    checkpoint.save(arguments.out, model, schema=schema.to_dict(), training=record)
+    left_out = f"-without-{arguments.without_person}" if arguments.without_person else ""
+    train_seeds(
+        corpora,
+        model_config(schema),
+        TrainConfig(epochs=arguments.epochs),
+        seeds=arguments.seeds,
+        runs=arguments.runs / (arguments.features + left_out),
+        out=arguments.out,
+        schema=schema.to_dict(),
+    )
+
+
+def model_config(schema: FeatureSchema, **changes: Any) -> ModelConfig:
+    """Settings of the shipped model for a feature schema."""
+    dims = {f"{name}_dim": getattr(schema, name).dim for name in ("audio", "video", "language")}
+    settings = {
+        "audio_statistics": schema.audio.dim - len(acoustic.FILLED_COLUMNS),
+        "video_statistics": len(facial.CLIP_COLUMNS),
+        "readouts": readouts.OUTPUTS,
+        "scaling": "mean",
+        "time_weight": TIME_WEIGHT,
+    }
+    return ModelConfig(**dims, **{**settings, **changes})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 # What commands write and no code reads as a setting: it may differ from the commit while figures are being made.
-MEASURED = ("calibration", "maps", "metrics", "predictions", "realclips", "recognised")
+MEASURED = (
+    "calibration", "maps", "metrics", "predictions", "realclips", "recognised", "seeds", "unseen_people",
+    "unseen_people_without_mmd",
+)  # fmt: skip
 MADE = ("benchmarks/results", "training/results", *(f"checkpoints/*/{name}.json" for name in MEASURED))
 
 # Packages whose version can move a measured number; those that are not installed are left out of the file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.reporting.checkpoint_tables import one_modality
 from training.reporting.experiment_tables import RATE
 from training.reporting.markdown import UNDEFINED, modalities, percent, table
 
@@ -24,8 +25,8 @@ def checkpoint_table(result: dict[str, Any]) -> str:
 
 
 def _measured(row: dict[str, Any]) -> list[str]:
-    if "balanced_accuracy" in row:
-        return [f"{percent(row['balanced_accuracy'])} (balanced)", UNDEFINED, UNDEFINED]
+    if "acc2_non0" not in row:
+        return [one_modality(row), UNDEFINED, UNDEFINED]
     return [percent(row["acc2_non0"]), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.reporting import experiment_tables, short_tables
+from training.reporting import checkpoint_tables, experiment_tables, short_tables
 from training.reporting.markdown import (
     UNDEFINED,
     mean_and_deviation,
@@ -50,18 +50,31 @@ def checkpoint_table(result: dict[str, Any]) -> str:
     """Metrics of the shipped checkpoint per test set and subset."""
     rows = []
     for row in result["rows"]:
-        if "balanced_accuracy" in row:
-            measured = [f"{percent(row['balanced_accuracy'])} (balanced)", *[UNDEFINED] * 6]
-        else:
+        if "acc2_non0" in row:
             keys = ("acc2_non0", "acc2_has0", "acc7")
-            measured = [*(percent(row[key]) for key in keys), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
+            error = row.get("standard_error", {}).get("mae")
+            mae = f"{row['mae']:.3f}" if error is None else f"{row['mae']:.3f} ± {error:.3f}"
+            measured = [*(percent(row[key]) for key in keys), mae, f"{row['corr']:.3f}"]
             measured.append(_change(row, "ece_before", "ece"))
             measured.append(f"{percent(row['interval_coverage'])}" if "interval_coverage" in row else UNDEFINED)
+        else:
+            measured = [checkpoint_tables.one_modality(row), *[UNDEFINED] * 6]
         rows.append([row["test_set"], modalities(row["modalities"]), str(row["n"]), *measured])
     header = ["test set", "modalities", "n", "Acc-2 Non0 %", "Acc-2 Has0 %", "Acc-7 %", "MAE", "Pearson r"]
     nominal = {percent(row["interval_nominal"]) for row in result["rows"] if "interval_nominal" in row}
     held = f"truth in interval % (nominal {', '.join(sorted(nominal)) or UNDEFINED})"
-    return table([*header, "ECE %, raw → calibrated", held], rows)
+    return table([*header, "ECE %, raw → calibrated", held], rows) + "".join(map(_draws, result["rows"]))
+
+
+def _draws(row: dict[str, Any]) -> str:
+    """What the row of all three modalities adds to the table; nothing for the others."""
+    if "best_pair" not in row:
+        return ""
+    apart, error = row["mae_minus_best_pair"], row["mae_minus_best_pair_standard_error"]
+    return (
+        f"\nComposed rows: means over {row['draws']} draws of voices and faces, MAE ± standard error. All three less "
+        f"the best pair ({modalities(row['best_pair'])}): MAE {apart:+.4f} ± {error:.4f}.\n"
+    )
 
 
 def calibration_table(result: dict[str, Any]) -> str:
@@ -133,18 +146,27 @@ def recognised_table(result: dict[str, Any]) -> str:
 
 def variants_table(result: dict[str, Any]) -> str:
     """Settings of the method, each against the first: mean and standard deviation over seeds."""
+    columns = {
+        "acc2_non0": ("test Acc-2 Non0 %", percent_and_deviation),
+        "mae": ("test MAE", mean_and_deviation),
+        "corr": ("test Pearson r", mean_and_deviation),
+        "voice_balanced": ("voices, balanced %", percent_and_deviation),
+        "voice_balanced_8_khz": ("voices at 8 kHz, balanced %", percent_and_deviation),
+        "video_auc": ("unseen faces, AUC", mean_and_deviation),
+        "both_auc": ("unseen people, face + voice, AUC", mean_and_deviation),
+        "near_share": ("simultaneous by content alone, % of steps", percent_and_deviation),
+    }
+    known = [key for key in columns if key in result["rows"][0]["metric"]]
     rows = [
         [
             row["setting"],
             mean_and_deviation(row["validation_mae"]),
-            percent_and_deviation(row["metric"]["acc2_non0"]),
-            mean_and_deviation(row["metric"]["mae"]),
-            mean_and_deviation(row["metric"]["corr"]),
+            *(columns[key][1](row["metric"][key]) for key in known),
         ]
         for row in result["rows"]
     ]
     seeds = ", ".join(map(str, result["seeds"]))
-    header = ["setting", "validation error", "test Acc-2 Non0 %", "test MAE", "test Pearson r"]
+    header = ["setting", "validation error", *(columns[key][0] for key in known)]
     return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
 
 
@@ -220,6 +242,9 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "maps": (CHECKPOINT / "maps.json", maps_table),
     "realclips": (CHECKPOINT / "realclips.json", realclips_table),
     "recognised": (CHECKPOINT / "recognised.json", recognised_table),
+    "seeds": (CHECKPOINT / "seeds.json", checkpoint_tables.seeds_table),
+    "unseen-people": (CHECKPOINT / "unseen_people.json", checkpoint_tables.unseen_people_table),
+    "unseen-people-without-mmd": (CHECKPOINT / "unseen_people_without_mmd.json", checkpoint_tables.unseen_people_table),
     "variants": (MADE / "composed" / "variants.json", variants_table),
     "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
     **{

@@ -32,7 +32,7 @@ def test_every_question_counts_its_clips():
     assert (sad["n"], sad["right"]) == (1, 1)
     assert sad["per_clip"][0]["modalities"] == "v" and sad["per_clip"][0]["score"] == -3
     grid = [name for name in with_bias[-5.0] if name.startswith("GRID")]
-    assert len(grid) == 3 and all(with_bias[-5.0][name]["right"] == 0 for name in grid)
+    assert len(grid) == 4 and all(with_bias[-5.0][name]["right"] == 0 for name in grid)
     scores = {name: row for name, row in with_bias[0.0].items() if name.startswith("no label")}
     assert sorted(row["n"] for row in scores.values()) == [1, 2]  # one of the two has no face
     assert all(row["right"] is None for row in scores.values())
@@ -59,8 +59,10 @@ def test_names_and_true_words_are_read(tmp_path, monkeypatch):
         writer.writerows([[paths[0], ""], [paths[1], "word0 word9 word2"]])
     for path in paths:
         (tmp_path / path).write_bytes(path.encode())
-    monkeypatch.setattr(real_clips.pipeline, "extract", lambda path, cache: features())  # decoding is tested elsewhere
-    sad, other = real_clips.read(tmp_path, tmp_path / "cache", encoder="minilm")
+    monkeypatch.setattr(
+        real_clips.pipeline, "extract", lambda path, cache, feature_set: features()
+    )  # decoding is tested elsewhere
+    sad, other = real_clips.read(tmp_path, tmp_path / "cache", encoder="minilm", feature_set="steps")
     assert (sad.name, sad.kind, sad.emotion, sad.said) == ("expressive/mead_sad_silent", "expressive", "sad", None)
     assert other.emotion is None and sad.with_true_words(encoder="minilm") is sad.features
     corrected = other.with_true_words(encoder="minilm")
@@ -74,4 +76,5 @@ def test_a_clip_without_a_true_transcript_keeps_its_words():
     clip = _clip("talking/a")
     assert clip.with_true_words(encoder="minilm") is clip.features
     with pytest.raises(FileNotFoundError):
-        next(real_clips.read(real_clips.Path("nowhere"), real_clips.Path("nowhere"), encoder="minilm"))
+        nowhere = real_clips.Path("nowhere")
+        next(real_clips.read(nowhere, nowhere, encoder="minilm", feature_set="steps"))

@@ -1,4 +1,7 @@
-"""Composition and training on a small made-up world where the answer is known."""
+"""Training in the made-up world where the answer is known, and its measures."""
+
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,100 +9,13 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
-from alignmamba.config import ModelConfig
-from alignmamba.evaluation.metrics import sentiment_class
-from alignmamba.modality import MODALITIES, SUBSETS, Modality
-from extractors.pipeline import SCHEMA
-from extractors.vision.facial import BLENDSHAPES, FRAME_RATE
-from training.data.corpora import LabelledSequence
+from alignmamba.modality import Modality
+from alignmamba.modeling.model import AlignMamba
+from extractors.storage.config import ExtractionConfig
 from training.data.datasets import length_buckets
-from training.release import evaluate
-from training.release.compose import Composer, as_clip, drop_modalities
+from training.release import calibrate, evaluate, inputs, readouts, train
+from training.release.compose import as_clip
 from training.release.predictions import outputs
-from training.release.train import Corpora, train
-from training.trainer import TrainConfig
-
-DIM = {name: getattr(SCHEMA, name).dim for name in ("audio", "video", "language")}
-
-
-def _samples(kind, labels, corpus, rng, steps):
-    """Sequences whose first quarter of columns holds the score."""
-    made = []
-    for split, repeats in (("train", 12), ("valid", 4), ("test", 4)):
-        for label, score in labels.items():
-            for _ in range(repeats):
-                values = rng.normal(0, 0.3, (steps(), DIM[kind])).clip(0, 1).astype(np.float32)
-                values[:, : DIM[kind] // 4] = 0.5 + score / 6
-                name = f"{corpus}_{len(made)}"
-                made.append(
-                    LabelledSequence(values=values, score=score, label=label, corpus=corpus, split=split, id=name)
-                )
-    return made
-
-
-@pytest.fixture(scope="module")
-def corpora():
-    rng = np.random.default_rng(0)
-    sentences = {str(score): score for score in (-2.0, -1.0, 0.0, 1.0, 2.0)}
-    return Corpora(
-        texts=_samples("language", sentences, "mosi", rng, lambda: int(rng.integers(3, 9))),
-        voices=_samples("audio", {"happy": 2.0, "neutral": 0.0, "angry": -2.0}, "ravdess", rng, lambda: 20),
-        faces=_samples("video", {"happy": 2.0, "surprise": 0.0, "anger": -2.0}, "ck", rng, lambda: 1),
-        talking=[np.full((30, DIM["video"]), 0.5, np.float32)],
-    )
-
-
-def _model_config():
-    return ModelConfig(**{f"{name}_dim": dim for name, dim in DIM.items()}, width=16, state_dim=4, dropout=0.0)
-
-
-def test_composed_clips_agree_in_class(corpora):
-    rng = np.random.default_rng(1)
-    parts = corpora.split("train")
-    composer = parts.composer(disagreement=0.0)
-    for sample in parts.texts:
-        item = composer.compose(sample, rng)
-        assert item.score == sample.score
-        voice = item.clip[Modality.AUDIO].values[0, 0].item()
-        assert sentiment_class((voice - 0.5) * 6) == sentiment_class(sample.score)
-
-
-def test_disagreement_draws_any_class(corpora):
-    rng = np.random.default_rng(1)
-    parts = corpora.split("train")
-    composer = parts.composer(disagreement=1.0)
-    kinds = {
-        sentiment_class((composer.compose(parts.texts[0], rng).clip[Modality.AUDIO].values[0, 0].item() - 0.5) * 6)
-        for _ in range(40)
-    }
-    assert kinds == {0, 1, 2}
-
-
-def test_a_ramp_rises_to_the_peak_over_the_talking_face(corpora):
-    composer = corpora.split("train").composer(disagreement=0.0)
-    peak = next(sample for sample in corpora.faces if sample.label == "happy")
-    for seed in range(20):
-        sequence = composer.face_sequence(peak, np.random.default_rng(seed))
-        assert 2 * FRAME_RATE <= len(sequence) <= 6 * FRAME_RATE
-        assert sequence[0] == pytest.approx(np.full(DIM["video"], 0.5))  # starts at rest
-        reached = (sequence[:, 0].max() - 0.5) / (peak.values[0, 0] - 0.5)
-        assert 0.55 < reached <= 1.0
-        assert (sequence[:, : len(BLENDSHAPES)] >= 0).all()
-        assert (sequence[:, : len(BLENDSHAPES)] <= 1).all()
-
-
-def test_times_follow_the_rates():
-    clip = as_clip({Modality.AUDIO: np.zeros((20, 50)), Modality.LANGUAGE: np.zeros((4, 384))})
-    assert clip[Modality.AUDIO].seconds[:2].tolist() == pytest.approx([0.05, 0.15])
-    assert clip[Modality.LANGUAGE].seconds.tolist() == pytest.approx([0.25, 0.75, 1.25, 1.75])
-
-
-def test_dropout_draws_all_seven_subsets_evenly():
-    rng = np.random.default_rng(0)
-    clip = as_clip({modality: np.zeros((2, 3)) for modality in MODALITIES})
-    drawn = [frozenset(drop_modalities(clip, rng)) for _ in range(7000)]
-    for subset in SUBSETS:
-        assert 850 < drawn.count(subset) < 1150
 
 
 def test_buckets_hold_each_sample_once_and_like_lengths():
@@ -109,36 +25,85 @@ def test_buckets_hold_each_sample_once_and_like_lengths():
     assert max(np.ptp(lengths[batch]) for batch in batches) < 15
 
 
-def test_training_learns_the_made_up_world_and_repeats_itself(corpora, tmp_path):
-    settings = TrainConfig(epochs=5, batch_size=8, learning_rate=5e-3)
-    model, history = train(corpora, _model_config(), settings)
+def test_training_learns_the_made_up_world(corpora, trained):
+    model, _, _ = trained
     test = corpora.split("test")
-    rows = {row["modalities"]: row for row in evaluate.composed_rows(model, test)}
-    assert set(rows) == {"avl", "av", "al", "vl", "a", "v", "l"}
-    assert rows["l"]["corr"] > 0.9
-    assert rows["a"]["acc2_non0"] > 0.9
-    assert evaluate.voices_row(model, test.voices)["balanced_accuracy"] > 0.9
-    listed = evaluate.prediction_rows(model, test)
+    rows = evaluate.measure(model, test, test.voices)
+    by_set = {row["test_set"]: row for row in rows}
+    assert by_set["mosi-test"]["corr"] > 0.8
+    names = (
+        "voices-unseen-speakers",
+        "voices-unseen-speakers-without-savee",
+        "voices-8-khz",
+        "faces-held-out-subjects",
+    )
+    for name in names:
+        assert by_set[name]["balanced_accuracy"] > 0.8 and by_set[name]["auc"] > 0.8, name
+    savee = sum(voice.corpus == "savee" and voice.label != "neutral" for voice in test.voices)
+    assert by_set[names[0]]["n"] - by_set[names[1]]["n"] == savee > 0
+    assert abs(by_set["voices-unseen-speakers-neutral"]["mean_score"]) < 1
+    composed = {row["modalities"]: row for row in rows if row["test_set"] == "composed"}
+    assert set(composed) == {"avl", "av", "al", "vl", "a", "v", "l"}
+    for row in composed.values():
+        assert row["draws"] == evaluate.DRAWS and row["standard_error"]["mae"] >= 0
+    assert composed["l"]["standard_error"]["mae"] == pytest.approx(0, abs=1e-9)  # words do not change with the draw
+    assert composed["a"]["standard_error"]["mae"] > 0
+    best = min((composed[pair]["mae"], pair) for pair in ("av", "al", "vl"))
+    assert composed["avl"]["best_pair"] == best[1]
+    assert composed["avl"]["mae_minus_best_pair"] == pytest.approx(composed["avl"]["mae"] - best[0])
+    json.dumps(rows, allow_nan=False)
+
+
+def test_predictions_are_those_of_the_first_draw(corpora, trained):
+    model, _, _ = trained
+    test, read = corpora.split("test"), readouts.from_model(model)
+    listed = evaluate.prediction_rows(model, test, read)
     assert [(row["id"], row["truth"]) for row in listed] == [(sample.id, sample.score) for sample in test.texts]
-    for name, row in rows.items():  # the same clips, so the same figures
-        scores = np.array([each["score"][name] for each in listed])
+    for row in evaluate.composed_rows(model, test, read, draws=1):
+        scores = np.array([each["score"][row["modalities"]] for each in listed])
         error = np.abs(scores - np.array([each["truth"] for each in listed])).mean()
         assert error == pytest.approx(row["mae"], abs=1e-4)
-    again, _ = train(corpora, _model_config(), settings)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
-    checkpoint.save(tmp_path, model, schema=SCHEMA.to_dict(), training=history)
+
+
+def test_seeds_are_summed_up():
+    def row(value):
+        return [{"test_set": "a", "modalities": "v", "n": 3, "auc": value, "draws": 2, "best_pair": "al"}]
+
+    (found,) = evaluate.seed_rows([row(0.5), row(1.0)])
+    assert found["metric"] == {"auc": {"mean": 0.75, "std": 0.25, "per_seed": [0.5, 1.0]}} and found["n"] == 3
+
+
+def test_validation_clips_carry_the_models_readouts(corpora, trained):
+    model, _, _ = trained
+    clips = calibrate.validation_clips(corpora, readouts.from_model(model), draws=2)
+    assert len(clips) == 2 * len(corpora.split("valid").texts)
+    raw = corpora.split("valid").voices[0]
+    steps = np.concatenate([raw.values, np.repeat(raw.statistics[None], len(raw.values), 0)], axis=1)
+    given = evaluate.audio_scores(model, [raw], readouts.from_model(model))
+    assert outputs(model, [as_clip({Modality.AUDIO: steps})]).scores == pytest.approx(given, abs=1e-4)
+
+
+def test_training_repeats_itself_and_is_kept(corpora, config, settings, composing, tmp_path):
+    short = replace(settings, epochs=1)
+    runs = [train.train(corpora, config, short, composing)[0] for _ in range(2)]
+    for name, tensor in runs[0].state_dict().items():
+        assert torch.equal(tensor, runs[1].state_dict()[name]), name
+    checkpoint.save(tmp_path, runs[0], schema={}, training={})
     loaded = checkpoint.load(tmp_path).model
-    clips = [as_clip({Modality.LANGUAGE: sample.values}) for sample in test.texts]
-    np.testing.assert_allclose(outputs(loaded, clips).scores, outputs(model, clips).scores, atol=1e-6)
+    clips = [as_clip({Modality.LANGUAGE: sample.values}) for sample in corpora.split("test").texts]
+    np.testing.assert_allclose(outputs(loaded, clips).scores, outputs(runs[0], clips).scores, atol=1e-6)
     assert loaded(collate(clips[:1])).logits.shape == (1, 3)
 
 
-def test_composer_without_a_class_of_faces_shows_talking_only(corpora):
-    expressive = [sample for sample in corpora.faces if sample.label != "surprise"]
-    composer = Composer(
-        texts=corpora.texts, voices=corpora.voices, faces=expressive, talking=corpora.talking, disagreement=0.0
-    )
-    neutral = next(sample for sample in corpora.texts if sample.score == 0)
-    video = composer.compose(neutral, np.random.default_rng(0)).clip[Modality.VIDEO]
-    assert (video.values == 0.5).all()
+@pytest.mark.parametrize("feature_set", ["steps", "statistics", "statistics+whisper"])
+def test_a_checkpoint_is_opened_by_its_own_feature_set(feature_set, tmp_path):
+    schema = ExtractionConfig(feature_set=feature_set).schema()
+    changes = {"audio_statistics": 0, "video_statistics": 0} if feature_set == "steps" else {}
+    model = AlignMamba(train.model_config(schema, width=8, **changes))
+    checkpoint.save(tmp_path / "mine", model, schema=schema.to_dict())
+    opened = inputs.open_checkpoint(tmp_path / "mine")
+    assert inputs.whisper_of(opened) == (feature_set == "statistics+whisper")
+    strange = {**schema.to_dict(), "audio": {"columns": ["loud"]}}
+    checkpoint.save(tmp_path / "mine", model, schema=strange)
+    with pytest.raises(checkpoint.CheckpointError, match="mine: schema: 1 audio and"):
+        inputs.open_checkpoint(tmp_path / "mine")

@@ -115,3 +115,41 @@ def test_the_papers_numbers_stand_in_a_quotation():
     assert all(line.startswith(">") for line in lines)
     assert any(re.fullmatch(r"> \| AlignMamba +\| 86\.9 / 86\.9 +\|", line) for line in lines)
     assert any("CVPR 2025" in line for line in lines)
+
+
+def test_rows_of_one_modality_draws_seeds_and_unseen_people():
+    voices = {"test_set": "voices", "modalities": "a", "n": 4, "balanced_accuracy": 0.75, "auc": 0.8}
+    plain = {"test_set": "voices-neutral", "modalities": "a", "n": 2, "mean_score": -0.25, "within_share": 0.5}
+    row = {"test_set": "composed", "modalities": "avl", "n": 9, "acc2_non0": 0.5, "acc2_has0": 0.25, "acc7": 0.1}
+    row |= {"mae": 1.0, "corr": 0.5, "standard_error": {"mae": 0.01}, "draws": 10, "best_pair": "vl"}
+    row |= {"mae_minus_best_pair": -0.01, "mae_minus_best_pair_standard_error": 0.004}
+    rendered = tables.checkpoint_table({"rows": [voices, plain, row]})
+    assert _cells(rendered)[3] == "75.0 (balanced), AUC 0.800"
+    assert _cells(rendered, line=3)[3] == "mean score -0.25, 50.0 % within ± 0.7"
+    assert _cells(rendered, line=4)[6] == "1.000 ± 0.010"
+    assert "best pair (video + text): MAE -0.0100 ± 0.0040" in " ".join(rendered.split())
+    short = tables.short_tables.checkpoint_table({"rows": [voices, plain, row]})
+    assert _cells(short)[3:] == ["75.0 (balanced), AUC 0.800", "–", "–"]
+
+    metric = {"auc": {"mean": 0.75, "std": 0.05}, "balanced_accuracy": {"mean": 0.7, "std": 0.01}}
+    seeds = {"seeds": [1, 2], "rows": [{"test_set": "voices", "modalities": "a", "metric": metric}]}
+    rendered = tables.checkpoint_tables.seeds_table(seeds)
+    assert _cells(rendered) == ["voices", "audio", "–", "70.0 ± 1.0", "0.750 ± 0.050", "–", "–"]
+
+    person = {"modalities": "av", "n": 16, "auc": 0.9, "balanced_accuracy": 0.8, "neutral_n": 8}
+    person |= {"neutral_within_share": 0.75, "neutral_mean_score": 0.125, "ece_before": 0.2, "ece": 0.1}
+    matching = {"modalities": "av", "n": 24, "near_seconds": 0.2, "near_share": {"content alone": 0.25, "chance": 0.2}}
+    rendered = tables.checkpoint_tables.unseen_people_table({"rows": [person, matching]})
+    assert _cells(rendered) == ["audio + video", "16", "0.900", "80.0", "6 of 8", "+0.12", "20.0 → 10.0"]
+    assert "content alone 25.0 %, chance 20.0 %" in _cells(rendered, line=3)[0]
+
+
+def test_the_ablation_shows_what_was_measured():
+    def over(mean):
+        return {"mean": mean, "std": 0.0}
+
+    row = {"setting": "as shipped", "validation_mae": over(0.9), "metric": {"acc2_non0": over(0.5), "mae": over(1.0)}}
+    assert _cells(tables.variants_table({"rows": [row], "seeds": [1]}))[2:] == ["50.0 ± 0.0", "1.000 ± 0.000"]
+    row["metric"]["video_auc"] = over(0.9)
+    rendered = tables.variants_table({"rows": [row], "seeds": [1]})
+    assert _cells(rendered, line=0)[-1] == "unseen faces, AUC" and _cells(rendered)[-1] == "0.900 ± 0.000"

@@ -30,7 +30,7 @@ SPEED = (0.92, 1.08)
 SEMITONES = 0.7  # pitch, up or down
 CHANCE = {"speed": 0.3, "pitch": 0.2, "room": 0.3, "noise": 0.5, "band": 0.35, "codec": 0.35, "gain": 0.7}
 
-Waveform = Float32[np.ndarray, " samples"]
+Waveform = Float32[np.ndarray, "_"]  # of any length: codecs and speed change it
 
 
 def augmented(samples: Waveform, others: Sequence[Waveform], *, seed: int) -> Waveform:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,9 +16,10 @@ from jaxtyping import Float32
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from extractors.audio import acoustic
+from extractors.audio import acoustic, statistics
 from extractors.language import speech_states
-from training.data.speech import augment
+from training.data.corpora import augment
+from training.data.corpora.sequence import LabelledSequence
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,57 @@ def features(recordings: Sequence[Recording], data: Path, cache: Path, *, varian
         rows = np.split(stored["rows"], np.cumsum(stored["lengths"])[:-1])
         found += [SpeechFeatures(*pair) for pair in zip(rows, stored["states"], strict=True)]
     return found
+
+
+def sequences(data: Path, cache: Path, *, whisper: bool, copies: int = 0) -> list[LabelledSequence]:
+    """Every recording as filled steps with clip-level statistics.
+
+    Args:
+        data: As in `read`.
+        cache: As in `features`.
+        whisper: Whether the mean Whisper state follows openSMILE's statistics.
+        copies: Augmented copies of each training recording.
+    """
+    recordings = read(data)
+    training = [each for each in recordings if each.split == "train"]
+    augmented = [features(training, data, cache, variant=f"augmented-{number + 1}") for number in range(copies)]
+    copied = {each.path: [part[place] for part in augmented] for place, each in enumerate(training)}
+    plain = features(recordings, data, cache, variant="plain")
+    return [
+        replace(
+            as_sequence(found, whisper=whisper, recording=recording),
+            copies=tuple(
+                as_sequence(copy, whisper=whisper, recording=recording) for copy in copied.get(recording.path, ())
+            ),
+        )
+        for recording, found in zip(recordings, plain, strict=True)
+    ]
+
+
+def as_sequence(found: SpeechFeatures, *, whisper: bool, recording: Recording) -> LabelledSequence:
+    """The sequence of a recording's features, as the app's extractors make it."""
+    return LabelledSequence(
+        values=audio_steps(found),
+        statistics=audio_statistics(found, whisper=whisper),
+        score=recording.score,
+        label=recording.emotion,
+        corpus=recording.corpus,
+        split=recording.split,
+        id=recording.path,
+        person=recording.speaker,
+    )
+
+
+def audio_steps(found: SpeechFeatures) -> Float32[np.ndarray, "steps 51"]:
+    """The 51 step columns of a recording's valid steps."""
+    values, valid = acoustic.pooled(found.rows.astype(np.float64))
+    return acoustic.filled_steps(values[valid])
+
+
+def audio_statistics(found: SpeechFeatures, *, whisper: bool) -> Float32[np.ndarray, " statistics"]:
+    """The clip-level columns: 260, or 772 with the mean Whisper state."""
+    made = statistics.clip_statistics(found.rows)
+    return np.concatenate([made, found.state]) if whisper else made
 
 
 def _extract(recordings: Sequence[Recording], chosen: range, data: Path, file: Path, variant: str) -> None:

@@ -1,1 +1,0 @@
-"""Acted emotional speech: recordings, their speaker split, and augmented copies."""

@@ -1,0 +1,148 @@
+"""Read-outs: a few frozen linear outputs of a clip's statistics, which the model reads beside the steps.
+
+Statistics as raw columns are overfitted; four outputs of a regularised linear classifier are not. Training clips get
+the outputs of a classifier that was fitted without the person they show ("out of fold"), so that the network does not
+trust them more than it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+from sklearn.linear_model import LogisticRegression
+
+from alignmamba.modality import Modality
+from alignmamba.modeling.model import AlignMamba
+
+FOLDS = 5
+OUTPUTS = 4  # happy against negative, and three class scores
+LIMIT = 4.0  # outputs are clipped to +-LIMIT, as `alignmamba.modeling.readout.Readout` does
+MIN_STD = 1e-6
+ITERATIONS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """One fitted read-out: standardise, multiply, clip."""
+
+    mean: Float[np.ndarray, " statistics"]
+    std: Float[np.ndarray, " statistics"]
+    weight: Float[np.ndarray, "outputs statistics"]
+    bias: Float[np.ndarray, " outputs"]
+
+    def __call__(self, statistics: Float[np.ndarray, " statistics"]) -> Float32[np.ndarray, " outputs"]:
+        """Outputs of one clip."""
+        found = self.weight @ ((statistics - self.mean) / self.std) + self.bias
+        return found.clip(-LIMIT, LIMIT).astype(np.float32)
+
+
+def fit(
+    statistics: Float[np.ndarray, "clips statistics"],
+    *,
+    happy: Bool[np.ndarray, " clips"],
+    negative: Bool[np.ndarray, " clips"],
+    classes: Int[np.ndarray, " clips"],
+    strength: float,
+) -> Linear:
+    """Fit on clips of training people.
+
+    Args:
+        statistics: One row per clip.
+        happy: Which clips are happy, the positive class of the first output.
+        negative: Which are negative; clips that are neither serve the class scores only.
+        classes: Class of every clip (0 negative, 1 neutral, 2 positive).
+        strength: Inverse regularisation C of the first output; the class scores get half of it.
+    """
+    mean, std = statistics.mean(0), statistics.std(0)
+    std = np.where(std > MIN_STD, std, 1.0)
+    rows = (statistics - mean) / std
+    binary = happy | negative
+    options = {"class_weight": "balanced", "max_iter": ITERATIONS}
+    first = LogisticRegression(C=strength, **options).fit(rows[binary], happy[binary])
+    second = LogisticRegression(C=strength / 2, **options).fit(rows, classes)
+    return Linear(
+        mean=mean,
+        std=std,
+        weight=np.concatenate([first.coef_, second.coef_]),
+        bias=np.concatenate([first.intercept_, second.intercept_]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """The full fit, and one fit per fold of people that leaves them out.
+
+    Attributes:
+        full: Fitted on all training people: for validation, test, and the model that ships.
+        folds: Fold of each training person.
+        without: One fit per fold.
+    """
+
+    full: Linear
+    folds: dict[str, int]
+    without: tuple[Linear, ...]
+
+    def __call__(self, statistics: Float[np.ndarray, " statistics"], person: str) -> Float32[np.ndarray, " outputs"]:
+        """Outputs for a clip of a person, out of fold if the person was trained on."""
+        chosen = self.without[self.folds[person]] if person in self.folds else self.full
+        return chosen(statistics)
+
+
+def from_model(model: AlignMamba) -> dict[Modality, Readout]:
+    """The read-outs that a model holds, for clips of people that it was not trained on.
+
+    Raises:
+        ValueError: If audio or video of the model has none.
+    """
+    found = {}
+    for modality in (Modality.AUDIO, Modality.VIDEO):
+        module = model.encoders[modality].readout
+        if module is None:
+            raise ValueError(f"{modality}_statistics: 0, expected a model that reads clip statistics; train it again")
+        parts = {name: getattr(module, name).numpy().astype(np.float64) for name in ("mean", "std", "weight", "bias")}
+        found[modality] = Readout(full=Linear(**parts), folds={}, without=())
+    return found
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Clips that a read-out is fitted on."""
+
+    statistics: Float[np.ndarray, "clips statistics"]
+    people: Sequence[str]
+    labels: Sequence[str]
+    classes: Int[np.ndarray, " clips"]
+
+    @cached_property
+    def happy(self) -> Bool[np.ndarray, " clips"]:
+        """Which clips are happy."""
+        return np.array([label == "happy" for label in self.labels])
+
+    @cached_property
+    def negative(self) -> Bool[np.ndarray, " clips"]:
+        """Which clips are of a negative class."""
+        return self.classes == 0
+
+
+def fit_folded(examples: Examples, *, strength: float) -> Readout:
+    """Fit on all clips, and once without each fold of people."""
+    people = np.array(examples.people)
+    names = sorted(set(examples.people))
+    folds = {name: place % FOLDS for place, name in enumerate(np.random.default_rng(0).permutation(names))}
+    fold = np.array([folds[name] for name in examples.people])
+
+    def on(rows: Bool[np.ndarray, " clips"]) -> Linear:
+        return fit(
+            examples.statistics[rows],
+            happy=examples.happy[rows],
+            negative=examples.negative[rows],
+            classes=examples.classes[rows],
+            strength=strength,
+        )
+
+    without = tuple(on(fold != number) for number in range(FOLDS))
+    return Readout(full=on(np.ones(len(people), bool)), folds=folds, without=without)

@@ -1,0 +1,68 @@
+"""Tables of the checkpoint on one modality, over seeds, and on real people whom it never met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.reporting.markdown import (
+    UNDEFINED,
+    mean_and_deviation,
+    modalities,
+    percent,
+    percent_and_deviation,
+    table,
+)
+
+
+def one_modality(row: dict[str, Any]) -> str:
+    """The figures of a row about one modality: happy against negative, or the bias on neutral clips."""
+    if "mean_score" in row:
+        return f"mean score {row['mean_score']:+.2f}, {percent(row['within_share'])} within ± 0.7"
+    auc = f", AUC {row['auc']:.3f}" if "auc" in row else ""
+    return f"{percent(row['balanced_accuracy'])} (balanced){auc}"
+
+
+def seeds_table(result: dict[str, Any]) -> str:
+    """The figures of the checkpoint table over all seeds: mean and standard deviation."""
+    write = {
+        "acc2_non0": percent_and_deviation,
+        "balanced_accuracy": percent_and_deviation,
+        "auc": mean_and_deviation,
+        "mae": mean_and_deviation,
+        "mean_score": mean_and_deviation,
+    }
+    rows = [
+        [
+            row["test_set"],
+            modalities(row["modalities"]),
+            *(write[key](row["metric"][key]) if key in row["metric"] else UNDEFINED for key in write),
+        ]
+        for row in result["rows"]
+    ]
+    header = ["test set", "modalities", "Acc-2 Non0 %", "balanced %", "AUC", "MAE", "mean score"]
+    seeds = ", ".join(map(str, result["seeds"]))
+    return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
+
+
+def unseen_people_table(result: dict[str, Any]) -> str:
+    """Real people left out of training one at a time; the last row is how audio steps are matched to video steps."""
+    rows = []
+    for row in result["rows"]:
+        if "near_share" in row:
+            found = ", ".join(f"{name} {percent(share)} %" for name, share in row["near_share"].items())
+            matched = f"audio steps matched to video within {row['near_seconds']} s: {found}"
+            rows.append([matched, str(row["n"]), *[UNDEFINED] * 5])
+            continue
+        rows.append(
+            [
+                modalities(row["modalities"]),
+                str(row["n"]),
+                f"{row['auc']:.3f}",
+                percent(row["balanced_accuracy"]),
+                f"{round(row['neutral_within_share'] * row['neutral_n'])} of {row['neutral_n']}",
+                f"{row['neutral_mean_score']:+.2f}",
+                f"{percent(row['ece_before'])} → {percent(row['ece'])}" if "ece" in row else percent(row["ece_before"]),
+            ]
+        )
+    header = ["modalities", "clips", "AUC", "balanced %", "neutral within ± 0.7", "mean score of neutral", "ECE %"]
+    return table(header, rows)
