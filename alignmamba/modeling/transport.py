@@ -10,6 +10,9 @@ A relaxed plan is stored as one target index per source step, the full problem's
 Two scalings of the transported steps: "paper" is M^T X, whose rows shrink with the number of targets; "mean" divides
 each row by its column's mass, which makes it a mean of the steps sent there. A target that gets nothing is a zero row
 in both.
+
+Everything here is computed in float32 (or float64), whatever autocast surrounds it: in half precision costs that differ
+are equal, and ties go to the earliest target.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alignmamba.config import Scaling
+from alignmamba.modeling.precision import at_least_float32, in_float32
 from alignmamba.ops import cpu, cpu_fused
 from alignmamba.ops.selective_scan import choose_backend
 
@@ -46,6 +50,7 @@ class IndexPlan(NamedTuple):
         self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
         """Transport source steps to their targets, M^T X of the paper, without building M."""
+        dtype, source = source.dtype, at_least_float32(source)
         weight = self.source_mask.to(source.dtype)
         if scaling == "paper":
             weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
@@ -54,7 +59,8 @@ class IndexPlan(NamedTuple):
             weight = weight / count.gather(1, self.chosen).clamp(min=1)
         moved = source.new_zeros(len(source), self.target_steps, source.shape[-1])
         # (batch, source) -> (batch, source, dim): one target row and one weight for all columns of a step
-        return moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
+        moved = moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
+        return moved.to(dtype)
 
     def dense(self) -> Float[Tensor, "batch source target"]:
         """The plan M as a matrix, for drawing; rows of invalid steps are zero."""
@@ -73,11 +79,11 @@ class MatrixPlan(NamedTuple):
         self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
         """Transport source steps to their targets, M^T X of the paper."""
-        moved = self.matrix.mT @ source  # (batch, target, source) @ (batch, source, dim)
-        if scaling == "paper":
-            return moved
-        mass = self.matrix.sum(1)[:, :, None]  # (batch, target, 1)
-        return moved / mass.where(mass > 0, 1.0)
+        moved = _product(self.matrix.mT, source)  # (batch, target, source) @ (batch, source, dim)
+        if scaling == "mean":
+            mass = self.matrix.sum(1)[:, :, None]  # (batch, target, 1)
+            moved = moved / mass.where(mass > 0, 1.0)
+        return moved.to(source.dtype)
 
     def dense(self) -> Float[Tensor, "batch source target"]:
         """The plan M as a matrix."""
@@ -87,6 +93,12 @@ class MatrixPlan(NamedTuple):
 Plan = IndexPlan | MatrixPlan
 
 
+@in_float32
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y
+
+
+@in_float32
 def cosine_cost(
     source: Float[Tensor, "batch source dim"],
     target: Float[Tensor, "batch target dim"],
@@ -111,6 +123,7 @@ def cosine_cost(
 
 
 @torch.no_grad()
+@in_float32
 def relaxed_plan(
     source: Float[Tensor, "batch source dim"],
     target: Float[Tensor, "batch target dim"],
@@ -191,6 +204,7 @@ def uniform_plan(source_mask: Bool[Tensor, "batch source"], target_mask: Bool[Te
     return IndexPlan(index, source_mask, target_mask.shape[1])
 
 
+@in_float32
 def sinkhorn_plan(
     cost: Float[Tensor, "batch source target"],
     source_mask: Bool[Tensor, "batch source"],
