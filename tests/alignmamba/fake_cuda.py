@@ -51,6 +51,9 @@ class GpuTensor(Tensor):
     is_cuda = property(lambda self: True)
     is_meta = property(lambda self: False)
 
+    def get_device(self) -> int:
+        return CUDA.index
+
     def numpy(self, *_: Any, **__: Any) -> Any:
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
 
