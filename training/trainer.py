@@ -82,7 +82,7 @@ class Labelled(NamedTuple):
     labelled: Bool[Tensor, "batch *steps"] | None = None
     complete: Batch | None = None
 
-    def to(self, device: str) -> Labelled:
+    def to(self, device: torch.device | str) -> Labelled:
         """Return the same on `device`."""
         moved = {
             name: {modality: steps.to(device) for modality, steps in value.items()}
