@@ -17,9 +17,11 @@ are equal, and ties go to the earliest target.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -35,6 +37,8 @@ TIE_TOLERANCE = 1e-6
 # Similarities held at once while searching for the best (8 MB in float32), and the fewest rows of them: a matrix
 # product of a few rows reads all targets for little work.
 BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 64
+# Rounding of costs, as a share of their size: so much more than the bound is looked at.
+REACH_SLACK = 1e-3
 # Sinkhorn stops when the marginals are met to this share of mass, or after so many rounds.
 SINKHORN_TOLERANCE, SINKHORN_ROUNDS = 1e-6, 1000
 
@@ -136,7 +140,8 @@ def relaxed_plan(
 ) -> IndexPlan:
     """Optimum of the relaxed problem: each source step goes to the target of least cost (paper, M_v2l and M_a2l).
 
-    Works on blocks of source steps, so that the whole cost matrix is never held.
+    Works on blocks of source steps, so that the whole cost matrix is never held. With a time term, long streams look
+    only at the targets whose times can still win: the plan is the same, and its time grows with length, not its square.
 
     Raises:
         ValueError: If a clip has no valid target.
@@ -159,19 +164,75 @@ def relaxed_plan(
     search = partial(cpu_fused.search, cpu.kernel()) if native else _search
     (batch, steps, _), targets = source.shape, target.shape[1]
     directions = F.normalize(target, dim=-1).mT  # (batch, dim, target)
-    index = torch.empty(batch, steps, dtype=torch.long, device=source.device)
-    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * targets))
-    memory = source.new_empty(batch * min(block, steps) * targets)
-    for first in range(0, steps, block):
-        rows = slice(first, first + block)
-        found = index[:, rows]
-        similarity = memory[: found.numel() * targets].view(*found.shape, targets)  # (batch, rows, target)
-        torch.bmm(F.normalize(source[:, rows], dim=-1), directions, out=similarity)
-        seconds = None
-        if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
-            seconds = source_seconds[:, rows], target_seconds
-        search(similarity, valid, found, tolerance=TIE_TOLERANCE, time_weight=time_weight, seconds=seconds)
+    index = torch.zeros(batch, steps, dtype=torch.long, device=source.device)
+    seconds = None
+    if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
+        seconds = source_seconds.to(source.dtype), target_seconds.to(source.dtype)
+    reach = None
+    if seconds is not None and batch * steps * targets > BLOCK_ENTRIES:
+        reach = _reach(*seconds, source_mask, valid, time_weight=time_weight)
+    memory = source.new_empty(0)  # fresh memory for each block would cost as much as the search
+    for rows, columns in _blocks(batch, steps, targets, reach):
+        found, width = index[:, rows], columns.stop - columns.start
+        if memory.numel() < found.numel() * width:
+            memory = source.new_empty(found.numel() * width)
+        similarity = memory[: found.numel() * width].view(*found.shape, width)  # (batch, rows, columns)
+        torch.bmm(F.normalize(source[:, rows], dim=-1), directions[:, :, columns], out=similarity)
+        times = None if seconds is None else (seconds[0][:, rows], seconds[1][:, columns])
+        search(
+            similarity,
+            None if valid is None else valid[:, columns],
+            found,
+            tolerance=TIE_TOLERANCE,
+            time_weight=time_weight,
+            seconds=times,
+        )
+        found += columns.start
     return IndexPlan(index, source_mask, targets)
+
+
+def _reach(
+    source_seconds: Tensor, target_seconds: Tensor, source_mask: Tensor, valid: Tensor | None, *, time_weight: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Per source step the first target that can win, and the one after the last, over the whole batch.
+
+    A cosine lies in [-1, 1]: no target wins whose time term is over 2 above that of the target nearest in time. None
+    where the times of the valid targets do not rise, and all targets have to be looked at.
+    """
+    times = target_seconds if valid is None else target_seconds.where(valid, torch.inf)
+    times = times.contiguous()
+    if time_weight < 0 or not bool((times[:, 1:] >= times[:, :-1]).all()):
+        return None
+    now = source_seconds.contiguous()
+    after = torch.searchsorted(times, now)
+    beside = torch.stack([(after - 1).clamp(min=0), after.clamp(max=times.shape[1] - 1)])  # (2, batch, source)
+    nearest = (times.expand(2, -1, -1).gather(2, beside) - now).abs().amin(0)
+    slack = REACH_SLACK * (1 + time_weight * nearest)
+    furthest = nearest + (2 + slack) / time_weight
+    first = torch.searchsorted(times, now - furthest)
+    last = torch.searchsorted(times, now + furthest, right=True)
+    # Padding may choose whatever there is: it moves nothing.
+    first = first.where(source_mask, times.shape[1]).amin(0)
+    last = last.where(source_mask, 0).amax(0)
+    return first.cpu().numpy(), last.cpu().numpy()
+
+
+def _blocks(
+    batch: int, steps: int, targets: int, reach: tuple[np.ndarray, np.ndarray] | None
+) -> Iterator[tuple[slice, slice]]:
+    """Blocks of source steps with the targets that they have to look at."""
+    widest = targets if reach is None else max(1, 2 * int((reach[1] - reach[0]).max(initial=0)))
+    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * widest))
+    if reach is not None:  # a block looks at what its first step reaches, its last step, and all between
+        block = max(BLOCK_ROWS, min(block, widest))
+    for first in range(0, steps, block):
+        rows = slice(first, min(first + block, steps))
+        if reach is None:
+            yield rows, slice(0, targets)
+            continue
+        columns = slice(int(reach[0][rows].min()), int(reach[1][rows].max()))
+        if columns.start < columns.stop:  # else all of it is padding
+            yield rows, columns
 
 
 def _search(
