@@ -16,12 +16,19 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 CUDA = torch.device("cuda", 0)
 # torch keeps these tensors as meta tensors: autograd in a CPU build knows no streams of a GPU.
 _META = torch.device("meta")
 _MOVES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+_WITH_CPU_INDICES = (
+    torch.ops.aten.index.Tensor,
+    torch.ops.aten.index_put.default,
+    torch.ops.aten.index_put_.default,
+    torch.ops.aten._index_put_impl_.default,
+    torch.ops.aten._pack_padded_sequence.default,
+)
 # Operators that CUDA's autocast runs in half and in single precision (torch.amp's documentation), as far as used here.
 _IN_HALF = {"linear", "matmul", "__matmul__", "mm", "bmm", "addmm", "baddbmm", "conv1d", "scaled_dot_product_attention"}
 _IN_SINGLE = {"layer_norm", "softplus", "exp", "log", "softmax", "log_softmax", "cross_entropy", "l1_loss", "mse_loss"}
@@ -61,10 +68,15 @@ class GpuTensor(Tensor):
         return self.numpy()
 
     def data_ptr(self) -> int:
-        raise AssertionError("a pointer into the memory of a GPU that is not there")
+        return self.values.data_ptr()  # safetensors asks whether tensors share memory
 
     def tolist(self) -> Any:
         return self.detach().cpu().tolist()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GpuTensor:
+        copied = GpuTensor(self.values.clone()).requires_grad_(self.requires_grad)
+        memo[id(self)] = copied
+        return copied
 
     def __repr__(self, **_: Any) -> str:
         return f"GpuTensor({self.values})"
@@ -79,9 +91,18 @@ class GpuTensor(Tensor):
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     here = any(isinstance(tensor, GpuTensor) for tensor in tensors)
+    if func is torch.ops.aten._has_compatible_shallow_copy_type.default:  # asked where a module is moved
+        return False
     if here and func not in _MOVES:
-        for tensor in tensors:
-            if not isinstance(tensor, GpuTensor) and tensor.ndim:  # single numbers of the CPU may enter, as in CUDA
+        # CUDA takes indices, and the lengths of packed sequences, from the CPU.
+        mixing = tree_leaves(args[0]) if func in _WITH_CPU_INDICES else tensors
+        assert not any(type(tensor) is Tensor and tensor.is_meta for tensor in tensors), (
+            f"{func}: an index of no values"
+        )
+        for tensor in mixing:
+            if (
+                isinstance(tensor, Tensor) and not isinstance(tensor, GpuTensor) and tensor.ndim
+            ):  # single numbers of the CPU may enter, as in CUDA
                 raise RuntimeError(f"Expected all tensors to be on the same device, but found cuda:0 and cpu in {func}")
     target = kwargs.get("device")
     there = here if target is None else torch.device(target) == _META
@@ -93,7 +114,9 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return out
     if func is torch.ops.aten.copy_.default:
         return args[0]
-    out = tree_map(lambda leaf: GpuTensor(leaf) if isinstance(leaf, Tensor) else leaf, out)
+    if func is torch.ops.aten._pack_padded_sequence.default:  # batch sizes stay on the CPU
+        return GpuTensor(out[0]), out[1]
+    out = tree_map_only(Tensor, GpuTensor, out)
     return return_and_correct_aliasing(func, args, kwargs, out) if here else out
 
 
@@ -111,6 +134,10 @@ class _Functions(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             return func(*args, **{**kwargs, "device": None}).to(_renamed(kwargs["device"]))
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[1], tuple):
+            # torch would make an index without values of a list.
+            index = tuple(torch.tensor(part) if isinstance(part, list) else part for part in args[1])
+            args = (args[0], index, *args[2:])
         if torch.is_autocast_enabled("cuda") and kwargs.get("out") is None:
             args, kwargs = _autocast(func.__name__, args, kwargs)
         return func(*map(_renamed, args), **{key: _renamed(value) for key, value in kwargs.items()})
@@ -142,5 +169,6 @@ def fake_cuda() -> Iterator[None]:
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+        patch.setattr(torch.backends.cudnn, "is_acceptable", lambda _: False)
         with _Dispatch(), _Functions():
             yield
