@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test lint fetch tables strings clean help
+.PHONY: demo test test-gpu bench-gpu lint fetch tables strings clean help
 
 demo: fetch  ## open the app in a browser
 	$(PYTHON) -m streamlit run app/main.py
@@ -17,6 +17,15 @@ test:  ## all tests
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+test-gpu:  ## the tests that need a GPU
+	@.ci/setup dev
+	$(PYTHON) -m pytest -m gpu
+
+bench-gpu:  ## time and memory of scan and fusion on the GPU, as JSON
+	@.ci/setup dev
+	$(PYTHON) -m benchmarks.scan --device cuda
+	$(PYTHON) -m benchmarks.fusion --device cuda
 
 lint:  ## style, formatting and types
 	@.ci/setup dev
@@ -39,4 +48,4 @@ clean:  ## remove .venv and caches; model files stay
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */: /'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */: /'

@@ -4,7 +4,7 @@
 |---|---|---|
 | `cuda` | NVIDIA GPUs | mamba-ssm's compiled kernel, where `selective_scan_cuda` imports |
 | `cpp` | CPU | own kernel, compiled at first use |
-| `triton` | GPUs | own kernel, needs no compiler |
+| `triton` | GPUs | own kernel; Triton needs gcc and Python's headers at first use |
 | `torch` | everywhere | chunked loop in plain torch |
 | `reference` | everywhere | plain float64 loop, the oracle of the others |
 
