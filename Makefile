@@ -22,10 +22,11 @@ test-gpu:  ## the tests that need a GPU
 	@.ci/setup dev
 	$(PYTHON) -m pytest -m gpu
 
-bench-gpu:  ## time and memory of scan and fusion on the GPU, as JSON
+bench-gpu:  ## time and memory of scan, fusion and a clip on the GPU, as JSON
 	@.ci/setup dev
 	$(PYTHON) -m benchmarks.scan --device cuda
 	$(PYTHON) -m benchmarks.fusion --device cuda
+	ALIGNMAMBA_DEVICE=cuda $(PYTHON) -m benchmarks.clip
 
 lint:  ## style, formatting and types
 	@.ci/setup dev
