@@ -26,7 +26,7 @@ LAYERS = {
         "evaluation result",
     ],
     "extractors": [
-        "messages",
+        "messages device",
         "schema media progress",
         "assets audio",
         "vision language",
