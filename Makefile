@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test test-slow lint fetch tables strings clean help
+.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings clean help
 
 demo: fetch  ## open the app in a browser
 	$(PYTHON) -m streamlit run app/main.py
@@ -24,6 +24,16 @@ test-slow:  ## the slow full runs: every real clip, kills, more languages and lo
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
 	$(PYTEST) -m slow
+
+test-gpu:  ## the tests that need a GPU
+	@.ci/setup dev
+	$(PYTHON) -m pytest -m gpu
+
+bench-gpu:  ## time and memory of scan, fusion and a clip on the GPU, as JSON
+	@.ci/setup dev
+	$(PYTHON) -m benchmarks.scan --device cuda
+	$(PYTHON) -m benchmarks.fusion --device cuda
+	ALIGNMAMBA_DEVICE=cuda $(PYTHON) -m benchmarks.clip
 
 lint:  ## style, formatting and types
 	@.ci/setup dev

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +15,15 @@ from torch import Tensor
 from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
+from alignmamba.device import default_device
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
-from alignmamba.modeling.model import Output, Stream, stream_cost
+from alignmamba.modeling.model import AlignMamba, Output, Stream, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.selective_scan import backend_name
 from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction
+
+_log = logging.getLogger(__name__)
+_R = TypeVar("_R")
 
 SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of this size
 
@@ -47,6 +52,7 @@ class Predictor:
 
     def __init__(self, trained: checkpoint.Checkpoint, *, device: torch.device) -> None:
         self._trained, self._device = trained, device
+        self._note = ""  # of what made it change its device
         self._clip: dict[Modality, PaddedSteps] = {}
         self._streams: dict[Modality, Stream] = {}
 
@@ -56,12 +62,13 @@ class Predictor:
 
         Args:
             folder: Holds `model.safetensors` and `config.json`.
-            device: A torch device; by default the GPU where there is one, else the CPU.
+            device: A torch device; by default the one of `alignmamba.device.default_device`.
 
         Raises:
             CheckpointError: If the folder holds no usable checkpoint.
+            ValueError: If `ALIGNMAMBA_DEVICE` names a device that is not there.
         """
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = default_device() if device is None else torch.device(device)
         trained = checkpoint.load(Path(folder))
         if trained.model.config.classes != len(CLASSES):
             raise checkpoint.CheckpointError(
@@ -107,11 +114,9 @@ class Predictor:
         """
         checkpoint.check_schema(features.schema.to_dict(), self.schema, whose="the clip")
         present = {m: features.modality(m) for m in MODALITIES if features.modality(m).absent is None}
-        self._clip = {modality: self._steps(steps) for modality, steps in present.items()}
-        with torch.no_grad():
-            self._streams = {
-                modality: self._trained.model.encoders.encode(modality, steps) for modality, steps in self._clip.items()
-            }
+        self._streams = {}
+        self._clip = {modality: _steps(steps) for modality, steps in present.items()}
+        self._streams = self._or_on_cpu(self._encode)
 
     def predict(self, modalities: Iterable[str] | None = None) -> Prediction:
         """Predict from some of the clip's modalities.
@@ -123,6 +128,9 @@ class Predictor:
             ValueError: If no clip is set, or a modality is unknown or absent from the clip.
         """
         used = self._used(modalities)
+        return self._or_on_cpu(lambda: self._predict(used))
+
+    def _predict(self, used: frozenset[Modality]) -> Prediction:
         began = time.perf_counter()
         streams = {
             modality: stream._replace(x=stream.x.detach().requires_grad_(True))
@@ -213,6 +221,27 @@ class Predictor:
         target = streams[anchor].x[0].cpu().numpy()
         return {str(m): (rows[rows.any(1)].cpu().numpy(), target) for m, rows in moved.items() if m != anchor}
 
+    @torch.no_grad()
+    def _encode(self) -> dict[Modality, Stream]:
+        encode = self._trained.model.encoders.encode
+        return {modality: encode(modality, steps.to(self._device)) for modality, steps in self._clip.items()}
+
+    def _or_on_cpu(self, compute: Callable[[], _R]) -> _R:
+        """Compute, and once more on the CPU where the GPU is out of memory; this predictor then stays there."""
+        try:
+            return compute()
+        except torch.OutOfMemoryError as error:
+            if self._device.type == "cpu":
+                raise
+            _log.warning("predictions of this clip go on on the CPU, because the GPU is out of memory: %s", error)
+        self._device, self._note = torch.device("cpu"), ", as the GPU was out of memory"
+        shared = self._trained.model  # forks may still run on the GPU
+        own = AlignMamba(shared.config)
+        own.load_state_dict({name: value.cpu() for name, value in shared.state_dict().items()})
+        self._trained = self._trained._replace(model=own.train(shared.training).requires_grad_(False))
+        self._streams = {modality: Stream(*(part.cpu() for part in one)) for modality, one in self._streams.items()}
+        return compute()
+
     def _used(self, modalities: Iterable[str] | None) -> frozenset[Modality]:
         """Check which modalities a caller asks for."""
         if not self._clip:
@@ -248,7 +277,7 @@ class Predictor:
             mmd={str(modality): float(value[0].detach()) for modality, value in output.mmd.items()},
             contributions={str(modality): share for modality, share in shares.items()},
             running_scores=self._running_scores(anchor, output, streams=len(streams)),
-            backend=backend_name(self._device),
+            backend=f"{backend_name(self._device)} on {self._device}{self._note}",
             milliseconds=(time.perf_counter() - began) * 1e3,
             interval=None if uncertainty is None else uncertainty.interval(score, limit=SCORE_LIMIT),
             interval_coverage=None if uncertainty is None else uncertainty.coverage,
@@ -282,13 +311,14 @@ class Predictor:
         spread[valid] = rows.detach().cpu().numpy()
         return spread
 
-    def _steps(self, steps: ModalityFeatures) -> PaddedSteps:
-        seconds = (steps.start + steps.end) / 2
-        values, mask, seconds = (
-            torch.as_tensor(array, dtype=dtype)[None]
-            for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
-        )
-        return PaddedSteps(values=values, mask=mask, seconds=seconds).to(self._device)
+
+def _steps(steps: ModalityFeatures) -> PaddedSteps:
+    seconds = (steps.start + steps.end) / 2
+    values, mask, seconds = (
+        torch.as_tensor(array, dtype=dtype)[None]
+        for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
+    )
+    return PaddedSteps(values=values, mask=mask, seconds=seconds)
 
 
 def _names(modalities: Iterable[Modality]) -> list[str]:

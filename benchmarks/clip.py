@@ -184,8 +184,11 @@ def main() -> None:
         )
         print(json.dumps(measured))
         return
+    from alignmamba.device import default_device  # torch, as in `run`
+
     folder = {} if arguments.out is None else {"folder": arguments.out}
-    print(write("clip", "python -m benchmarks.clip", run(arguments.checkpoint), device="cpu", **folder))
+    device = default_device().type
+    print(write("clip", "python -m benchmarks.clip", run(arguments.checkpoint), device=device, **folder))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.paths import ROOT
 # package, or a module that stands in the top folder of one; rooms on one line do not know each other.
 LAYERS = {
     "alignmamba": [
-        "modality ops",
+        "modality ops device",
         "batch config calibration prediction",
         "modeling",
         "checkpoint",
@@ -26,7 +26,7 @@ LAYERS = {
         "evaluation result",
     ],
     "extractors": [
-        "messages",
+        "messages device",
         "schema media progress",
         "assets audio",
         "vision language",

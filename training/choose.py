@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from alignmamba.device import default_device
 from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness
@@ -68,7 +69,7 @@ def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str
             Benchmark(dealt, parse(Robustness, each["robustness"], where="robustness")) for each in (changed, base)
         )
         torch.manual_seed(SEED)
-        model = registry.build(name, model_config(benchmark, changed["model"]))
+        model = registry.build(name, model_config(benchmark, changed["model"])).to(default_device())
         fit(model, benchmark, parse(TrainConfig, {**changed["train"], "seed": SEED}, where="train config"))
         complete = alike.measure(model, alike.corrupted("valid", draws=DRAWS))
         found.append({OVER_RATES: alike.validate(model)["chosen_by"], **complete})

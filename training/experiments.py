@@ -23,10 +23,12 @@ from torch import nn
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
+from alignmamba.device import default_device
 from alignmamba.evaluation.distance import proxy_a_distance
 from alignmamba.evaluation.metrics import sentiment_metrics
 from alignmamba.evaluation.missing import RATES
 from alignmamba.modality import SUBSETS, Modality
+from alignmamba.modeling.model import AlignMamba
 from training.baselines import registry
 from training.baselines.ridge import Ridge
 from training.data import datasets, masking
@@ -144,7 +146,7 @@ class Experiment:
             config = model_config(benchmark, self.settings.of(name, "model"))
             training = parse(TrainConfig, {**self.settings.of(name, "train"), "seed": seed}, where="train config")
             torch.manual_seed(seed)
-            model = registry.build(name, config).to("cuda" if torch.cuda.is_available() else "cpu")
+            model = registry.build(name, config).to(default_device())
             identity = json.dumps(
                 [config.to_dict(), self.settings.robustness, dict(self.dataset.data_sha256), fold], default=dict
             )
@@ -234,6 +236,21 @@ def ablation(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
 
 
 @torch.inference_mode()
+def _transported(model: AlignMamba, benchmark: Benchmark) -> dict[Modality, tuple[np.ndarray, np.ndarray]]:
+    """The steps of each modality of the test clips as its plan transports them, and the text's steps beside them."""
+    model.eval()
+    batch = benchmark.labelled(benchmark.dataset.splits["test"]).to(next(model.parameters()).device).batch
+    streams = model.encoders(batch)
+    if Modality.LANGUAGE not in streams:
+        raise ValueError("distance: the dataset has no language, which the others are compared to")
+    text = streams[Modality.LANGUAGE]
+    found = {}
+    for modality, plan in model.fuse(streams).plans.items():
+        moved = plan.transport(streams[modality].x, scaling=model.config.scaling)
+        found[modality] = moved[text.mask].cpu().numpy(), text.x[text.mask].cpu().numpy()
+    return found
+
+
 def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Proxy A-distance of aligned audio and video to the text, with and without the alignments (paper, Table 4)."""
     rows = []
@@ -241,17 +258,10 @@ def distance(experiment: Experiment, seeds: Sequence[int]) -> list[dict[str, Any
         found: dict[str, list[float]] = {}
         for seed in seeds:
             model, benchmark = experiment.model(name, seed), experiment.benchmark(name, 0)
-            batch = benchmark.labelled(benchmark.dataset.splits["test"]).batch
-            streams = model.encoders(batch)
-            if Modality.LANGUAGE not in streams:
-                raise ValueError("distance: the dataset has no language, which the others are compared to")
-            words = streams[Modality.LANGUAGE]
-            output = model.fuse(streams)
-            for modality, plan in output.plans.items():
-                moved = plan.transport(streams[modality].x, scaling=model.config.scaling)[words.mask].numpy()
+            for modality, (moved, text) in _transported(model, benchmark).items():
                 rng = np.random.default_rng(seed)
                 chosen = rng.permutation(len(moved))[:MAX_VECTORS]
-                value = proxy_a_distance(moved[chosen], words.x[words.mask].numpy()[chosen], seed=seed)
+                value = proxy_a_distance(moved[chosen], text[chosen], seed=seed)
                 if value is None:
                     raise ValueError(f"distance: {len(moved)} steps of {modality}, too few to compare")
                 found.setdefault(str(modality), []).append(value)

@@ -21,6 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
+from alignmamba.device import default_device
 from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
@@ -64,7 +65,7 @@ def finetune(
     for note in dataset.notes:
         log.warning("%s", note)
     benchmark = Benchmark(dataset, ROBUSTNESS, standardise=False)
-    model = trained.model.requires_grad_(True)
+    model = trained.model.requires_grad_(True).to(default_device())
     untrained = {name: value.clone() for name, value in model.state_dict().items()}
     before = benchmark.validate(model)["chosen_by"]
     rows = [{"setting": "before", **benchmark.measure(model, dataset.splits["test"])}]

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
+from alignmamba.device import default_device
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from training.baselines import registry
@@ -49,7 +50,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 def pairs_found(model: AlignMamba, benchmark: Benchmark, planted: Planted) -> float:
     """Share of the test frames that the plan sends to their word."""
     examples = benchmark.dataset.splits["test"]
-    plan = model(benchmark.labelled(examples).batch).plans[Modality.VIDEO].dense()
+    batch = benchmark.labelled(examples).to(next(model.parameters()).device).batch
+    plan = model(batch).plans[Modality.VIDEO].dense().cpu()
     answer = torch.tensor([planted.word_of[example.id] for example in examples])
     return float((plan.argmax(-1) == answer).double().mean())
 
@@ -60,7 +62,8 @@ def measure(variant: str, seed: int) -> dict[str, float]:
     planted = make_planted(seed=seed, count=CLIPS)
     benchmark = Benchmark(planted, Robustness(missing_rate=0.0))
     torch.manual_seed(seed)
-    model = registry.build(name, ModelConfig(**benchmark.model_dims, **SHAPE, **change))
+    config = ModelConfig(**benchmark.model_dims, **SHAPE, **change)
+    model = registry.build(name, config).to(default_device())
     fit(model, benchmark, replace(TRAIN, seed=seed))
     found = {
         "validation_acc2_non0": benchmark.measure(model, benchmark.dataset.splits["valid"])["acc2_non0"],

@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from alignmamba.batch import Batch
+from alignmamba.device import default_device
 from alignmamba.modeling.loss import loss
 from training.run_state import Progress
 
@@ -82,7 +83,7 @@ class Labelled(NamedTuple):
     labelled: Bool[Tensor, "batch *steps"] | None = None
     complete: Batch | None = None
 
-    def to(self, device: str) -> Labelled:
+    def to(self, device: torch.device | str) -> Labelled:
         """Return the same on `device`."""
         moved = {
             name: {modality: steps.to(device) for modality, steps in value.items()}
@@ -129,7 +130,7 @@ def processes() -> Iterator[bool]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return
-    cuda = torch.cuda.is_available()
+    cuda = default_device().type == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -222,13 +223,14 @@ def _add_up(model: nn.Module, total: float) -> float:
     if not dist.is_initialized():
         return total
     parameters = list(model.parameters())
-    touched = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
+    device = parameters[0].device  # NCCL takes tensors of GPUs only
+    touched = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32, device=device)
     dist.all_reduce(touched, op=dist.ReduceOp.MAX)
     for parameter, somewhere in zip(parameters, touched.tolist(), strict=True):
         if somewhere:  # what no process has touched keeps no gradient, so that weight decay passes it by as well
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
-    summed = torch.tensor(total, dtype=torch.float64)
+    summed = torch.tensor(total, dtype=torch.float64, device=device)
     dist.all_reduce(summed)
     return summed.item()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alignmamba.ops import cpu, cpu_fused
-from alignmamba.ops.selective_scan import choose_backend, selective_scan
+from alignmamba.ops.selective_scan import carries_state, choose_backend, selective_scan
 
 # Step sizes at initialisation, as published with Mamba.
 DT_MIN, DT_MAX = 1e-3, 1e-1
@@ -41,7 +41,7 @@ class Mamba(nn.Module):
 
     >>> block, x = Mamba(width=16), torch.randn(2, 10, 16)
     >>> y = block(x)
-    >>> first, state = block.run(x[:, :6], None, block.initial_state(2))
+    >>> first, state = block.run(x[:, :6], None)
     >>> second, _ = block.run(x[:, 6:], None, state)  # in pieces: the same numbers
     >>> torch.allclose(torch.cat([first, second], 1), y, atol=1e-6)
     True
@@ -81,33 +81,35 @@ class Mamba(nn.Module):
         reverse: bool = False,
     ) -> Float[Tensor, "batch time width"]:
         """Run over a whole sequence; with `reverse`, from its end to its start."""
-        return self.run(x, mask, self.initial_state(len(x)), reverse=reverse)[0]
+        return self.run(x, mask, reverse=reverse)[0]
 
     def run(
         self,
         x: Float[Tensor, "batch time width"],
         mask: Bool[Tensor, "batch time"] | None,
-        state: MambaState,
+        state: MambaState | None = None,
         *,
         reverse: bool = False,
     ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
         """Run over a piece of a sequence and return the state after it.
 
-        Pieces run one after the other give the same numbers as the whole.
+        Pieces run one after the other give the same numbers as the whole. Before the first step the state is None:
+        zeros, which every backend of the scan takes, while a state of its own is more than mamba-ssm's kernel takes.
         """
-        if self._fuses(x, *state):
+        if self._fuses(x, *(state or ())):
             return self._run_fused(x, mask, state, reverse=reverse)
         u, gate = self.in_proj(x).chunk(2, dim=-1)  # (batch, time, 2 inner) -> two of (batch, time, inner)
         if mask is not None:
             u = u * mask[:, :, None]
-        u, tail = self._convolve(u, state.conv, reverse=reverse)
+        before, begin = (None, None) if state is None else state
+        u, tail = self._convolve(u, before, reverse=reverse)
         u = F.silu(u)
         # (batch, time, dt_rank + 2 state) -> (batch, time, dt_rank), (batch, time, state), (batch, time, state)
         low_rank, B, C = self.x_proj(u).split([self.dt_rank, self.state_dim, self.state_dim], dim=-1)
         dt = F.softplus(self.dt_proj(low_rank))  # (batch, time, inner)
         if mask is not None:
             dt = dt * mask[:, :, None]
-        y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=state.scan)
+        y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=begin)
         return self.out_proj(y * F.silu(gate)), MambaState(tail, last)
 
     @property
@@ -125,10 +127,11 @@ class Mamba(nn.Module):
         return cpu_fused.applies(*inputs, self.D) and choose_backend(inputs[0].device, self.D.dtype) == "cpp"
 
     def _run_fused(
-        self, x: Tensor, mask: Tensor | None, state: MambaState, *, reverse: bool
+        self, x: Tensor, mask: Tensor | None, state: MambaState | None, *, reverse: bool
     ) -> tuple[Tensor, MambaState]:
         """`run` where no gradient is wanted and the C++ kernels are at hand: two of them and three products."""
         kernel = cpu.kernel()
+        state = state or self.initial_state(len(x))
         # The products without their modules, whose calls cost as much as a product of a short clip.
         u, gate = F.linear(x, self.in_proj.weight).chunk(2, dim=-1)
         u, tail = cpu_fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self._bias, reverse=reverse)
@@ -137,10 +140,12 @@ class Mamba(nn.Module):
         last = cpu_fused.gated_scan_(kernel, u, gate, projected, mask, state.scan, sizes, reverse=reverse)
         return F.linear(u, self.out_proj.weight), MambaState(tail, last)
 
-    def _convolve(self, u: Tensor, before: Tensor, *, reverse: bool) -> tuple[Tensor, Tensor]:
+    def _convolve(self, u: Tensor, before: Tensor | None, *, reverse: bool) -> tuple[Tensor, Tensor]:
         """Depthwise convolution over (batch, time, inner) as a sum of shifted products: no transposed copy."""
         taps = rearrange(self.conv1d.weight, "inner 1 taps -> taps inner")
         length, reach = u.shape[1], self.conv_width - 1
+        if before is None:
+            before = u.new_zeros(len(u), reach, self.inner)
         if reverse:
             padded, taps = torch.cat([u, before], 1), taps.flip(0)
         else:
@@ -148,7 +153,8 @@ class Mamba(nn.Module):
         out = self._bias + padded[:, :length] * taps[0]
         for tap in range(1, self.conv_width):
             out = torch.addcmul(out, padded[:, tap : tap + length], taps[tap])
-        return out, padded[:, :reach] if reverse else padded[:, length:]
+        # The weights are float32 under autocast: without the cast the scan would never see half precision.
+        return out.to(u.dtype), padded[:, :reach] if reverse else padded[:, length:]
 
 
 class MambaLayer(nn.Module):
@@ -182,7 +188,10 @@ class MambaLayer(nn.Module):
         return out
 
     def run(
-        self, x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"] | None, state: MambaState
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch time"] | None,
+        state: MambaState | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
         """Apply a causal layer to a piece of a sequence and return the state after it; see `Mamba.run`."""
         y, state = self.forwards.run(self.norm(x), mask, state)
@@ -200,22 +209,27 @@ def run_layers(
     """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
 
     A causal layer hands its convolution tail and scan state from piece to piece, so the inner activations, several
-    times the size of the sequence, are held for one piece only. With gradients, or if it is bidirectional, a layer
-    needs the whole sequence at once. With `overwrite`, x may be used for the result, which saves one more sequence.
+    times the size of the sequence, are held for one piece only. With gradients, if it is bidirectional, or if the
+    scan's backend takes no state, a layer needs the whole sequence at once. With `overwrite`, x may be used for the
+    result, which saves one more sequence.
     """
     stack = [cast(MambaLayer, layer) for layer in layers]  # nn.ModuleList forgets the type of its modules
     whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in stack)
-    if whole or not stack:
+    if whole or not stack or not carries_state(x.device, x.dtype):
         for layer in stack:
             x = layer(x, mask)
         x = norm(x)
         return x
-    out = x if overwrite else torch.empty_like(x)
-    states = [layer.forwards.initial_state(len(x)) for layer in stack]
+    out = None
+    states: list[MambaState | None] = [None] * len(stack)
     for first in range(0, x.shape[1], BLOCK_STEPS):
         piece = slice(first, first + BLOCK_STEPS)
         y, y_mask = x[:, piece], mask[:, piece]
         for number, layer in enumerate(stack):
             y, states[number] = layer.run(y, y_mask, states[number])
-        out[:, piece] = norm(y)
+        y = norm(y)
+        if out is None:  # under autocast the norm's dtype may be another one than x's
+            out = x if overwrite and x.dtype == y.dtype else x.new_empty(x.shape, dtype=y.dtype)
+        out[:, piece] = y
+    assert out is not None  # x is longer than a block
     return out

@@ -3,6 +3,8 @@
 k(x, y) = exp(-||x - y||^2 / (2 sigma^2))
 MMD^2(X, Y) = mean k(x, x') + mean k(y, y') - 2 mean k(x, y)                        `mmd2`
 L_align = MMD^2(X~_v, X_l) + MMD^2(X~_a, X_l), X~ the transported streams           `alignmamba.modeling.loss`
+
+Computed in float32 (or float64) whatever autocast surrounds it: a small difference of large means is lost in half.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from alignmamba.config import Bandwidth
+from alignmamba.modeling.precision import in_float32
 
 
 def _squared_distances(x: Float[Tensor, "batch n dim"], y: Float[Tensor, "batch m dim"]) -> Float[Tensor, "batch n m"]:
@@ -34,6 +37,7 @@ def _median_scale(
     return torch.where(median > 0, median, torch.ones_like(median))  # one point, or all the same: any scale will do
 
 
+@in_float32
 def mmd2(
     x: Float[Tensor, "batch n dim"],
     y: Float[Tensor, "batch m dim"],

@@ -10,19 +10,25 @@ A relaxed plan is stored as one target index per source step, the full problem's
 Two scalings of the transported steps: "paper" is M^T X, whose rows shrink with the number of targets; "mean" divides
 each row by its column's mass, which makes it a mean of the steps sent there. A target that gets nothing is a zero row
 in both.
+
+Everything here is computed in float32 (or float64), whatever autocast surrounds it: in half precision costs that differ
+are equal, and ties go to the earliest target.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from alignmamba.config import Scaling
+from alignmamba.modeling.precision import at_least_float32, in_float32
 from alignmamba.ops import cpu, cpu_fused
 from alignmamba.ops.selective_scan import choose_backend
 
@@ -31,6 +37,8 @@ TIE_TOLERANCE = 1e-6
 # Similarities held at once while searching for the best (8 MB in float32), and the fewest rows of them: a matrix
 # product of a few rows reads all targets for little work.
 BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 64
+# Rounding of costs, as a share of their size: so much more than the bound is looked at.
+REACH_SLACK = 1e-3
 # Sinkhorn stops when the marginals are met to this share of mass, or after so many rounds.
 SINKHORN_TOLERANCE, SINKHORN_ROUNDS = 1e-6, 1000
 
@@ -46,6 +54,7 @@ class IndexPlan(NamedTuple):
         self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
         """Transport source steps to their targets, M^T X of the paper, without building M."""
+        dtype, source = source.dtype, at_least_float32(source)
         weight = self.source_mask.to(source.dtype)
         if scaling == "paper":
             weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
@@ -54,7 +63,8 @@ class IndexPlan(NamedTuple):
             weight = weight / count.gather(1, self.chosen).clamp(min=1)
         moved = source.new_zeros(len(source), self.target_steps, source.shape[-1])
         # (batch, source) -> (batch, source, dim): one target row and one weight for all columns of a step
-        return moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
+        moved = moved.scatter_add(1, self.chosen[:, :, None].expand_as(source), source * weight[:, :, None])
+        return moved.to(dtype)
 
     def dense(self) -> Float[Tensor, "batch source target"]:
         """The plan M as a matrix, for drawing; rows of invalid steps are zero."""
@@ -73,11 +83,11 @@ class MatrixPlan(NamedTuple):
         self, source: Float[Tensor, "batch source dim"], *, scaling: Scaling
     ) -> Float[Tensor, "batch target dim"]:
         """Transport source steps to their targets, M^T X of the paper."""
-        moved = self.matrix.mT @ source  # (batch, target, source) @ (batch, source, dim)
-        if scaling == "paper":
-            return moved
-        mass = self.matrix.sum(1)[:, :, None]  # (batch, target, 1)
-        return moved / mass.where(mass > 0, 1.0)
+        moved = _product(self.matrix.mT, source)  # (batch, target, source) @ (batch, source, dim)
+        if scaling == "mean":
+            mass = self.matrix.sum(1)[:, :, None]  # (batch, target, 1)
+            moved = moved / mass.where(mass > 0, 1.0)
+        return moved.to(source.dtype)
 
     def dense(self) -> Float[Tensor, "batch source target"]:
         """The plan M as a matrix."""
@@ -87,6 +97,12 @@ class MatrixPlan(NamedTuple):
 Plan = IndexPlan | MatrixPlan
 
 
+@in_float32
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y
+
+
+@in_float32
 def cosine_cost(
     source: Float[Tensor, "batch source dim"],
     target: Float[Tensor, "batch target dim"],
@@ -111,6 +127,7 @@ def cosine_cost(
 
 
 @torch.no_grad()
+@in_float32
 def relaxed_plan(
     source: Float[Tensor, "batch source dim"],
     target: Float[Tensor, "batch target dim"],
@@ -123,7 +140,8 @@ def relaxed_plan(
 ) -> IndexPlan:
     """Optimum of the relaxed problem: each source step goes to the target of least cost (paper, M_v2l and M_a2l).
 
-    Works on blocks of source steps, so that the whole cost matrix is never held.
+    Works on blocks of source steps, so that the whole cost matrix is never held. With a time term, long streams look
+    only at the targets whose times can still win: the plan is the same, and its time grows with length, not its square.
 
     Raises:
         ValueError: If a clip has no valid target.
@@ -146,19 +164,75 @@ def relaxed_plan(
     search = partial(cpu_fused.search, cpu.kernel()) if native else _search
     (batch, steps, _), targets = source.shape, target.shape[1]
     directions = F.normalize(target, dim=-1).mT  # (batch, dim, target)
-    index = torch.empty(batch, steps, dtype=torch.long, device=source.device)
-    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * targets))
-    memory = source.new_empty(batch * min(block, steps) * targets)
-    for first in range(0, steps, block):
-        rows = slice(first, first + block)
-        found = index[:, rows]
-        similarity = memory[: found.numel() * targets].view(*found.shape, targets)  # (batch, rows, target)
-        torch.bmm(F.normalize(source[:, rows], dim=-1), directions, out=similarity)
-        seconds = None
-        if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
-            seconds = source_seconds[:, rows], target_seconds
-        search(similarity, valid, found, tolerance=TIE_TOLERANCE, time_weight=time_weight, seconds=seconds)
+    index = torch.zeros(batch, steps, dtype=torch.long, device=source.device)
+    seconds = None
+    if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
+        seconds = source_seconds.to(source.dtype), target_seconds.to(source.dtype)
+    reach = None
+    if seconds is not None and batch * steps * targets > BLOCK_ENTRIES:
+        reach = _reach(*seconds, source_mask, valid, time_weight=time_weight)
+    memory = source.new_empty(0)  # fresh memory for each block would cost as much as the search
+    for rows, columns in _blocks(batch, steps, targets, reach):
+        found, width = index[:, rows], columns.stop - columns.start
+        if memory.numel() < found.numel() * width:
+            memory = source.new_empty(found.numel() * width)
+        similarity = memory[: found.numel() * width].view(*found.shape, width)  # (batch, rows, columns)
+        torch.bmm(F.normalize(source[:, rows], dim=-1), directions[:, :, columns], out=similarity)
+        times = None if seconds is None else (seconds[0][:, rows], seconds[1][:, columns])
+        search(
+            similarity,
+            None if valid is None else valid[:, columns],
+            found,
+            tolerance=TIE_TOLERANCE,
+            time_weight=time_weight,
+            seconds=times,
+        )
+        found += columns.start
     return IndexPlan(index, source_mask, targets)
+
+
+def _reach(
+    source_seconds: Tensor, target_seconds: Tensor, source_mask: Tensor, valid: Tensor | None, *, time_weight: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Per source step the first target that can win, and the one after the last, over the whole batch.
+
+    A cosine lies in [-1, 1]: no target wins whose time term is over 2 above that of the target nearest in time. None
+    where the times of the valid targets do not rise, and all targets have to be looked at.
+    """
+    times = target_seconds if valid is None else target_seconds.where(valid, torch.inf)
+    times = times.contiguous()
+    if time_weight < 0 or not bool((times[:, 1:] >= times[:, :-1]).all()):
+        return None
+    now = source_seconds.contiguous()
+    after = torch.searchsorted(times, now)
+    beside = torch.stack([(after - 1).clamp(min=0), after.clamp(max=times.shape[1] - 1)])  # (2, batch, source)
+    nearest = (times.expand(2, -1, -1).gather(2, beside) - now).abs().amin(0)
+    slack = REACH_SLACK * (1 + time_weight * nearest)
+    furthest = nearest + (2 + slack) / time_weight
+    first = torch.searchsorted(times, now - furthest)
+    last = torch.searchsorted(times, now + furthest, right=True)
+    # Padding may choose whatever there is: it moves nothing.
+    first = first.where(source_mask, times.shape[1]).amin(0)
+    last = last.where(source_mask, 0).amax(0)
+    return first.cpu().numpy(), last.cpu().numpy()
+
+
+def _blocks(
+    batch: int, steps: int, targets: int, reach: tuple[np.ndarray, np.ndarray] | None
+) -> Iterator[tuple[slice, slice]]:
+    """Blocks of source steps with the targets that they have to look at."""
+    widest = targets if reach is None else max(1, 2 * int((reach[1] - reach[0]).max(initial=0)))
+    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * widest))
+    if reach is not None:  # a block looks at what its first step reaches, its last step, and all between
+        block = max(BLOCK_ROWS, min(block, widest))
+    for first in range(0, steps, block):
+        rows = slice(first, min(first + block, steps))
+        if reach is None:
+            yield rows, slice(0, targets)
+            continue
+        columns = slice(int(reach[0][rows].min()), int(reach[1][rows].max()))
+        if columns.start < columns.stop:  # else all of it is padding
+            yield rows, columns
 
 
 def _search(
@@ -191,6 +265,7 @@ def uniform_plan(source_mask: Bool[Tensor, "batch source"], target_mask: Bool[Te
     return IndexPlan(index, source_mask, target_mask.shape[1])
 
 
+@in_float32
 def sinkhorn_plan(
     cost: Float[Tensor, "batch source target"],
     source_mask: Bool[Tensor, "batch source"],

@@ -1,9 +1,9 @@
 """Selective scan on NVIDIA GPUs by mamba-ssm's compiled kernel, where its extension is there.
 
-The kernel wants (batch, dim, length) arrays, runs forward in time, starts from zeros and gives no gradient for its
-final state: arrays are transposed, `reverse` flips them, an initial state is another backend's job
-(`alignmamba.ops.selective_scan` sees to that), and the final state's gradient comes from the torch loop, only when it
-is needed.
+The kernel takes single and half precision as it comes. It wants (batch, dim, length) arrays, runs forward in time,
+starts from zeros and gives no gradient for its final state: arrays are transposed, `reverse` flips them, an initial
+state is another backend's job (`alignmamba.ops.selective_scan` sees to that), and the final state's gradient comes from
+the torch loop, only when it is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def unavailable(device: str, dtype: torch.dtype) -> str | None:
     if device != "cuda":
         return "runs on NVIDIA GPUs only"
     if dtype != torch.float32:
-        return "computes in torch.float32"
+        return "computes in torch.float32, from single and half precision"
     return _missing()
 
 
@@ -61,10 +61,10 @@ class _FinalState(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_final: Tensor) -> tuple[Tensor | None, ...]:
         inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
-        x, dt, A, B = inputs
-        nothing = torch.zeros_like(B), torch.zeros_like(A[:, 0]), torch.zeros_like(grad_final)
-        with torch.enable_grad():
-            _, final = chunked.scan(Inputs(x, dt, A, B, *nothing), reverse=False)
+        nothing = torch.zeros_like(inputs[3]), torch.zeros_like(inputs[2][:, 0]), torch.zeros_like(grad_final)
+        with torch.enable_grad(), torch.autocast(grad_final.device.type, enabled=False):
+            full = Inputs(*(tensor.to(grad_final.dtype) for tensor in (*inputs, *nothing)))
+            _, final = chunked.scan(full, reverse=False)
         return None, *torch.autograd.grad(final, inputs, grad_final)
 
 

@@ -14,7 +14,10 @@ Outputs = tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch dim stat
 
 
 class Inputs(NamedTuple):
-    """Checked inputs of `alignmamba.ops.selective_scan.selective_scan`, all of one dtype and on one device."""
+    """Checked inputs of `alignmamba.ops.selective_scan.selective_scan`, on one device and of one dtype.
+
+    Only for mamba-ssm's kernel x, dt, B and C may be in half precision beside the others in float32.
+    """
 
     x: Float[Tensor, "batch length dim"]
     dt: Float[Tensor, "batch length dim"]

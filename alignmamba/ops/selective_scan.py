@@ -4,7 +4,7 @@
 |---|---|---|
 | `cuda` | NVIDIA GPUs | mamba-ssm's compiled kernel, where `selective_scan_cuda` imports |
 | `cpp` | CPU | own kernel, compiled at first use |
-| `triton` | GPUs | own kernel, needs no compiler |
+| `triton` | GPUs | own kernel; Triton needs gcc and Python's headers at first use |
 | `torch` | everywhere | chunked loop in plain torch |
 | `reference` | everywhere | plain float64 loop, the oracle of the others |
 
@@ -31,6 +31,8 @@ FORCE_VARIABLE = "ALIGNMAMBA_SCAN"
 
 Backend = Literal["cuda", "cpp", "triton", "torch", "reference"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
+_WITHOUT_STATE: tuple[Backend, ...] = ("cuda",)
+HALF = (torch.float16, torch.bfloat16)
 
 
 class _BackendModule(Protocol):
@@ -101,8 +103,12 @@ def selective_scan(
     backend = choose_backend(x.device, dtype, with_state=state is not None)
     if state is None:
         state = torch.zeros(len(x), *A.shape, dtype=dtype, device=x.device)
+    # mamba-ssm's kernel reads sequences in half precision as they are and computes in float32 inside.
+    stored = x.dtype if backend == "cuda" and x.dtype in HALF else dtype
     with torch.autocast(x.device.type, enabled=False):
-        inputs = Inputs(*(tensor.to(dtype) for tensor in (x, dt, A, B, C, D, state)))
+        inputs = Inputs(
+            x.to(stored), dt.to(stored), A.to(dtype), B.to(stored), C.to(stored), D.to(dtype), state.to(dtype)
+        )
         y, final = _MODULES[backend].scan(inputs, reverse=reverse)
         return y.to(x.dtype), final
 
@@ -128,6 +134,11 @@ def choose_backend(
     return _choose(torch.device(device).type, dtype, with_state, os.environ.get(FORCE_VARIABLE) or None)
 
 
+def carries_state(device: torch.device | str, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether the backend in use on a device goes on from a state, so that a sequence can be run in pieces."""
+    return choose_backend(device, dtype) not in _WITHOUT_STATE
+
+
 def backend_name(device: torch.device | str, dtype: torch.dtype = torch.float32) -> str:
     """Describe the backend in use on a device, for display: its name and what it was built with."""
     name = choose_backend(device, dtype)
@@ -142,7 +153,7 @@ def _choose(device: str, dtype: torch.dtype, with_state: bool, forced: str | Non
     refused = []
     for name in candidates:
         reason = _MODULES[name].unavailable(device, dtype)
-        if reason is None and with_state and name == "cuda":
+        if reason is None and with_state and name in _WITHOUT_STATE:
             reason = "takes no initial state"
         if reason is None:
             _log_once(device, name)

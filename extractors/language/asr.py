@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
+from extractors.device import default_device, is_out_of_memory
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
 from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
@@ -44,7 +45,7 @@ class Recogniser:
     Attributes:
         whisper: The model.
         name: Of the asset or the folder it comes from.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "cuda:1" and so on.
         compute_type: How its numbers are kept: "int8" on a CPU, "float16" on most GPUs.
     """
 
@@ -112,16 +113,27 @@ def devices() -> list[tuple[str, str]]:
     import ctranslate2
 
     order = [("cpu", "int8")]
-    if ctranslate2.get_cuda_device_count():
-        supported = ctranslate2.get_supported_compute_types("cuda")
-        order.insert(0, ("cuda", "float16" if "float16" in supported else "float32"))
+    device = default_device(gpu=ctranslate2.get_cuda_device_count() > 0)
+    if device != "cpu":
+        kind, index = _split(device)
+        supported = ctranslate2.get_supported_compute_types(kind, index)
+        order.insert(0, (device, "float16" if "float16" in supported else "float32"))
     return order
+
+
+def _split(device: str) -> tuple[str, int]:
+    """Split "cuda:1" into the kind and the index that CTranslate2 wants."""
+    kind, _, index = device.partition(":")
+    return kind, int(index or 0)
 
 
 def _loaded_on(folder: Path, source: str, device: str, compute_type: str) -> Recogniser:
     from faster_whisper import WhisperModel
 
-    whisper = WhisperModel(str(folder), device=device, compute_type=compute_type, local_files_only=True)
+    kind, index = _split(device)
+    whisper = WhisperModel(
+        str(folder), device=kind, device_index=index, compute_type=compute_type, local_files_only=True
+    )
     if device != "cpu":
         segments, _ = whisper.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="en", temperature=TEMPERATURE)
         list(segments)
@@ -154,6 +166,27 @@ def recognise(
     if not voiced:
         return Transcript(words=(), source="none")
     loaded = load(recogniser)
+    try:
+        return _transcript(samples, loaded, start, progress, voiced, own=recogniser != RECOGNISER)
+    except RuntimeError as error:
+        if loaded.device == "cpu" or not is_out_of_memory(error):
+            raise
+        log.warning("the speech recogniser goes on on the CPU, because the GPU is out of memory: %s", error)
+    folder = asset(recogniser) if recogniser in ASSETS else Path(recogniser)
+    loaded = _loaded_on(folder, recogniser, "cpu", "int8")
+    return _transcript(samples, loaded, start, progress, voiced, own=True)
+
+
+def _transcript(
+    samples: Float32[np.ndarray, " samples"],
+    loaded: Recogniser,
+    start: float,
+    progress: Progress,
+    voiced: Sequence[tuple[float, float]],
+    *,
+    own: bool,
+) -> Transcript:
+    """Recognise with a loaded model; with `own`, which is not the default one, the model is noted."""
     model = loaded.whisper
     options = {
         "beam_size": BEAM_SIZE,
@@ -164,7 +197,7 @@ def recognise(
     }
     segments, info = model.transcribe(samples, **options)
     notes = []
-    if recogniser != RECOGNISER or loaded.device != "cpu":
+    if own or loaded.device != "cpu":
         values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
         notes.append(Message("recogniser_used", values))
     if info.language != "en":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset, asset_sha256
+from extractors.device import default_device
 from extractors.messages import Message
 from extractors.schema import ModalitySchema
 
@@ -38,9 +39,9 @@ class TextModel:
 
     Attributes:
         tokenizer: Without truncation and padding.
-        encoder: Gives `last_hidden_state`; on `device`.
+        encoder: Gives `last_hidden_state`; on `device`, or on the CPU after the GPU ran out of memory.
         schema: Of the features it makes.
-        device: "cuda" where torch has a GPU, else "cpu".
+        device: Where it was loaded, see `extractors.device`.
         around: Token ids that begin and end an input ([CLS] and [SEP] in BERT).
         padding: Token id of padding.
         window: Tokens that fit between the two.
@@ -147,7 +148,7 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
     around = tuple(tokenizer.encode("").ids)
     if len(around) != 2:
         raise AssetError(Message("tokenizer_of_other_kind", {"source": str(folder), "count": len(around)}))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device(gpu=torch.cuda.is_available())
     padding = encoder.config.pad_token_id or 0
     # RoBERTa counts positions from the one after its padding token's.
     unused = padding + 1 if settings["model_type"] == "roberta" else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from extractors.schema import ModalityFeatures, Word
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
+
+log = logging.getLogger(__name__)
 
 WINDOW = 510  # tokens that fit between the default encoder's [CLS] and [SEP]
 MARGIN = 128  # most tokens of context that a window gives to the ones it keeps, on each side
@@ -148,9 +151,20 @@ def _hidden(ids: list[list[int]], model: TextModel) -> list[Float32[np.ndarray, 
     for row, window in enumerate(ids):
         tokens[row, : len(window) + 2] = torch.tensor([begin, *window, end])
         mask[row, : len(window) + 2] = 1
-    with torch.inference_mode():
-        output = model.encoder(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device))
-    hidden = output.last_hidden_state.cpu().numpy()
+
+    def states() -> np.ndarray:
+        device = next(model.encoder.parameters()).device
+        with torch.inference_mode():
+            output = model.encoder(input_ids=tokens.to(device), attention_mask=mask.to(device))
+        hidden: np.ndarray = output.last_hidden_state.cpu().numpy()
+        return hidden
+
+    try:
+        hidden = states()
+    except torch.OutOfMemoryError as error:
+        log.warning("the text encoder goes on on the CPU, because the GPU is out of memory: %s", error)
+        model.encoder.to("cpu")
+        hidden = states()
     return [hidden[row, 1 : len(window) + 1] for row, window in enumerate(ids)]
 
 

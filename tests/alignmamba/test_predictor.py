@@ -106,7 +106,7 @@ def test_every_subset_gives_a_whole_prediction(predictor):
         assert tuple(found.classes) == CLASSES
         assert sum(found.classes.values()) == pytest.approx(1)
         assert found.used == subset
-        assert found.backend == backend_name("cpu")
+        assert found.backend == f"{backend_name('cpu')} on cpu"
         assert set(found.contributions) == subset
         assert set(found.alignments) == set(found.mmd) == subset - {found.anchor}
         running, anchor_valid = found.running_scores, clip.modality(found.anchor).valid

@@ -163,7 +163,7 @@ class Benchmark:
     def scores(self, model: nn.Module, examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
         """Predicted and true score of every label, predictions cut to [-3, 3]."""
         model.eval()
-        device = next(model.parameters()).device.type
+        device = next(model.parameters()).device
         found, truth = [], []
         for first in range(0, len(examples), EVALUATION_BATCH):
             part = self.labelled(examples[first : first + EVALUATION_BATCH]).to(device)

@@ -114,14 +114,14 @@ class Regressor(nn.Module):
         hidden = self.encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         inside = mask.clone()
         inside[:, 0] = False
-        inside[torch.arange(len(mask)), mask.sum(1) - 1] = False
+        inside[torch.arange(len(mask), device=mask.device), mask.sum(1) - 1] = False
         weight = inside[:, :, None].to(hidden.dtype)
         pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
         return self.head(self.dropout(pooled)).squeeze(-1).float()
 
 
 def tokenised(texts: Sequence[str], model: TextModel) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
-    """Token ids of sentences, padded, with the mask of what is none."""
+    """Token ids of sentences on the encoder's device, padded, with the mask of what is none."""
     begin, end = model.around
     ids = [
         [begin, *encoding.ids[: model.window], end]
@@ -132,7 +132,8 @@ def tokenised(texts: Sequence[str], model: TextModel) -> tuple[Int[Tensor, "batc
     length = max(map(len, ids))
     tokens = torch.tensor([row + [model.padding] * (length - len(row)) for row in ids])
     lengths = torch.tensor([len(row) for row in ids])
-    return tokens, torch.arange(length)[None] < lengths[:, None]
+    mask = torch.arange(length)[None] < lengths[:, None]
+    return tokens.to(model.device), mask.to(model.device)
 
 
 def _batches(chosen: Sequence[Sentence], size: int, rng: np.random.Generator) -> Iterator[list[Sentence]]:
@@ -171,7 +172,7 @@ def scores(model: Regressor, tools: TextModel, texts: Sequence[str], *, batch_si
     found = np.zeros(len(texts))
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
-        found[chosen] = model(*tokenised([texts[index] for index in chosen], tools)).numpy()
+        found[chosen] = model(*tokenised([texts[index] for index in chosen], tools)).cpu().numpy()
     return found.clip(-SCORE_LIMIT, SCORE_LIMIT)
 
 
@@ -186,7 +187,7 @@ def train(everything: Sequence[Sentence], config: EncoderConfig) -> tuple[Regres
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     tools = text_encoder.load()
-    model = Regressor(copy.deepcopy(tools.encoder))
+    model = Regressor(copy.deepcopy(tools.encoder)).to(tools.device)
     best, best_state, history = np.inf, {}, []
     valid = [one for one in everything if one.corpus == MOSI and one.split == "valid"]
     for stage, (epochs, rate) in enumerate(zip(config.epochs, config.learning_rate, strict=True)):
@@ -216,8 +217,8 @@ def _epoch(model, tools, chosen, optimiser, schedule, average, config, rng) -> f
     total, batches = 0.0, list(_batches(chosen, config.batch_size, rng))
     for batch in tqdm(batches, desc="fine-tune", unit="batch", leave=False, disable=None):
         tokens, mask = tokenised([augmented(one.words, config, rng) for one in batch], tools)
-        target = torch.tensor([one.score for one in batch])
-        with torch.autocast("cpu", torch.bfloat16):
+        target = torch.tensor([one.score for one in batch], device=tokens.device)
+        with torch.autocast(tokens.device.type, torch.bfloat16):
             value = F.l1_loss(model(tokens, mask), target)
         optimiser.zero_grad()
         value.backward()

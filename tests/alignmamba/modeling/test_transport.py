@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import linprog
 
 from alignmamba.modeling import transport as ot
+from tests.alignmamba.ops.scans import cpp
 
 
 def _random(source, target, dim, batch=1):
@@ -75,6 +76,47 @@ def test_time_term_prefers_the_nearer_of_equals():
     assert plan.chosen.tolist() == [[0, 1, 2]]
     with pytest.raises(ValueError, match=r"time_weight: 0\.5 needs"):
         ot.relaxed_plan(x, y, _mask(3), _mask(3), time_weight=0.5)
+
+
+@pytest.mark.parametrize("backend", [cpp, "torch"])
+@pytest.mark.parametrize("kind", ["random", "ties", "gaps", "apart", "unordered"])
+@pytest.mark.parametrize("weight", [0.2, 1.0, 5.0])
+def test_the_search_within_reach_finds_the_plan_of_the_full_search(monkeypatch, weight, kind, backend):
+    monkeypatch.setenv("ALIGNMAMBA_SCAN", backend)
+    x, y = (tensor.float() for tensor in _random(300, 270, 4, batch=2))
+    source, target = (torch.rand(2, n).sort(1).values * 60 for n in (300, 270))
+    if kind == "ties":  # few directions, times on a grid
+        x, y = x.sign(), y.sign()
+        source, target = source.round(), target.round()
+    if kind == "gaps":  # nothing for half a minute
+        target = target + 30 * (target > 20)
+    if kind == "apart":  # all targets after all sources
+        target = target + 1000
+    if kind == "unordered":
+        target = target.flip(1)
+    target_mask = _mask(270, 150)
+    if kind == "random":  # padding has times of its own
+        target = target.where(target_mask, 0)
+    given = x, y, _mask(300, 220), target_mask
+    times = {"time_weight": weight, "source_seconds": source, "target_seconds": target}
+    whole = ot.relaxed_plan(*given, **times).chosen
+    looked_at = []
+
+    def noted(*arguments):
+        for rows, columns in blocks(*arguments):
+            looked_at.append((rows.stop - rows.start) * (columns.stop - columns.start))
+            yield rows, columns
+
+    blocks = ot._blocks
+    monkeypatch.setattr(ot, "_blocks", noted)
+    monkeypatch.setattr(ot, "BLOCK_ENTRIES", 64)
+    monkeypatch.setattr(ot, "BLOCK_ROWS", 16)
+    within = ot.relaxed_plan(*given, **times).chosen
+    assert torch.equal(within.where(given[2], -1), whole.where(given[2], -1))
+    if kind == "random" and weight > 0.5:
+        assert sum(looked_at) < 300 * 270 / 3
+    if kind == "unordered":
+        assert sum(looked_at) == 300 * 270
 
 
 @pytest.mark.parametrize("scaling", ["paper", "mean"])
