@@ -44,6 +44,16 @@ TEMPLATES: Mapping[str, str] = {
         "The words were corrected by hand; words that stayed kept their times, others share those they replace."
     ),
     "subtitles_left_out": N_("{count} subtitles begin after the end of the clip and are left out."),
+    "subtitles_unplaced": N_(
+        "{count} part(s) of the subtitles could not be placed, the first in line {line}: their time is missing, cannot "
+        "be read, or ends before it begins. Their words are left out."
+    ),
+    "subtitles_sounds_left_out": N_(
+        "{count} subtitles describe sounds in brackets; what stands in brackets is left out, as nobody says it."
+    ),
+    "subtitles_frames_counted": N_(
+        "The subtitles count frames and state no frame rate; {rate} frames per second are assumed."
+    ),
     "recognised_words_left_out": N_("Only the first {count} recognised words are used."),
     "recogniser_used": N_("Speech was recognised by {model} on {device} ({type})."),
     "speech_translated": N_(
@@ -103,6 +113,16 @@ TEMPLATES: Mapping[str, str] = {
         "Line {line} of the subtitles is no timing that can be read, expected one such as 00:00:01.000 --> "
         "00:00:02.000."
     ),
+    "subtitles_line_untimed": N_("Line {line} of the subtitles has no time."),
+    "subtitles_format_not_read": N_(
+        "This looks like captions in the format {format}, which is not read. Save them as SRT or WebVTT."
+    ),
+    "subtitles_format_unknown": N_(
+        "This looks like captions, as its lines begin with times, but in no format that is read. Save them as SRT or "
+        "WebVTT, or give the words alone."
+    ),
+    "subtitles_damaged": N_("These captions look like {format} but cannot be read. Save them as SRT or WebVTT."),
+    "subtitles_bytes_unreadable": N_("The captions cannot be read as text. Save them as SRT or WebVTT, in UTF-8."),
     "subtitles_line_reversed": N_("Line {line} of the subtitles ends before it begins ({start} s --> {end} s)."),
     # Why a model file cannot be had.
     "asset_unknown": N_("asset: {name}, expected one of {names}"),

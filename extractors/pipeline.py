@@ -31,7 +31,7 @@ from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message
 from extractors.progress import ProgressHook
-from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures
+from extractors.schema import MODALITY_NAMES, ClipFeatures, Hook, ModalityFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
@@ -91,7 +91,8 @@ def extract(
 
     Args:
         path: A video or audio file.
-        transcript: What is said: plain text, SRT, WebVTT, or words with times; None or blank to have it recognised.
+        transcript: What is said: plain text, captions as `subtitles.parse` reads them, or words with times; None or
+            blank to have it recognised.
         hook: Called with progress as (step of `STEPS`, completed, total), always in the caller's own thread; never
             where the features come from the cache.
         limits: What the clip may cost.
@@ -170,7 +171,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
-            spoken = _words(sound, duration, work)
+            spoken = _words(sound, info, duration, work)
         with work.step("language"):
             language = word_features.from_words(spoken.words, encoder=config.encoder)
         audio, video = voice.result(), face.result()
@@ -224,14 +225,14 @@ def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
     return video
 
 
-def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
+def _words(sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:
     given = work.config.given
     samples = sound.samples if sound else np.zeros(0, np.float32)
     start = sound.start if sound else 0.0
     if isinstance(given, Transcript):
         return transcripts.clamped(given, duration=duration)
     if given is not None and subtitles.is_subtitles(given):
-        return subtitles.parse(given, duration=duration)
+        return subtitles.parse(given, duration=duration, frame_rate=info.fps)
     if given is not None:
         return transcripts.typed(given, samples, start=start, duration=duration)
     return asr.recognise(
@@ -258,25 +259,33 @@ def summary(features: ClipFeatures) -> str:
         span = f"{part.start[0]:.2f}-{part.end[-1]:.2f} s, {part.valid.mean():.0%} valid" if len(part.values) else "-"
         lines.append(f"{name:<11} {steps}, {span}" if part.absent is None else f"{name:<11} absent: {part.absent}")
     lines.append(f"transcript  {features.transcript_source}")
-    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {word.text}" for word in features.words]
+    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {_labelled(word)}" for word in features.words]
     lines += [f"note        {note}" for note in features.notes]
     lines.append("seconds     " + ", ".join(f"{step} {took:.2f}" for step, took in features.step_seconds.items()))
     return "\n".join(lines)
+
+
+def _labelled(word: Word) -> str:
+    return word.text if word.speaker is None else f"{word.text} ({word.speaker})"
 
 
 def main() -> int:
     """Print a clip's summary."""
     parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--transcript", help="what is said; recognised if not given")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--transcript", help="what is said; recognised if not given")
+    given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
     try:
+        captions = arguments.captions
+        said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
         with ProgressHook(transient=True) as hook:
-            features = extract(arguments.file, arguments.transcript, hook, cache=cache)
+            features = extract(arguments.file, said, hook, cache=cache)
         print(summary(features))
-    except (MediaError, TranscriptError, AssetError) as error:
+    except (MediaError, TranscriptError, AssetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
