@@ -63,6 +63,17 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
+    "several_audio_tracks": N_(
+        "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
+    ),
+    "audio_channels_cancel": N_("The two channels of the sound cancel each other; only one of them is used."),
+    "audio_times_wrong": N_("Some time stamps of the sound are off by minutes; it is taken to run without a break."),
+    "audio_narrow": N_("The sound holds nothing above 4 kHz, as over a telephone; the voice is less reliable."),
+    "audio_noisy": N_(
+        "There is music or noise beside the speech (signal-to-noise ratio about {ratio} dB); the voice is less "
+        "reliable."
+    ),
+    "clip_ends_early": N_("The file ends early, at {second} s; what should follow is missing."),
     "audio_damaged": N_("The sound is damaged: {count} part(s) could not be decoded and were skipped."),
     "video_damaged": N_("The picture is damaged: {count} part(s) could not be decoded and were skipped."),
     "audio_format_skipped": N_(
@@ -71,6 +82,7 @@ TEMPLATES: Mapping[str, str] = {
     "audio_not_finite": N_("Some of the sound is not a number; it counts as silence."),
     # Why a file cannot be used as a clip.
     "file_not_found": N_("There is no such file."),
+    "audio_track_missing": N_("There is no sound track {track}; the file has {count}."),
     "file_empty": N_("This file is empty."),
     "file_too_large": N_(
         "This file has {size} MB; the limit is {limit} MB. Use a shorter or more strongly compressed clip."

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 
 from extractors.assets.registry import AssetError
-from extractors.audio import acoustic, voice_activity
+from extractors.audio import acoustic, quality, voice_activity
 from extractors.audio.acoustic import AudioFeatures
 from extractors.language import asr, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
@@ -39,6 +39,9 @@ from extractors.vision.facial import VideoFeatures
 
 SCHEMA = ExtractionConfig().schema()
 """Of the features that `extract` makes unless it is asked for others; checkpoints carry it."""
+
+MAX_TRACKS = 8  # sound tracks among which the one with the most speech is looked for
+MORE_SPEECH = 1.2  # times the seconds of speech that another track than the default must have
 
 STEPS = ("sound", "voice", "face", "words", "language")
 """Names that `hook` and `ClipFeatures.step_seconds` use."""
@@ -83,6 +86,7 @@ def extract(
     encoder: str = ENCODER,
     descriptors: str = acoustic.EGEMAPS.name,
     frame_rate: float = facial.FRAME_RATE,
+    audio_track: int | None = None,
     cache: Cache | None = None,
 ) -> ClipFeatures:
     """Extract features of all modalities of a clip.
@@ -101,6 +105,7 @@ def extract(
             `SCHEMA`.
         descriptors: Of the audio features, a name of `acoustic.DESCRIPTOR_SETS`.
         frame_rate: Frames per second that are analysed, in (0, 100].
+        audio_track: Which sound track is used, from 1; None for the one with the most speech.
         cache: Where to look for the features first, and to keep them.
 
     Returns:
@@ -119,6 +124,7 @@ def extract(
         encoder=encoder,
         descriptors=descriptors,
         frame_rate=frame_rate,
+        audio_track=audio_track,
     )
     if cache is not None:
         return cache.fetch(Path(path), config, lambda: _extract(Path(path), config, hook))
@@ -167,7 +173,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         info = probe.probe(path, limits)
         face = pool.submit(_video, path, info, work)
         with work.step("sound"):
-            sound = probe.decode_audio(path, limits, work.notes.append)
+            sound = _sound(path, info, work)
         voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
@@ -196,15 +202,43 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
     )
 
 
+def _sound(path: Path, info: MediaInfo, work: _Work) -> Sound | None:
+    """Decode the sound track that is asked for, or else the one with the most speech; note what is odd about it."""
+    limits, asked = work.config.limits, work.config.audio_track
+    if info.ends_early:
+        work.notes.append(Message("clip_ends_early", {"second": f"{info.seconds:.1f}"}))
+    if info.audio_tracks < 2 or asked is not None:
+        return probe.decode_audio(path, limits, work.notes.append, track=asked)
+    found: list[tuple[float, int, Sound, list[Message]]] = []
+    numbers = sorted(range(1, info.audio_tracks + 1)[:MAX_TRACKS], key=lambda number: number != info.audio_track)
+    for number in numbers:  # the file's own choice comes first, and wins where another speaks hardly more
+        notes: list[Message] = []
+        sound = probe.decode_audio(path, limits, notes.append, track=number)
+        if sound is not None:
+            voiced = voice_activity.segments(quality.raised(sound.samples))
+            found.append((sum(end - begin for begin, end in voiced), number, sound, notes))
+    best = found[0]
+    for each in found[1:]:
+        best = each if each[0] > MORE_SPEECH * best[0] + 0.5 else best
+    work.notes += [*best[3], Message("several_audio_tracks", {"count": info.audio_tracks, "track": best[1]})]
+    return best[2]
+
+
 def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
     with work.step("voice"):
         if sound is None:
             dim = acoustic.descriptor_set(work.config.descriptors).schema.dim
             return AudioFeatures(features=ModalityFeatures.missing(Message("no_audio_stream"), dim))
         audio = acoustic.read(sound.samples, start=sound.start, descriptors=work.config.descriptors)
-        segments = voice_activity.segments(sound.samples, start=sound.start)
+        segments = voice_activity.segments(quality.raised(sound.samples), start=sound.start)
         activity = voice_activity.track(segments, start=sound.start, end=sound.end)
-        return replace(audio, tracks=(*audio.tracks, activity))
+        ratio = quality.signal_to_noise(sound.samples, segments, start=sound.start)
+        decibels = quality.overall(ratio)
+        if decibels is not None and decibels < quality.NOISY_DB:
+            work.notes.append(Message("audio_noisy", {"ratio": round(decibels)}))
+        if segments and quality.is_narrow(sound.samples):
+            work.notes.append(Message("audio_narrow"))
+        return replace(audio, tracks=(*audio.tracks, activity, ratio))
 
 
 def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
@@ -227,7 +261,7 @@ def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
 
 def _words(sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:
     given = work.config.given
-    samples = sound.samples if sound else np.zeros(0, np.float32)
+    samples = quality.raised(sound.samples) if sound else np.zeros(0, np.float32)
     start = sound.start if sound else 0.0
     if isinstance(given, Transcript):
         return transcripts.clamped(given, duration=duration)
@@ -276,6 +310,9 @@ def main() -> int:
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--transcript", help="what is said; recognised if not given")
     given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
+    parser.add_argument(
+        "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
+    )
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
@@ -283,7 +320,7 @@ def main() -> int:
         captions = arguments.captions
         said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
         with ProgressHook(transient=True) as hook:
-            features = extract(arguments.file, said, hook, cache=cache)
+            features = extract(arguments.file, said, hook, audio_track=arguments.audio_track, cache=cache)
         print(summary(features))
     except (MediaError, TranscriptError, AssetError, OSError) as error:
         print(error, file=sys.stderr)

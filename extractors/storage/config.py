@@ -37,6 +37,7 @@ class ExtractionConfig:
     encoder: str = ENCODER
     descriptors: str = acoustic.EGEMAPS.name
     frame_rate: float = facial.FRAME_RATE
+    audio_track: int | None = None
 
     def __post_init__(self) -> None:
         acoustic.descriptor_set(self.descriptors)
@@ -75,6 +76,8 @@ class ExtractionConfig:
             "transcript": self.given.to_dict() if isinstance(self.given, Transcript) else self.given,
             "limits": asdict(self.limits),
         }
+        if self.audio_track is not None:
+            plain["audio_track"] = self.audio_track
         if self.given is None:  # else nothing is recognised
             plain["recogniser"] = {
                 "library": version("faster-whisper"),

@@ -82,6 +82,7 @@ def extract(
     *,
     recogniser: str = RECOGNISER,
     encoder: str = ENCODER,
+    audio_track: int | None = None,
     cache: Cache | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
@@ -96,6 +97,7 @@ def extract(
         limits: As there.
         recogniser: As there.
         encoder: As there.
+        audio_track: As there.
         cache: As there; read in the caller's own process, so that a hit waits for no worker.
         budget: As above.
         cancel: As above.
@@ -104,7 +106,9 @@ def extract(
     Returns:
         The features, to the last bit what the plain function returns.
     """
-    config = ExtractionConfig(transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder)
+    config = ExtractionConfig(
+        transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder, audio_track=audio_track
+    )
     given = config.given
     task = {
         "path": os.path.abspath(path),
@@ -112,6 +116,7 @@ def extract(
         "limits": asdict(limits),
         "recogniser": recogniser,
         "encoder": encoder,
+        "audio_track": audio_track,
     }
 
     def make() -> ClipFeatures:

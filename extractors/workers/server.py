@@ -118,6 +118,7 @@ def _extract(task: Packet, report: Hook) -> None:
         Limits(**task["limits"]),
         recogniser=task["recogniser"],
         encoder=task["encoder"],
+        audio_track=task["audio_track"],
     )
     with _writing():
         feature_files.save(features, Path(task["folder"], FEATURES))
