@@ -29,11 +29,12 @@ Predictions = Mapping[frozenset[Modality], Prediction]
 
 
 class SpokenWord(Protocol):
-    """A word and its time span, in seconds from the start of the clip."""
+    """A word, its time span in seconds from the start of the clip, and who says it where that is named."""
 
     text: str
     start: float
     end: float
+    speaker: str | None
 
 
 class Analysed(Features, Protocol):
@@ -94,10 +95,7 @@ def document(
         "modalities": {str(modality): _modality(features, modality) for modality in MODALITIES},
         "transcript": {
             "source": features.transcript_source,
-            "words": [
-                {"text": word.text, "start_s": _number(word.start), "end_s": _number(word.end)}
-                for word in features.words
-            ],
+            "words": [_word(word) for word in features.words],
         },
         "notes": [str(note) for note in features.notes],
         "extraction_s": {step: _number(seconds) for step, seconds in features.step_seconds.items()},
@@ -109,6 +107,12 @@ def document(
 def to_json(plain: Mapping[str, Any]) -> str:
     """Write a document as text: UTF-8 when encoded, one key a line, numbers that every reader of JSON takes."""
     return json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _word(word: SpokenWord) -> dict[str, Any]:
+    """Return a word with its times, and with its speaker where one is named."""
+    plain = {"text": word.text, "start_s": _number(word.start), "end_s": _number(word.end)}
+    return plain if word.speaker is None else {**plain, "speaker": word.speaker}
 
 
 def _score(prediction: Prediction) -> dict[str, Any]:

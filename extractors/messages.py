@@ -44,6 +44,16 @@ TEMPLATES: Mapping[str, str] = {
         "The words were corrected by hand; words that stayed kept their times, others share those they replace."
     ),
     "subtitles_left_out": N_("{count} subtitles begin after the end of the clip and are left out."),
+    "subtitles_unplaced": N_(
+        "{count} part(s) of the subtitles could not be placed, the first in line {line}: their time is missing, cannot "
+        "be read, or ends before it begins. Their words are left out."
+    ),
+    "subtitles_sounds_left_out": N_(
+        "{count} subtitles describe sounds in brackets; what stands in brackets is left out, as nobody says it."
+    ),
+    "subtitles_frames_counted": N_(
+        "The subtitles count frames and state no frame rate; {rate} frames per second are assumed."
+    ),
     "recognised_words_left_out": N_("Only the first {count} recognised words are used."),
     "recogniser_used": N_("Speech was recognised by {model} on {device} ({type})."),
     "speech_translated": N_(
@@ -53,6 +63,17 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
+    "several_audio_tracks": N_(
+        "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
+    ),
+    "audio_channels_cancel": N_("The two channels of the sound cancel each other; only one of them is used."),
+    "audio_times_wrong": N_("Some time stamps of the sound are off by minutes; it is taken to run without a break."),
+    "audio_narrow": N_("The sound holds nothing above 4 kHz, as over a telephone; the voice is less reliable."),
+    "audio_noisy": N_(
+        "There is music or noise beside the speech (signal-to-noise ratio about {ratio} dB); the voice is less "
+        "reliable."
+    ),
+    "clip_ends_early": N_("The file ends early, at {second} s; what should follow is missing."),
     "audio_damaged": N_("The sound is damaged: {count} part(s) could not be decoded and were skipped."),
     "video_damaged": N_("The picture is damaged: {count} part(s) could not be decoded and were skipped."),
     "audio_format_skipped": N_(
@@ -61,6 +82,7 @@ TEMPLATES: Mapping[str, str] = {
     "audio_not_finite": N_("Some of the sound is not a number; it counts as silence."),
     # Why a file cannot be used as a clip.
     "file_not_found": N_("There is no such file."),
+    "audio_track_missing": N_("There is no sound track {track}; the file has {count}."),
     "file_empty": N_("This file is empty."),
     "file_too_large": N_(
         "This file has {size} MB; the limit is {limit} MB. Use a shorter or more strongly compressed clip."
@@ -103,6 +125,16 @@ TEMPLATES: Mapping[str, str] = {
         "Line {line} of the subtitles is no timing that can be read, expected one such as 00:00:01.000 --> "
         "00:00:02.000."
     ),
+    "subtitles_line_untimed": N_("Line {line} of the subtitles has no time."),
+    "subtitles_format_not_read": N_(
+        "This looks like captions in the format {format}, which is not read. Save them as SRT or WebVTT."
+    ),
+    "subtitles_format_unknown": N_(
+        "This looks like captions, as its lines begin with times, but in no format that is read. Save them as SRT or "
+        "WebVTT, or give the words alone."
+    ),
+    "subtitles_damaged": N_("These captions look like {format} but cannot be read. Save them as SRT or WebVTT."),
+    "subtitles_bytes_unreadable": N_("The captions cannot be read as text. Save them as SRT or WebVTT, in UTF-8."),
     "subtitles_line_reversed": N_("Line {line} of the subtitles ends before it begins ({start} s --> {end} s)."),
     # Why a model file cannot be had.
     "asset_unknown": N_("asset: {name}, expected one of {names}"),

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 
 from extractors.assets.registry import AssetError
-from extractors.audio import acoustic, voice_activity
+from extractors.audio import acoustic, quality, voice_activity
 from extractors.audio.acoustic import AudioFeatures
 from extractors.language import asr, speech_states, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
@@ -31,7 +31,7 @@ from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message
 from extractors.progress import ProgressHook
-from extractors.schema import FEATURE_SETS, MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures
+from extractors.schema import FEATURE_SETS, MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
@@ -39,6 +39,9 @@ from extractors.vision.facial import VideoFeatures
 
 SCHEMA = ExtractionConfig().schema()
 """Of the features that `extract` makes unless it is asked for others; checkpoints carry it."""
+
+MAX_TRACKS = 8  # sound tracks among which the one with the most speech is looked for
+MORE_SPEECH = 1.2  # times the seconds of speech that another track than the default must have
 
 STEPS = ("sound", "voice", "face", "words", "language")
 """Names that `hook` and `ClipFeatures.step_seconds` use."""
@@ -84,6 +87,7 @@ def extract(
     descriptors: str = acoustic.EGEMAPS.name,
     frame_rate: float = facial.FRAME_RATE,
     feature_set: FeatureSet = "steps",
+    audio_track: int | None = None,
     cache: Cache | None = None,
 ) -> ClipFeatures:
     """Extract features of all modalities of a clip.
@@ -92,7 +96,8 @@ def extract(
 
     Args:
         path: A video or audio file.
-        transcript: What is said: plain text, SRT, WebVTT, or words with times; None or blank to have it recognised.
+        transcript: What is said: plain text, captions as `subtitles.parse` reads them, or words with times; None or
+            blank to have it recognised.
         hook: Called with progress as (step of `STEPS`, completed, total), always in the caller's own thread; never
             where the features come from the cache.
         limits: What the clip may cost.
@@ -102,6 +107,7 @@ def extract(
         descriptors: Of the audio features, a name of `acoustic.DESCRIPTOR_SETS`.
         frame_rate: Frames per second that are analysed, in (0, 100].
         feature_set: Columns of audio and video; "statistics+whisper" needs the recogniser, whoever gives the words.
+        audio_track: Which sound track is used, from 1; None for the one with the most speech.
         cache: Where to look for the features first, and to keep them.
 
     Returns:
@@ -121,6 +127,7 @@ def extract(
         descriptors=descriptors,
         frame_rate=frame_rate,
         feature_set=feature_set,
+        audio_track=audio_track,
     )
     if cache is not None:
         return cache.fetch(Path(path), config, lambda: _extract(Path(path), config, hook))
@@ -170,11 +177,11 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         info = probe.probe(path, limits)
         face = pool.submit(_video, path, info, work)
         with work.step("sound"):
-            sound = probe.decode_audio(path, limits, work.notes.append)
+            sound = _sound(path, info, work)
         voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
-            spoken = _words(sound, duration, work)
+            spoken = _words(sound, info, duration, work)
         with work.step("language"):
             language = word_features.from_words(spoken.words, encoder=config.encoder)
         audio, video = voice.result(), face.result()
@@ -199,14 +206,42 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
     )
 
 
+def _sound(path: Path, info: MediaInfo, work: _Work) -> Sound | None:
+    """Decode the sound track that is asked for, or else the one with the most speech; note what is odd about it."""
+    limits, asked = work.config.limits, work.config.audio_track
+    if info.ends_early:
+        work.notes.append(Message("clip_ends_early", {"second": f"{info.seconds:.1f}"}))
+    if info.audio_tracks < 2 or asked is not None:
+        return probe.decode_audio(path, limits, work.notes.append, track=asked)
+    found: list[tuple[float, int, Sound, list[Message]]] = []
+    numbers = sorted(range(1, info.audio_tracks + 1)[:MAX_TRACKS], key=lambda number: number != info.audio_track)
+    for number in numbers:  # the file's own choice comes first, and wins where another speaks hardly more
+        notes: list[Message] = []
+        sound = probe.decode_audio(path, limits, notes.append, track=number)
+        if sound is not None:
+            voiced = voice_activity.segments(quality.raised(sound.samples))
+            found.append((sum(end - begin for begin, end in voiced), number, sound, notes))
+    best = found[0]
+    for each in found[1:]:
+        best = each if each[0] > MORE_SPEECH * best[0] + 0.5 else best
+    work.notes += [*best[3], Message("several_audio_tracks", {"count": info.audio_tracks, "track": best[1]})]
+    return best[2]
+
+
 def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
     with work.step("voice"):
         if sound is None:
             return AudioFeatures(features=work.config.audio.missing(Message("no_audio_stream")))
         audio = work.config.audio.read(sound.samples, start=sound.start)
-        segments = voice_activity.segments(sound.samples, start=sound.start)
+        segments = voice_activity.segments(quality.raised(sound.samples), start=sound.start)
         activity = voice_activity.track(segments, start=sound.start, end=sound.end)
-        return replace(audio, tracks=(*audio.tracks, activity))
+        ratio = quality.signal_to_noise(sound.samples, segments, start=sound.start)
+        decibels = quality.overall(ratio)
+        if decibels is not None and decibels < quality.NOISY_DB:
+            work.notes.append(Message("audio_noisy", {"ratio": round(decibels)}))
+        if segments and quality.is_narrow(sound.samples):
+            work.notes.append(Message("audio_narrow"))
+        return replace(audio, tracks=(*audio.tracks, activity, ratio))
 
 
 def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
@@ -227,14 +262,14 @@ def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
     return replace(video, features=facial.with_statistics(video.features)) if work.config.statistics else video
 
 
-def _words(sound: Sound | None, duration: float, work: _Work) -> Transcript:
+def _words(sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:
     given = work.config.given
-    samples = sound.samples if sound else np.zeros(0, np.float32)
+    samples = quality.raised(sound.samples) if sound else np.zeros(0, np.float32)
     start = sound.start if sound else 0.0
     if isinstance(given, Transcript):
         return transcripts.clamped(given, duration=duration)
     if given is not None and subtitles.is_subtitles(given):
-        return subtitles.parse(given, duration=duration)
+        return subtitles.parse(given, duration=duration, frame_rate=info.fps)
     if given is not None:
         return transcripts.typed(given, samples, start=start, duration=duration)
     return asr.recognise(
@@ -261,26 +296,44 @@ def summary(features: ClipFeatures) -> str:
         span = f"{part.start[0]:.2f}-{part.end[-1]:.2f} s, {part.valid.mean():.0%} valid" if len(part.values) else "-"
         lines.append(f"{name:<11} {steps}, {span}" if part.absent is None else f"{name:<11} absent: {part.absent}")
     lines.append(f"transcript  {features.transcript_source}")
-    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {word.text}" for word in features.words]
+    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {_labelled(word)}" for word in features.words]
     lines += [f"note        {note}" for note in features.notes]
     lines.append("seconds     " + ", ".join(f"{step} {took:.2f}" for step, took in features.step_seconds.items()))
     return "\n".join(lines)
+
+
+def _labelled(word: Word) -> str:
+    return word.text if word.speaker is None else f"{word.text} ({word.speaker})"
 
 
 def main() -> int:
     """Print a clip's summary."""
     parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--transcript", help="what is said; recognised if not given")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--transcript", help="what is said; recognised if not given")
+    given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
+    parser.add_argument(
+        "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
+    )
     parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
     cache = Cache(arguments.cache) if arguments.cache else None
     try:
+        captions = arguments.captions
+        said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
         with ProgressHook(transient=True) as hook:
-            features = extract(arguments.file, arguments.transcript, hook, feature_set=arguments.features, cache=cache)
+            features = extract(
+                arguments.file,
+                said,
+                hook,
+                feature_set=arguments.features,
+                audio_track=arguments.audio_track,
+                cache=cache,
+            )
         print(summary(features))
-    except (MediaError, TranscriptError, AssetError) as error:
+    except (MediaError, TranscriptError, AssetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -95,11 +95,29 @@ class FeatureSchema:
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A spoken word: text as recognised or typed, seconds from the start of the clip."""
+    """A spoken word.
+
+    Attributes:
+        text: As recognised or typed.
+        start: Seconds from the start of the clip.
+        end: Likewise.
+        speaker: Who says it, as captions name them; None where nobody is named.
+    """
 
     text: str
     start: float
     end: float
+    speaker: str | None = None
+
+    def to_list(self) -> list[str | float]:
+        """Return [text, start, end], and the speaker where there is one."""
+        return [self.text, float(self.start), float(self.end), *([] if self.speaker is None else [self.speaker])]
+
+    @classmethod
+    def from_list(cls, plain: Sequence[Any]) -> Word:
+        """Inverse of `to_list`."""
+        text, start, end, *speaker = plain
+        return cls(text=str(text), start=float(start), end=float(end), speaker=speaker[0] if speaker else None)
 
 
 @dataclass(frozen=True, kw_only=True)

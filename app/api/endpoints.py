@@ -12,6 +12,7 @@ Responses are in English, whatever the language of the screen. Errors say what h
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -38,7 +39,9 @@ UPLOAD_SECONDS = 120.0  # for a whole upload
 RETRY_SECONDS = 10
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
-FIELDS = ("file", "transcript", "modalities")
+FIELDS = ("file", "captions", "transcript", "modalities")
+FILES = 2  # of the fields
+KEPT_BYTES = "latin-1"  # maps every byte to a character and back
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
 _places = threading.BoundedSemaphore(PLACES)
@@ -173,7 +176,11 @@ async def _read(request: Request) -> AnalyseRequest:
         RefusedError: If it cannot be used.
     """
     parser = MultiPartParser(
-        request.headers, _bounded(request), max_files=1, max_fields=len(FIELDS) - 1, max_part_size=TEXT_BYTES
+        _bytes_kept(request.headers),
+        _bounded(request),
+        max_files=FILES,
+        max_fields=len(FIELDS) - 1,
+        max_part_size=TEXT_BYTES,
     )
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
@@ -188,6 +195,12 @@ async def _read(request: Request) -> AnalyseRequest:
         return await _parse(form)
     finally:
         await form.close()
+
+
+def _bytes_kept(headers: Headers) -> Headers:
+    """Let the form's parser keep the bytes of texts: it knows one encoding, while captions come in many."""
+    kind = re.sub(r";\s*charset=[^;]*", "", headers.get("content-type", ""), flags=re.IGNORECASE)
+    return Headers({**headers, "content-type": f"{kind}; charset={KEPT_BYTES}"})
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
@@ -207,20 +220,27 @@ async def _parse(form: FormData) -> AnalyseRequest:
         )
     if len(form.multi_items()) > len(form):
         raise refusals.unreadable_form("It has a field more than once.", FIELDS)
-    file, transcript, names = (form.get(field) for field in FIELDS)
+    file, captions, transcript, names = (form.get(field) for field in FIELDS)
     if isinstance(transcript, UploadFile) or isinstance(names, UploadFile):
         raise refusals.unreadable_form("A field of text was sent as a file.", FIELDS)
+    if isinstance(captions, str):
+        raise refusals.unreadable_form("The field `captions` was not sent as a file.", FIELDS)
     if not isinstance(file, UploadFile) or not file.filename:
         raise refusals.no_file()
     modalities = None if names is None else _modalities(names)
     try:
         with spoken_in(SOURCE):
             upload.check_size(file.size or 0)
-            clip = upload.clip(file.filename, await file.read(), transcript=transcript)
+            written = None if captions is None else await captions.read(upload.MAX_CAPTION_BYTES + 1)
+            typed = upload.said(None, None if transcript is None else transcript.encode(KEPT_BYTES))
+            name = file.filename.encode(KEPT_BYTES).decode(errors="replace")
+            clip = upload.clip(name, await file.read(), transcript=typed, captions=written)
     except upload.SizeError as error:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
         raise refusals.unknown_kind(error) from error
+    except PlainError as error:
+        raise refusals.not_read(error) from error
     return AnalyseRequest(clip, modalities)
 
 

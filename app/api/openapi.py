@@ -113,7 +113,15 @@ def _form() -> dict[str, Any]:
             },
             "transcript": {
                 "type": "string",
-                "description": "What is said in the clip: text, SRT or WebVTT. If left out, speech is recognised.",
+                "description": "What is said in the clip: text or captions. If left out, speech is recognised.",
+            },
+            "captions": {
+                "type": "string",
+                "contentMediaType": "application/octet-stream",
+                "description": (
+                    "A caption file in place of `transcript`: WebVTT, SRT, SubStation Alpha, SBV, LRC, MicroDVD, MPL2, "
+                    "TMPlayer, SAMI, TTML or plain text, in UTF-8, UTF-16 or a code page of Windows."
+                ),
             },
             "modalities": {
                 "type": "string",

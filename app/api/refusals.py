@@ -84,7 +84,10 @@ def not_a_form() -> RefusedError:
 
 def unreadable_form(why: str, fields: Sequence[str]) -> RefusedError:
     """Return the error for a form that cannot be read or has unexpected fields."""
-    remedy = f"Send each of these fields once at most: {', '.join(fields)}; `file` alone as a file."
+    remedy = (
+        f"Send each of these fields once at most: {', '.join(fields)}; `file` and `captions` as files, the others as "
+        "text."
+    )
     return RefusedError(400, "unreadable_form", what="The form could not be used.", why=why, remedy=remedy)
 
 
@@ -166,13 +169,19 @@ def not_analysed(error: PlainError) -> RefusedError:
     from extractors.workers.client import MediaError, TranscriptError  # imports decoders, loaded by now
 
     if isinstance(error.__cause__, TranscriptError):
-        remedy = "Correct the field `transcript`, or leave it out to have speech recognised."
+        remedy = "Correct the field `transcript` or `captions`, or leave it out to have speech recognised."
         return RefusedError(422, "unusable_transcript", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     if isinstance(error.__cause__, MediaError):
         remedy = f"Send a video or sound of at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB."
         return RefusedError(422, "unusable_clip", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     remedy = "Inform the operator of this server."
     return RefusedError(503, "not_ready", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+
+
+def not_read(error: PlainError) -> RefusedError:
+    """Return the error for a transcript or captions that cannot be read, before the clip is looked at."""
+    remedy = "Send captions as SRT or WebVTT in UTF-8, or the words alone as `transcript`, or neither."
+    return RefusedError(422, "unusable_transcript", what=NOT_ANALYSED, why=str(error), remedy=remedy)
 
 
 def unforeseen(error: Exception) -> RefusedError:

@@ -72,6 +72,12 @@ def choose_upload() -> Clip | None:
             placeholder=_("Type what is said in the clip, or leave this empty."),
             height=80,
         )
+        captions = st.file_uploader(
+            _("Captions (optional, replace speech recognition): SRT, WebVTT and others"),
+            type=list(upload.CAPTION_KINDS),
+            max_upload_size=upload.MAX_CAPTION_BYTES // upload.MEGABYTE,
+            key="captions",
+        )
         if not st.form_submit_button(_("Analyse my clip"), icon=":material/play_arrow:"):
             return None
     if uploaded is None:
@@ -79,7 +85,8 @@ def choose_upload() -> Clip | None:
     # The browser checks kind and size as well, but a request need not come from a browser.
     upload.mime_type(uploaded.name)
     upload.check_size(uploaded.size)
-    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed)
+    written = None if captions is None else captions.getvalue()
+    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed, captions=written)
 
 
 def choose_recording() -> Clip | None:

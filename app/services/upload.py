@@ -21,7 +21,11 @@ MIME_TYPES = {
     "ogv": "video/ogg",
 }
 
+# Accepted suffixes of caption files; what they hold is told by their content.
+CAPTION_KINDS = ("srt", "vtt", "ass", "ssa", "sbv", "lrc", "sub", "ttml", "dfxp", "xml", "smi", "mpl", "txt")
+
 MEGABYTE = 1_000_000
+MAX_CAPTION_BYTES = 2_000_000
 MAX_MEGABYTES = LIMITS.file_bytes // MEGABYTE
 TITLE_CHARACTERS = 120
 
@@ -72,18 +76,43 @@ def title(name: str) -> str:
     return "".join(letter for letter in last if letter.isprintable())[:TITLE_CHARACTERS]
 
 
-def clip(name: str, data: bytes, *, transcript: str | None = None) -> Clip:
+def said(transcript: str | None, captions: bytes | None) -> str | None:
+    """Return what is said in a clip, typed or from a caption file of any encoding; None lets speech be recognised.
+
+    Raises:
+        PlainError: If both are given, or the file is too large or no text.
+    """
+    typed = (transcript or "").strip()
+    if not captions:
+        return typed or None
+    if typed:
+        raise PlainError(_("Give a transcript or a caption file, not both."))
+    if len(captions) > MAX_CAPTION_BYTES:
+        raise PlainError(_("The caption file has more than {limit} MB.").format(limit=MAX_CAPTION_BYTES // MEGABYTE))
+    # Imported here, as it imports decoders, and the page must show before they have loaded.
+    from extractors.language.subtitles import decode
+    from extractors.language.transcript import TranscriptError
+
+    try:
+        return decode(captions)
+    except TranscriptError as error:
+        raise PlainError(error.message) from error
+
+
+def clip(name: str, data: bytes, *, transcript: str | None = None, captions: bytes | None = None) -> Clip:
     """Make a clip of an uploaded file.
 
     Args:
         name: Of the file, as sent; only its suffix is used, and only for the media type given to the player.
         data: The file's bytes.
         transcript: Of the clip; None or blank lets speech be recognised.
+        captions: Bytes of a caption file, instead of a transcript.
 
     Raises:
         KindError: If this kind of file is not accepted.
         SizeError: If it is too large.
+        PlainError: As `said`.
     """
     mime = mime_type(name)
     check_size(len(data))
-    return Clip(title=title(name), data=data, mime=mime, transcript=(transcript or "").strip() or None)
+    return Clip(title=title(name), data=data, mime=mime, transcript=said(transcript, captions))

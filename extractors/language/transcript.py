@@ -45,13 +45,13 @@ class Transcript:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        words = [[word.text, float(word.start), float(word.end)] for word in self.words]
+        words = [word.to_list() for word in self.words]
         return {"words": words, "source": self.source, "notes": [note.to_dict() for note in self.notes]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Transcript:
         """Inverse of `to_dict`."""
-        words = tuple(Word(text=text, start=start, end=end) for text, start, end in plain["words"])
+        words = tuple(map(Word.from_list, plain["words"]))
         return cls(words=words, source=plain["source"], notes=tuple(map(Message.from_dict, plain["notes"])))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
 from av.container import InputContainer
@@ -106,16 +106,60 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Media:
-    """An open clip: its container, its streams and the time stamp that counts as 0 s."""
+    """An open clip: its container, its streams and the time stamp that counts as 0 s.
+
+    Attributes:
+        container: As PyAV has it.
+        audio: The sound track that is used.
+        video: The video stream.
+        origin: Seconds.
+        tracks: All sound tracks that can be decoded.
+    """
 
     container: InputContainer
     audio: av.AudioStream | None
     video: av.VideoStream | None
     origin: float
+    tracks: Sequence[av.AudioStream]
+
+
+class Clock:
+    """Time stamps of one stream to seconds of the clip.
+
+    A stream that would begin, or sound that would go on, later than a whole clip may last has wrong stamps, as
+    wall-clock times beside a stream that begins at 0: it goes on where it was, and later stamps are shifted likewise.
+
+    >>> clock = Clock(origin=0.0, limits=Limits(seconds=120.0))
+    >>> clock.seconds(1.7e9, expected=0.0), clock.seconds(1.7e9 + 0.5, expected=0.25)
+    (0.0, 0.5)
+    >>> clock.jumps
+    1
+    """
+
+    def __init__(self, origin: float, limits: Limits, *, first_only: bool = False) -> None:
+        """Begin at `origin`; with `first_only`, later jumps are believed, as of a frame that is shown for hours."""
+        self.jumps = 0
+        self._trusted, self._first_only = False, first_only
+        self._origin, self._limit = origin, limits.seconds
+
+    def seconds(self, stamp: float | None, *, expected: float) -> float:
+        """Return the seconds of a stamp.
+
+        Args:
+            stamp: In seconds; None where there is none.
+            expected: Seconds at which what came before ends.
+        """
+        if stamp is None:
+            return expected
+        if abs(stamp - self._origin - expected) > self._limit and not self._trusted:
+            self.jumps += 1
+            self._origin = stamp - expected
+        self._trusted = self._first_only
+        return stamp - self._origin
 
 
 @contextmanager
-def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
+def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | None = None) -> Iterator[Media]:
     """Open a clip under guard.
 
     Only whitelisted containers are tried and only the file protocol may be used, so that a playlist in disguise
@@ -126,12 +170,13 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
     Args:
         path: A regular file.
         limits: What the clip may cost.
+        audio_track: Which of the sound tracks is used, from 1; None for the one that the file prefers.
 
     Yields:
         The open clip, with at least one audio or video stream.
 
     Raises:
-        MediaError: If the file is missing, empty, too large, or not a clip.
+        MediaError: If the file is missing, empty, too large, or not a clip, or has no such track.
     """
     path = Path(path)
     limits.check_file(path)
@@ -145,8 +190,11 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
     except (FFmpegError, ValueError) as error:
         raise MediaError(Message("file_unreadable"), str(error)) from error
     with container:
-        audio = _decodable(container, "audio", container.streams.audio)
-        video = _decodable(container, "video", container.streams.video)
+        tracks = _usable(container.streams.audio)
+        audio = _track(tracks, audio_track)
+        videos = _usable(container.streams.video)
+        best = container.streams.best("video")
+        video = next((stream for stream in videos if stream is best), next(iter(videos), None))
         for stream in (audio, video):
             if stream is not None:
                 stream.codec_context.options = {"max_pixels": str(limits.pixels)}
@@ -157,7 +205,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS) -> Iterator[Media]:
             )
         if video is not None:
             limits.check_size(video.codec_context.width, video.codec_context.height)
-        yield Media(container, audio, video, _origin(audio, video))
+        yield Media(container, audio, video, _origin(audio, video), tracks)
 
 
 def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[Packet | None]:
@@ -201,15 +249,29 @@ def _decoded(media: Media, stream: av.AudioStream | av.VideoStream, report: Repo
         report(Message("audio_damaged" if stream.type == "audio" else "video_damaged", {"count": damaged}))
 
 
-def _decodable(container: InputContainer, kind: Literal["audio", "video"], streams: Iterable[Stream]) -> Stream | None:
-    """Return the best stream of a kind that has a decoder and is no cover art."""
-    usable = [
+def _usable(streams: Iterable[Stream]) -> list[Stream]:
+    """Return the streams that have a decoder and are no cover art."""
+    return [
         stream
         for stream in streams
         if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
     ]
-    best = container.streams.best(kind)
-    return next((stream for stream in usable if stream is best), next(iter(usable), None))
+
+
+def _track(tracks: Sequence[av.AudioStream], number: int | None) -> av.AudioStream | None:
+    """Return a sound track by its number from 1, or else the default one, an English one, or the first.
+
+    The bit rate says nothing about who speaks: FFmpeg's own choice by it takes the music.
+    """
+    if number is not None:
+        if not 1 <= number <= len(tracks):
+            raise MediaError(Message("audio_track_missing", {"track": number, "count": len(tracks)}))
+        return tracks[number - 1]
+
+    def preferred(stream: av.AudioStream) -> tuple[bool, bool]:
+        return not stream.disposition & Disposition.default, (stream.language or "")[:2].lower() != "en"
+
+    return min(tracks, key=preferred, default=None)
 
 
 def _origin(*streams: av.AudioStream | av.VideoStream | None) -> float:

@@ -12,7 +12,8 @@ import av
 from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
-from extractors.media.container import LIMITS, Limits, Media, MediaError, Packet, open_media, packets
+from extractors.media.container import LIMITS, Clock, Limits, Media, MediaError, Packet, open_media, packets
+from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "probe",
 ]
 
+EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv")  # whose headers state a length
+EARLY_SECONDS = 0.5  # by which a clip must fall short of the length in its header to end early
 FIRST_PACKETS = 50  # of the frames, one of which must be decodable for size and rotation to be known
 
 
@@ -44,6 +47,9 @@ class MediaInfo:
         height: As `width`.
         rotation: Degrees by which frames are turned anticlockwise to be shown: 0, 90, 180 or 270.
         fps: Pictures per second on average, as counted; None for fewer than two.
+        audio_tracks: How many sound tracks can be decoded.
+        audio_track: Number, from 1, of the one that the file prefers; None where there is none.
+        ends_early: Whether the file breaks off, or before the length in its header.
     """
 
     container: str
@@ -54,6 +60,9 @@ class MediaInfo:
     height: int | None
     rotation: int
     fps: float | None
+    audio_tracks: int = 0
+    audio_track: int | None = None
+    ends_early: bool = False
 
 
 def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
@@ -72,12 +81,21 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
     with open_media(path, limits) as media:
         end, frames, first = 0.0, 0, None
         moments: list[float] = []
+        clocks = {
+            stream.index: Clock(media.origin, limits, first_only=stream is media.video)
+            for stream in (media.audio, media.video)
+            if stream is not None
+        }
+        ends = dict.fromkeys(clocks, 0.0)
         for packet in packets(media, [stream for stream in (media.audio, media.video) if stream is not None]):
             if packet is None:  # damage, which decoding will report
                 continue
-            begin = _seconds(packet, media)
+            index = packet.stream.index
+            stamp = _stamp(packet)
+            begin = None if stamp is None else clocks[index].seconds(stamp, expected=ends[index])
             if begin is not None:
-                end = max(end, begin + float((packet.duration or 0) * packet.time_base))
+                ends[index] = max(ends[index], begin + float((packet.duration or 0) * packet.time_base))
+                end = max(end, ends[index])
             if packet.stream is media.video and packet.size:
                 frames += 1
                 moments += [] if begin is None else [begin]
@@ -95,13 +113,25 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             height=size[1],
             rotation=0 if first is None else rotation(first),
             fps=(len(moments) - 1) / span if span > 0 else None,
+            audio_tracks=len(media.tracks),
+            audio_track=None if media.audio is None else media.tracks.index(media.audio) + 1,
+            ends_early=_ends_early(Path(path), media, end, jumped=any(clock.jumps for clock in clocks.values())),
         )
 
 
-def _seconds(packet: Packet, media: Media) -> float | None:
-    """Return when a packet is shown, from the start of the clip; AVI states only when it is decoded."""
+def _stamp(packet: Packet) -> float | None:
+    """Return when a packet is shown, in seconds; AVI states only when it is decoded."""
     stamp = packet.dts if packet.pts is None else packet.pts
-    return None if stamp is None else float(stamp * packet.time_base) - media.origin
+    return None if stamp is None else float(stamp * packet.time_base)
+
+
+def _ends_early(path: Path, media: Media, end: float, *, jumped: bool) -> bool:
+    """Whether a file breaks off, by its parts or, where its header counts these streams alone, by its length."""
+    container = media.container
+    streams = sum(stream is not None for stream in (media.audio, media.video))
+    exact = container.format.name in EXACT_FORMATS and len(container.streams) == streams and not jumped
+    short = exact and container.duration is not None and end < container.duration / av.time_base - EARLY_SECONDS
+    return short or breaks_off(path)
 
 
 def _picture(packet: Packet) -> av.VideoFrame | None:

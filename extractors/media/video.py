@@ -11,7 +11,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from extractors.media.container import LIMITS, Limits, Media, Report, decoded_video, log, open_media
+from extractors.media.container import LIMITS, Clock, Limits, Media, Report, decoded_video, log, open_media
 
 MAX_SIDE = 1280  # pixels; longer frames are scaled down
 GRID_TOLERANCE = 1e-4  # seconds by which a time stamp may miss a grid point that it stands for
@@ -103,9 +103,10 @@ def _shown(
     """Yield every frame with its never falling time, at last (end of the last frame, None)."""
     time = length = 0.0
     count = 0
+    clock = Clock(media.origin, limits, first_only=True)
     usual = 1 / float(video.average_rate or USUAL_RATE)
     for frame in _progressive(decoded_video(media, video, report)):
-        moment = time + length if frame.time is None else frame.time - media.origin
+        moment = clock.seconds(frame.time, expected=time + length)
         time = max(moment, time)
         length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
         count += 1

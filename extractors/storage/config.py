@@ -42,6 +42,7 @@ class ExtractionConfig:
     descriptors: str = acoustic.EGEMAPS.name
     frame_rate: float = facial.FRAME_RATE
     feature_set: FeatureSet = "steps"
+    audio_track: int | None = None
 
     def __post_init__(self) -> None:
         if self.feature_set not in FEATURE_SETS:
@@ -107,6 +108,8 @@ class ExtractionConfig:
             "transcript": self.given.to_dict() if isinstance(self.given, Transcript) else self.given,
             "limits": asdict(self.limits),
         }
+        if self.audio_track is not None:
+            plain["audio_track"] = self.audio_track
         if self.given is None or self.states:  # else the recogniser is not used
             plain["recogniser"] = {
                 "library": version("faster-whisper"),

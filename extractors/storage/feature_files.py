@@ -141,7 +141,7 @@ def _facts(features: ClipFeatures) -> dict[str, Any]:
         "schema": features.schema.to_dict(),
         "duration": float(features.duration),
         "absent": {name: _to_plain(features.modality(name).absent) for name in MODALITY_NAMES},
-        "words": [[word.text, float(word.start), float(word.end)] for word in features.words],
+        "words": [word.to_list() for word in features.words],
         "transcript_source": features.transcript_source,
         "notes": [note.to_dict() for note in features.notes],
         "step_seconds": dict(features.step_seconds),
@@ -165,7 +165,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
     }
     return ClipFeatures(
         **parts,
-        words=tuple(Word(text=str(text), start=float(start), end=float(end)) for text, start, end in facts["words"]),
+        words=tuple(map(Word.from_list, facts["words"])),
         duration=float(facts["duration"]),
         schema=FeatureSchema.from_dict(facts["schema"]),
         transcript_source=_source(facts["transcript_source"]),

@@ -83,6 +83,7 @@ def extract(
     recogniser: str = RECOGNISER,
     encoder: str = ENCODER,
     feature_set: FeatureSet = "steps",
+    audio_track: int | None = None,
     cache: Cache | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
@@ -98,6 +99,7 @@ def extract(
         recogniser: As there.
         encoder: As there.
         feature_set: As there.
+        audio_track: As there.
         cache: As there; read in the caller's own process, so that a hit waits for no worker.
         budget: As above.
         cancel: As above.
@@ -107,7 +109,12 @@ def extract(
         The features, to the last bit what the plain function returns.
     """
     config = ExtractionConfig(
-        transcript=transcript, limits=limits, recogniser=recogniser, encoder=encoder, feature_set=feature_set
+        transcript=transcript,
+        limits=limits,
+        recogniser=recogniser,
+        encoder=encoder,
+        feature_set=feature_set,
+        audio_track=audio_track,
     )
     given = config.given
     task = {
@@ -117,6 +124,7 @@ def extract(
         "recogniser": recogniser,
         "encoder": encoder,
         "feature_set": feature_set,
+        "audio_track": audio_track,
     }
 
     def make() -> ClipFeatures:

@@ -120,6 +120,7 @@ def _extract(task: Packet, report: Hook) -> None:
         recogniser=task["recogniser"],
         encoder=task["encoder"],
         feature_set=task["feature_set"],
+        audio_track=task["audio_track"],
     )
     with _writing():
         feature_files.save(features, Path(task["folder"], FEATURES))

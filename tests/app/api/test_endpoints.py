@@ -38,7 +38,12 @@ def port(tmp_path_factory):
 
 
 def form(*, name="clip.mp4", file: bytes | None = CLIP, **fields) -> bytes:
-    parts = [f'name="{key}"\r\n\r\n{value}'.encode() for key, value in fields.items()]
+    parts = []
+    for key, value in fields.items():
+        sent_as = '; filename="said.srt"' if key == "captions" and isinstance(value, bytes) else ""
+        parts.append(
+            f'name="{key}"{sent_as}\r\n\r\n'.encode() + (value if isinstance(value, bytes) else value.encode())
+        )
     if file is not None:
         parts.append(f'name="file"; filename="{name}"\r\n\r\n'.encode() + file)
     lines = b"".join(b"--%s\r\ncontent-disposition: form-data; %s\r\n" % (BOUNDARY.encode(), part) for part in parts)
@@ -111,6 +116,17 @@ def test_a_clip_is_predicted_from_the_requested_modalities(port):
     assert nothing["prediction"] is None
 
 
+def test_captions_come_in_any_encoding_as_a_file_or_as_text(port):
+    cue = "1\n00:00:00,500 --> 00:00:02,000\nMAN: Я очень люблю\n"
+    for encoding in ("utf-8", "utf-16", "cp1251"):
+        status, _, plain = ask(port, body=form(captions=cue.encode(encoding), modalities="language"))
+        assert status == 200 and conforms(plain, "Result")
+        words = plain["transcript"]["words"]
+        assert [(word["text"], word["speaker"]) for word in words] == [(t, "MAN") for t in ("Я", "очень", "люблю")]
+        as_text = ask(port, body=form(transcript=cue.encode(encoding), modalities="language"))[2]
+        assert as_text["transcript"] == plain["transcript"]
+
+
 def test_pages_for_people_and_programs(port):
     assert ask(port, "GET", "/api/v1/openapi.json")[2] == openapi.document()
     assert ask(port, "GET", "/api/v1/result.schema.json")[2] == openapi.result_schema()
@@ -149,6 +165,11 @@ HOSTILE = {
     "an absent modality": (422, "modality_absent", {"body": form(transcript="words", modalities="audio")}),
     "a transcript that is too long": (422, "unusable_transcript", {"body": form(transcript="word " * 10_000)}),
     "a huge transcript": (413, "too_large", {"body": form(transcript="w" * 2_000_001)}),
+    "captions as text": (400, "unreadable_form", {"body": form(captions="WEBVTT")}),
+    "captions and a transcript": (422, "unusable_transcript", {"body": form(captions=b"a", transcript="b")}),
+    "captions of another format": (422, "unusable_transcript", {"body": form(captions=b"Scenarist_SCC V1.0")}),
+    "captions that are no text": (422, "unusable_transcript", {"body": form(captions=bytes(range(64)))}),
+    "huge captions": (422, "unusable_transcript", {"body": form(captions=b"w" * 2_000_001)}),
     "no word": (422, "unusable_transcript", {"body": form(transcript="...")}),
     "another site": (403, "other_site", {"headers": {**FORM, "sec-fetch-site": "cross-site"}, "body": form()}),
 }
