@@ -14,6 +14,16 @@ SCORE_LIMIT = 3.0  # scores live in [-3, 3], as in CMU-MOSI
 CLASSES = ("negative", "neutral", "positive")
 
 
+def class_of(score: float) -> str:
+    """Return the class of a score: that of the nearest whole degree of the scale, so that the two never contradict.
+
+    >>> class_of(-1.06), class_of(-0.31), class_of(0.7)
+    ('negative', 'neutral', 'positive')
+    """
+    step = round(max(-SCORE_LIMIT, min(SCORE_LIMIT, score)))
+    return CLASSES[(step > 0) - (step < 0) + 1]
+
+
 @runtime_checkable
 class Schema(Protocol):
     """Schema of the features: names, dimensions, rates, encoders."""

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
-from alignmamba.prediction import Alignment, Features, Prediction
+from alignmamba.prediction import Alignment, Features, Prediction, class_of
 
 FORMAT = "alignmamba-result"
 VERSION = "1.1"
@@ -119,6 +119,7 @@ def _score(prediction: Prediction) -> dict[str, Any]:
     plain = {
         "used": _names(prediction.used),
         "score": _number(prediction.score),
+        "class": class_of(prediction.score),
         "classes": {name: _number(share) for name, share in prediction.classes.items()},
         "undecided": prediction.undecided,
     }

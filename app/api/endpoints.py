@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 from starlette.datastructures import FormData, Headers, UploadFile
@@ -39,7 +40,7 @@ UPLOAD_SECONDS = 120.0  # for a whole upload
 RETRY_SECONDS = 10
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
-FIELDS = ("file", "captions", "transcript", "modalities")
+FIELDS = ("file", "captions", "transcript", "modalities", "audio_track")
 FILES = 2  # of the fields
 KEPT_BYTES = "latin-1"  # maps every byte to a character and back
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
@@ -220,8 +221,8 @@ async def _parse(form: FormData) -> AnalyseRequest:
         )
     if len(form.multi_items()) > len(form):
         raise refusals.unreadable_form("It has a field more than once.", FIELDS)
-    file, captions, transcript, names = (form.get(field) for field in FIELDS)
-    if isinstance(transcript, UploadFile) or isinstance(names, UploadFile):
+    file, captions, transcript, names, track = (form.get(field) for field in FIELDS)
+    if any(isinstance(field, UploadFile) for field in (transcript, names, track)):
         raise refusals.unreadable_form("A field of text was sent as a file.", FIELDS)
     if isinstance(captions, str):
         raise refusals.unreadable_form("The field `captions` was not sent as a file.", FIELDS)
@@ -235,6 +236,7 @@ async def _parse(form: FormData) -> AnalyseRequest:
             typed = upload.said(None, None if transcript is None else transcript.encode(KEPT_BYTES))
             name = file.filename.encode(KEPT_BYTES).decode(errors="replace")
             clip = upload.clip(name, await file.read(), transcript=typed, captions=written)
+            clip = replace(clip, audio_track=None if track is None else _audio_track(track))
     except upload.SizeError as error:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
@@ -242,6 +244,12 @@ async def _parse(form: FormData) -> AnalyseRequest:
     except PlainError as error:
         raise refusals.not_read(error) from error
     return AnalyseRequest(clip, modalities)
+
+
+def _audio_track(number: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]?", number.strip()):
+        raise refusals.unreadable_form("The field `audio_track` is no number from 1 to 99.", FIELDS)
+    return int(number)
 
 
 def _modalities(names: str) -> frozenset[Modality]:

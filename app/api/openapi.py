@@ -109,7 +109,7 @@ def _form() -> dict[str, Any]:
             "file": {
                 "type": "string",
                 "contentMediaType": "application/octet-stream",
-                "description": f"The clip; its name must end in one of: {', '.join(upload.MIME_TYPES)}.",
+                "description": f"The clip, by its content one of: {', '.join(upload.MIME_TYPES)}.",
             },
             "transcript": {
                 "type": "string",
@@ -122,6 +122,12 @@ def _form() -> dict[str, Any]:
                     "A caption file in place of `transcript`: WebVTT, SRT, SubStation Alpha, SBV, LRC, MicroDVD, MPL2, "
                     "TMPlayer, SAMI, TTML or plain text, in UTF-8, UTF-16 or a code page of Windows."
                 ),
+            },
+            "audio_track": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 99,
+                "description": "Which sound track is used, from 1; if left out, the one with the most speech.",
             },
             "modalities": {
                 "type": "string",

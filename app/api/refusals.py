@@ -138,7 +138,7 @@ def too_large(why: str) -> RefusedError:
 
 def unknown_kind(error: upload.KindError) -> RefusedError:
     """Return the error for a kind of file that is not accepted."""
-    remedy = "Convert it to MP4 and send it under a name that ends in .mp4."
+    remedy = "Convert it to MP4 and send that."
     return RefusedError(415, "unknown_kind", what=NOT_ACCEPTED, why=str(error), remedy=remedy)
 
 

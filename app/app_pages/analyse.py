@@ -59,7 +59,7 @@ def choose_upload() -> Clip | None:
         return None
     with st.form("upload", border=False):
         uploaded = st.file_uploader(
-            _("A video of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
+            _("A video or recording of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
                 seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES
             ),
             type=list(upload.MIME_TYPES),
@@ -81,9 +81,8 @@ def choose_upload() -> Clip | None:
         if not st.form_submit_button(_("Analyse my clip"), icon=":material/play_arrow:"):
             return None
     if uploaded is None:
-        raise PlainError(_("Choose a video file first."))
-    # The browser checks kind and size as well, but a request need not come from a browser.
-    upload.mime_type(uploaded.name)
+        raise PlainError(_("Choose a video or sound file first."))
+    # The browser checks the size as well, but a request need not come from a browser.
     upload.check_size(uploaded.size)
     written = None if captions is None else captions.getvalue()
     return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed, captions=written)

@@ -71,6 +71,8 @@ def _voice(features: ClipFeatures) -> Iterator[TimelineRow]:
         yield _scaled(_("Pitch (F0)"), "Hz", pitch.seconds, pitch.values)
     if (activity := tracks.get("voice activity")) is not None:
         yield _on_off(_("Someone speaks"), activity.seconds, activity.values)
+    if (ratio := tracks.get("signal-to-noise")) is not None:
+        yield _scaled(_("Signal-to-noise"), "dB", ratio.seconds, ratio.values)
 
 
 def _face(features: ClipFeatures) -> Iterator[TimelineRow]:

@@ -9,7 +9,8 @@ from app.i18n.translate import _
 from app.services.analysis import Clip
 
 # Media types that browsers play.
-PLAYABLE = {"video/mp4", "video/webm", "video/quicktime", "video/ogg"}
+PLAYABLE = {"video/mp4", "video/webm", "video/quicktime", "video/ogg", "audio/mp4", "audio/mpeg", "audio/wav"}
+PLAYABLE |= {"audio/ogg", "audio/flac", "audio/aac"}
 
 
 def player(clip: Clip, *, number: int) -> None:

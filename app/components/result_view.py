@@ -98,7 +98,7 @@ def _score(analysis: Analysis, prediction: Prediction) -> None:
         st.metric(
             _("Sentiment, from -3 to +3"),
             wording.signed(prediction.score),
-            wording.likely_class(prediction.classes),
+            wording.score_class(prediction.score),
             delta_color="off",
             delta_arrow="off",
         )

@@ -55,6 +55,6 @@ def _row(analysis: Analysis, subset: frozenset[Modality], *, best: float) -> dic
         "subset": wording.subset(subset),
         "score": prediction.score if prediction else None,
         "difference": prediction.score - best if prediction else None,
-        "class": wording.likely_class(prediction.classes) if prediction else "",
+        "class": wording.score_class(prediction.score) if prediction else "",
         "remark": wording.missing_from(subset, available=analysis.available),
     }

@@ -119,7 +119,7 @@ def _subset(analysis: Analysis, subset: frozenset[Modality]) -> dict[str, str]:
     row = {"name": wording.subset(subset), "remark": wording.missing_from(subset, available=analysis.available)}
     if prediction is None:
         return {**row, "score": "", "class": ""}
-    return {**row, "score": wording.signed(prediction.score), "class": wording.likely_class(prediction.classes)}
+    return {**row, "score": wording.signed(prediction.score), "class": wording.score_class(prediction.score)}
 
 
 def _facts(analysis: Analysis, prediction: Prediction | None, document: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from alignmamba.modality import Modality
-from alignmamba.prediction import CLASSES, SCORE_LIMIT, Prediction
+from alignmamba.prediction import SCORE_LIMIT, Prediction, class_of
 from app.i18n.messages import translated
 from app.i18n.translate import N_, _
 from extractors.messages import Message
@@ -32,7 +32,6 @@ DEGREES = {
     2: N_("positive"),
     3: N_("very positive"),
 }
-CLASS_SIGNS = dict(zip(CLASSES, (-1, 0, 1), strict=True))
 
 # The steps of `extractors.pipeline.STEPS`.
 STEPS = {
@@ -94,9 +93,14 @@ def subset(modalities: Collection[Modality]) -> str:
 
 
 def likely_class(classes: Mapping[str, float]) -> str:
-    """Return the likeliest class with its probability, as in "positive 71%"."""
+    """Return the likeliest class with its probability, as in "positive 71%": of the probabilities, not the score."""
     likeliest = max(classes, key=classes.__getitem__)
     return f"{_(likeliest)} {share(classes[likeliest])}"
+
+
+def score_class(score: float) -> str:
+    """Return the class that is shown beside a score: always that of the score."""
+    return _(class_of(score))
 
 
 def score_alt(score: float) -> str:
@@ -118,18 +122,17 @@ def verdict(score: float, classes: Mapping[str, float], used: Collection[Modalit
         used: Modalities that the model predicted from.
 
     Returns:
-        One or two sentences; the second when score and class disagree.
+        One or two sentences; the second when another class than the score's is the likeliest.
     """
     modalities = join([name(modality).lower() for modality in DISPLAY_ORDER if modality in used])
     likeliest = max(classes, key=classes.__getitem__)
     sentence = _("From {modalities}, this clip comes across as **{degree}**.").format(
         modalities=modalities, degree=degree(score)
     )
-    step = _step(score)
-    if CLASS_SIGNS[likeliest] != (step > 0) - (step < 0):
-        sentence += " " + _("The classifier leans to **{likeliest}** ({share}): take this as undecided.").format(
-            likeliest=_(likeliest), share=share(classes[likeliest])
-        )
+    if likeliest != class_of(score):
+        sentence += " " + _(
+            "The score decides the class, yet {likeliest} is the likeliest class ({share}): take this as undecided."
+        ).format(likeliest=_(likeliest), share=share(classes[likeliest]))
     return sentence
 
 

@@ -42,6 +42,7 @@ class Clip:
         transcript: Typed by the user; None lets speech be recognised.
         synthetic: Whether the clip is computer-made.
         sample: Name of the shipped sample that it is; None for a user's own clip.
+        audio_track: Which of its sound tracks is used, from 1; None for the one with the most speech.
     """
 
     title: str
@@ -50,11 +51,12 @@ class Clip:
     transcript: str | None = None
     synthetic: bool = False
     sample: str | None = None
+    audio_track: int | None = None
 
     @property
-    def content(self) -> tuple[str, str | None]:
-        """Equal for clips whose features are equal: the same bytes with the same transcript."""
-        return hashlib.sha256(self.data).hexdigest(), self.transcript
+    def content(self) -> tuple[str, str | None, int | None]:
+        """Equal for clips whose features are equal: the same bytes with the same transcript and sound track."""
+        return hashlib.sha256(self.data).hexdigest(), self.transcript, self.audio_track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ class Analysis:
         """Return the result as plain JSON types, one subset (by default the largest) in full."""
         from alignmamba.result import document
 
-        digest, _transcript = self.clip.content
+        digest = self.clip.content[0]
         described = {"title": self.clip.title, "sha256": digest, "bytes": len(self.clip.data)}
         return document(
             self.features,

@@ -165,7 +165,6 @@ class Batch:
 
     def _check(self, file: UploadedFile) -> None:
         """Check a file against the limits before its bytes are copied."""
-        upload.mime_type(file.name)
         upload.check_size(file.size)
         held = sum(len(row.clip.data) for row in self.rows.values() if row.clip is not None)
         if len(self.rows) >= MAX_CLIPS or held + file.size > MAX_BYTES:
@@ -213,7 +212,7 @@ def _found(document: dict[str, Any]) -> dict[str, Any]:
             "score": prediction["score"],
             "interval_low": interval.get("low"),
             "interval_high": interval.get("high"),
-            "class": max(classes, key=classes.__getitem__),
+            "class": prediction["class"],
             **{f"p_{name}": share for name, share in classes.items()},
             "used": " ".join(prediction["used"]),
         }

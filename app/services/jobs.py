@@ -68,6 +68,7 @@ class Job:
                 return extract(
                     path,
                     transcript=self.clip.transcript,
+                    audio_track=self.clip.audio_track,
                     hook=self._report,
                     encoder=model.default().encoder,
                     feature_set=model.feature_set(model.default()),

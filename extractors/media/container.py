@@ -34,6 +34,11 @@ FORMATS = (
     "mp3",
     "flac",
     "aac",
+    "aiff",
+    "caf",
+    "amr",
+    "w64",
+    "gif",
 )
 
 if TYPE_CHECKING:

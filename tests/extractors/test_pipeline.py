@@ -7,11 +7,11 @@ import pytest
 
 from extractors import pipeline
 from extractors.audio import acoustic
-from extractors.media.probe import SAMPLE_RATE, Limits
+from extractors.media.probe import SAMPLE_RATE, Limits, decode_audio
 from extractors.messages import Message
 from extractors.pipeline import STEPS, AssetError, MediaError, TranscriptError, extract, summary
 from extractors.schema import MODALITY_NAMES
-from tests.extractors.support.clips import every, face, grey, make_clip, tone
+from tests.extractors.support.clips import every, face, grey, make_clip, make_sound, tone
 from tests.paths import SAMPLES
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, (1, 48_000)).astype(np.float32)
@@ -44,7 +44,8 @@ def test_voice_face_and_typed_words(portrait):
 
 def test_the_timeline_has_its_tracks(portrait):
     tracks = {track.name: track for track in extract(portrait, "a day").tracks}
-    names = ("loudness", "F0", "voiced", "voice activity", "face x", "face y", "face width", "face height")
+    names = ("loudness", "F0", "voiced", "voice activity", "signal-to-noise")
+    names += ("face x", "face y", "face width", "face height")
     assert tuple(tracks) == names
     assert np.nanmedian(tracks["F0"].values) == pytest.approx(220, rel=0.02)
     assert set(tracks["voice activity"].values) <= {0.0, 1.0}
@@ -214,3 +215,43 @@ def test_the_summary_names_what_is_absent(tmp_path):
 
 def test_warm_loads_everything():
     pipeline.warm()
+
+
+def test_the_track_that_speaks_is_used_and_another_can_be_asked_for(tmp_path):
+    voice = decode_audio(SAMPLES / "positive.webm").samples
+    noise = np.random.default_rng(0).normal(0, 0.1, len(voice)).astype(np.float32)
+    path = make_sound(tmp_path / "clip.mkv", [noise[None], voice[None]], default=0)
+    features = extract(path, "a day")
+    assert Message("several_audio_tracks", {"count": 2, "track": 2}) in features.notes
+    asked = extract(path, "a day", audio_track=1)
+    assert not np.allclose(asked.audio.values, features.audio.values)
+    assert "several_audio_tracks" not in {note.code for note in asked.notes}
+
+
+def test_quiet_speech_is_recognised_and_narrow_or_noisy_sound_is_noted(tmp_path):
+    voice = decode_audio(SAMPLES / "positive.webm").samples
+    loud = make_clip(tmp_path / "loud.mkv", sound=voice[None])
+    quiet = make_clip(tmp_path / "quiet.mkv", sound=voice[None] * np.float32(10 ** (-50 / 20)))
+    assert [w.text for w in extract(quiet).words] == [w.text for w in extract(loud).words]
+    noise = np.random.default_rng(0).normal(0, 0.1, len(voice)).astype(np.float32)
+    spectrum = np.fft.rfft(voice)
+    spectrum[np.fft.rfftfreq(len(voice), 1 / SAMPLE_RATE) > 3_800] = 0
+    narrow = np.fft.irfft(spectrum, len(voice)).astype(np.float32)
+    found = {
+        name: {note.code for note in extract(make_clip(tmp_path / f"{name}.mkv", sound=sound[None]), "a").notes}
+        for name, sound in (("clean", voice), ("noisy", voice + noise), ("narrow", narrow))
+    }
+    assert not found["clean"] & {"audio_noisy", "audio_narrow"}
+    assert "audio_noisy" in found["noisy"] and "audio_narrow" in found["narrow"]
+
+
+def test_the_command_takes_captions_and_a_sound_track(tmp_path, monkeypatch, capsys):
+    clip = make_sound(tmp_path / "clip.mkv", [tone(2), tone(2, hertz=110)])
+    captions = tmp_path / "said.srt"
+    captions.write_bytes("1\n00:00:00,500 --> 00:00:01,500\nANN: schön\n".encode("utf-16"))
+    monkeypatch.setattr("sys.argv", ["clip", str(clip), "--captions", str(captions), "--audio-track", "2"])
+    assert pipeline.main() == 0
+    assert "schön (ANN)" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["clip", str(clip), "--audio-track", "3"])
+    assert pipeline.main() == 1
+    assert "no sound track 3" in capsys.readouterr().err

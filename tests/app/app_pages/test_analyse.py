@@ -190,7 +190,7 @@ def test_bad_input_shows_a_message_and_keeps_the_last_result(page, case):
 def test_no_file_shows_a_message():
     page = opened()
     next(b for b in page.button if b.label == "Analyse my clip").click().run()
-    assert "Choose a video" in sentences(page.error)
+    assert "Choose a video or sound file" in sentences(page.error)
 
 
 def test_the_page_works_on_after_bad_input():

@@ -12,6 +12,7 @@ from alignmamba.prediction import Alignment, Prediction
 from app.charts import alignment_table, scores
 from app.i18n import wording
 from app.services import upload
+from app.services.errors import PlainError
 from extractors.schema import ClipFeatures, FeatureSchema, ModalityFeatures, ModalitySchema, Word
 
 SCHEMA = FeatureSchema(
@@ -257,6 +258,60 @@ def test_quoted_text_is_not_markup(text):
     kept = plain.replace("\\\\", "\0")
     for character in "`*_[]()<>#!$:":
         assert kept.count(character) == kept.count("\\" + character)
+
+
+BEGINNINGS = {
+    "video/mp4": b"\x00\x00\x00\x20ftypisom",
+    "video/quicktime": b"\x00\x00\x00\x14ftypqt  ",
+    "audio/mp4": b"\x00\x00\x00\x20ftypM4A ",
+    "video/3gpp": b"\x00\x00\x00\x20ftyp3gp4",
+    "video/webm": b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm",
+    "audio/wav": b"RIFF\x00\x00\x00\x00WAVEfmt ",
+    "audio/ogg": b"OggS\x00\x02" + bytes(22) + b"OpusHead",
+    "audio/flac": b"fLaC\x00",
+    "audio/aiff": b"FORM\x00\x00\x00\x00AIFFCOMM",
+    "audio/x-caf": b"caff\x00\x01",
+    "audio/mpeg": b"ID3\x04",
+    "video/mp2t": (b"\x47" + bytes(187)) * 3,
+    "image/gif": b"GIF89a",
+}
+
+
+@pytest.mark.parametrize("mime", BEGINNINGS)
+@pytest.mark.parametrize("name", ["clip", "clip.exe", "clip.mp4"])
+def test_the_content_decides_what_a_file_is(mime, name):
+    assert upload.clip(name, BEGINNINGS[mime]).mime == mime
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "found"),
+    [
+        ("clip.mp4", b"%PDF-1.7", "a PDF document"),
+        ("clip.mov", b"PK\x03\x04", "a ZIP archive"),
+        ("clip.mp4", b"\x89PNG\r\n", "a still picture"),
+        ("clip.doc", b"Dear Sir or Madam, this", "text"),
+        ("clip.m3u8", b"#EXTM3U\n#EXT-X", "a playlist"),
+        ("clip.bin", bytes(9), "something unknown"),
+    ],
+)
+def test_what_was_found_in_a_file_is_named(name, data, found):
+    with pytest.raises(upload.KindError, match=f"it holds {found}"):
+        upload.clip(name, data)
+
+
+def test_captions_come_beside_the_clip_in_any_encoding():
+    made = upload.clip("clip.mp4", BEGINNINGS["video/mp4"], captions="WEBVTT\n\né".encode("utf-16"))
+    assert made.transcript == "WEBVTT\n\né"
+    for captions, transcript in ((b"a", "b"), (bytes(99), None), (b"a" * 2_000_001, None)):
+        with pytest.raises(PlainError):
+            upload.clip("clip.mp4", BEGINNINGS["video/mp4"], captions=captions, transcript=transcript)
+
+
+@pytest.mark.parametrize("score", [-3.0, -1.06, -0.51, -0.31, 0.0, 0.5, 0.7, 2.9])
+def test_the_class_that_is_shown_never_contradicts_the_score(score):
+    step = round(score)
+    assert wording.score_class(score) == ("negative" if step < 0 else "positive" if step > 0 else "neutral")
+    assert (wording.score_class(score) in wording.degree(score)) or wording.degree(score) == "neutral"
 
 
 def test_upload_names_decide_only_the_media_type():

@@ -10,30 +10,9 @@ import pytest
 
 from extractors.media.audio import SAMPLE_RATE, decode_audio
 from extractors.media.probe import Limits, MediaError, probe
-from tests.extractors.support.clips import every, grey, make_clip, tone
+from tests.extractors.support.clips import every, grey, make_clip, make_sound, tone
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32)
-
-
-def make_sound(path, tracks, *, layout="mono", default=None, shift=0.0, languages=()):
-    """Write sound tracks of (channels, samples), the first shifted in time."""
-    with av.open(str(path), "w") as container:
-        streams = []
-        for index, _ in enumerate(tracks):
-            stream = container.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout=layout)
-            if languages:
-                stream.metadata["language"] = languages[index]
-            if default is not None:
-                stream.disposition = av.stream.Disposition.default if index == default else av.stream.Disposition(0)
-            streams.append(stream)
-        for stream, sound in zip(streams, tracks, strict=True):
-            packed = (np.clip(sound, -1, 1).T.reshape(1, -1) * 32767).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
-            frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
-            frame.pts = round(shift * SAMPLE_RATE)
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    return path
 
 
 def level(sound):
@@ -116,3 +95,39 @@ def test_a_file_that_breaks_off_is_known_to(tmp_path, suffix):
         assert probe(cut).ends_early
     except MediaError:
         assert suffix in (".mov", ".mp4")  # their index stands at the end
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "rate"),
+    [("wav", "pcm_s16le", 16_000), ("m4a", "aac", 16_000), ("mp3", "libmp3lame", 16_000), ("opus", "libopus", 48_000),
+     ("ogg", "libvorbis", 16_000), ("flac", "flac", 16_000), ("aiff", "pcm_s16be", 16_000), ("caf", "pcm_s16le", 16_000),
+     ("3gp", "aac", 16_000), ("ts", "mp2", 16_000), ("aac", "aac", 16_000)],
+)  # fmt: skip
+def test_sound_files_are_read_whatever_their_name(tmp_path, suffix, codec, rate):
+    path = tmp_path / f"x.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(2, rate=rate), format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
+        size = stream.codec_context.frame_size or 1024
+        resampler = av.AudioResampler(stream.codec_context.format, "mono", rate, frame_size=size)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    renamed = path.rename(tmp_path / "clip.bin")
+    assert probe(renamed).seconds == pytest.approx(2, abs=0.1)
+    assert len(decode_audio(renamed).samples) == pytest.approx(2 * SAMPLE_RATE, rel=0.06)
+
+
+def test_a_gif_with_motion_is_a_clip(tmp_path):
+    path = tmp_path / "x.gif"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb8"
+        for index in range(10):
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(grey(25 * index), format="rgb24").reformat(format="rgb8"))
+            )
+        container.mux(stream.encode(None))
+    info = probe(path)
+    assert info.video_codec == "gif" and info.seconds == pytest.approx(1, abs=0.15)

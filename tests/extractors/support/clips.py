@@ -89,6 +89,27 @@ def make_clip(
     return path
 
 
+def make_sound(path, tracks, *, layout="mono", default=None, shift=0.0, languages=()):
+    """Write sound tracks of (channels, samples), the first shifted in time."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for index, _ in enumerate(tracks):
+            stream = container.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout=layout)
+            if languages:
+                stream.metadata["language"] = languages[index]
+            if default is not None:
+                stream.disposition = av.stream.Disposition.default if index == default else av.stream.Disposition(0)
+            streams.append(stream)
+        for stream, sound in zip(streams, tracks, strict=True):
+            packed = (np.clip(sound, -1, 1).T.reshape(1, -1) * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+            frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
+            frame.pts = round(shift * SAMPLE_RATE)
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
 def tone(seconds: float, *, rate: int = SAMPLE_RATE, channels: int = 1, hertz: float = 220.0) -> np.ndarray:
     """A vowel-like sound: harmonics of a voice's pitch, (channels, samples)."""
     time = np.arange(round(seconds * rate)) / rate
