@@ -12,20 +12,23 @@ Responses are in English, whatever the language of the screen. Errors say what h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.endpoints import HTTPEndpoint
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alignmamba.modality import MODALITIES, Modality, parse_modalities
 from app.api import openapi, refusals
+from app.api.forms import FieldSizeError, FormError, FormParser, Part
+from app.api.gate import Gate
 from app.i18n.translate import SOURCE, spoken_in
 from app.services import model, upload
 from app.services.analysis import Analysis, Clip
@@ -34,10 +37,10 @@ from app.services.jobs import Job
 from extractors.media.probe import LIMITS
 
 PLACES = 4  # requests that upload, wait or are analysed at once; further ones are refused with Retry-After
-UPLOAD_SECONDS = 120.0  # for a whole upload
 RETRY_SECONDS = 10
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
+CHUNK_BYTES = 256_000  # parsed at once, in a thread
 FIELDS = ("file", "transcript", "modalities")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
@@ -65,6 +68,8 @@ class _Endpoint(HTTPEndpoint):
             return  # nobody waits for a response
         except Exception as error:
             response = refusals.unforeseen(error).response()
+        for name, value in refusals.SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         await response(self.scope, self.receive, self.send)
 
     methods: tuple[str, ...] = ("GET", "HEAD")
@@ -89,7 +94,7 @@ class Analyse(_Endpoint):
             document = await asyncio.to_thread(_document, analysis, asked.modalities)
         finally:
             _places.release()
-        return Response(document, media_type="application/json", headers={"cache-control": "no-store"})
+        return Response(document, media_type="application/json")
 
 
 class Document(_Endpoint):
@@ -117,8 +122,8 @@ class Docs(_Endpoint):
 
     async def get(self, request: Request) -> Response:
         """Return it."""
-        policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
         page = await asyncio.to_thread(openapi.page)
+        policy = f"{refusals.SECURITY_HEADERS['content-security-policy']}; style-src 'unsafe-inline'"
         return HTMLResponse(page, headers={"content-security-policy": policy})
 
     head = get
@@ -140,6 +145,11 @@ async def lifespan(app: object) -> AsyncGenerator[None, None]:
     yield
 
 
+def middleware() -> list[Middleware]:
+    """Return the middleware for `st.App`."""
+    return [Middleware(Gate)]
+
+
 def routes() -> list[BaseRoute]:
     """Return the routes for `st.App`."""
     return [
@@ -157,8 +167,6 @@ def _check_headers(headers: Headers) -> None:
     Raises:
         RefusedError: If the request is not acceptable.
     """
-    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
-        raise refusals.other_site()
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise refusals.not_a_form()
     length = headers.get("content-length", "")
@@ -167,56 +175,63 @@ def _check_headers(headers: Headers) -> None:
 
 
 async def _read(request: Request) -> AnalyseRequest:
-    """Read the form; its size and time are bounded while it streams in.
+    """Read the form; its size is bounded while it streams in, and it is parsed in a thread.
 
     Raises:
         RefusedError: If it cannot be used.
     """
-    parser = MultiPartParser(
-        request.headers, _bounded(request), max_files=1, max_fields=len(FIELDS) - 1, max_part_size=TEXT_BYTES
-    )
+    body = _bounded(request)
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            form = await parser.parse()
-    except TimeoutError:
-        raise refusals.too_slow(UPLOAD_SECONDS) from None
-    except MultiPartException as error:
-        if error.message.startswith("Part exceeded"):
-            raise refusals.too_large(f"A field of text has more than {TEXT_BYTES:,} bytes.") from error
-        raise refusals.unreadable_form(error.message, FIELDS) from error
-    try:
-        return await _parse(form)
-    finally:
-        await form.close()
+        parser = FormParser(request.headers["content-type"], max_parts=len(FIELDS), text_bytes=TEXT_BYTES)
+        async for chunk in body:
+            await asyncio.to_thread(parser.feed, chunk)
+        return await asyncio.to_thread(_parse, parser.finish())
+    except FieldSizeError as error:
+        await _drain(body)
+        raise refusals.too_large(str(error)) from error
+    except FormError as error:
+        await _drain(body)
+        raise refusals.unreadable_form(str(error), FIELDS) from error
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body in chunks; refuse it once it exceeds the limit."""
-    size = 0
+    """Yield the body in chunks of about `CHUNK_BYTES`; refuse it once it exceeds the limit."""
+    size, held = 0, bytearray()
     async for chunk in request.stream():
         size += len(chunk)
         if size > FORM_BYTES:
             raise refusals.too_large(TOO_LARGE)
-        yield chunk
+        held += chunk
+        if len(held) >= CHUNK_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
 
 
-async def _parse(form: FormData) -> AnalyseRequest:
+async def _drain(body: AsyncGenerator[bytes, None]) -> None:
+    """Discard the rest of a body: a client that is still sending when the connection closes never sees the answer."""
+    with contextlib.suppress(refusals.RefusedError):
+        async for _chunk in body:
+            pass
+
+
+def _parse(parts: Sequence[Part]) -> AnalyseRequest:
+    form = {part.name: part for part in parts}
     if unknown := sorted(set(form) - set(FIELDS)):
-        raise refusals.unreadable_form(
-            f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.", FIELDS
-        )
-    if len(form.multi_items()) > len(form):
-        raise refusals.unreadable_form("It has a field more than once.", FIELDS)
+        raise FormError(f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.")
+    if len(parts) > len(form):
+        raise FormError("It has a field more than once.")
     file, transcript, names = (form.get(field) for field in FIELDS)
-    if isinstance(transcript, UploadFile) or isinstance(names, UploadFile):
-        raise refusals.unreadable_form("A field of text was sent as a file.", FIELDS)
-    if not isinstance(file, UploadFile) or not file.filename:
+    if any(part is not None and part.filename is not None for part in (transcript, names)):
+        raise FormError("A field of text was sent as a file.")
+    if file is None or not file.filename:
         raise refusals.no_file()
-    modalities = None if names is None else _modalities(names)
+    modalities = None if names is None else _modalities(names.text())
     try:
         with spoken_in(SOURCE):
-            upload.check_size(file.size or 0)
-            clip = upload.clip(file.filename, await file.read(), transcript=transcript)
+            upload.check_size(len(file.data))
+            text = None if transcript is None else transcript.text()
+            clip = upload.clip(file.filename, bytes(file.data), transcript=text)
     except upload.SizeError as error:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
