@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +20,20 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running(log: Path) -> Iterator[int]:
+def running(
+    log: Path,
+    *,
+    address: str = "127.0.0.1",
+    under: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[int]:
     """Start the app, give its port, stop it; what it prints goes to `log`.
+
+    Args:
+        log: File to write.
+        address: That it listens on.
+        under: Program, with its arguments, that runs it in the same process.
+        environment: Further variables.
 
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
@@ -28,10 +41,14 @@ def running(log: Path) -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
+    flags = ["--server.headless=true", f"--server.address={address}", f"--server.port={port}"]
     with log.open("wb") as stream:
         server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags], cwd=ROOT, stdout=stream, stderr=stream
+            [*under, sys.executable, "-m", "streamlit", "run", "app/main.py", *flags],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=stream,
+            env={**os.environ, **(environment or {})},
         )
         try:
             end = time.monotonic() + START_SECONDS

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from extractors.assets.registry import AssetError
+from extractors.assets.registry import AssetError, asset
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -218,7 +218,12 @@ def processes() -> list[int]:
 def _results(
     kind: TaskKind, task: Packet, hook: Hook | None, budget: Budget, cancel: threading.Event | None, pool: Pool
 ) -> Iterator[Path]:
-    """Have a task done; yield the private folder with what it wrote, which is removed afterwards."""
+    """Have a task done; yield the private folder with what it wrote, which is removed afterwards.
+
+    Model files are fetched here first: a worker process has no network.
+    """
+    for name in _models(kind, task):
+        asset(name)
     with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
         pool.run(
             {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": folder},
@@ -227,6 +232,18 @@ def _results(
             cancel=cancel or threading.Event(),
         )
         yield Path(folder)
+
+
+def _models(kind: TaskKind, task: Packet) -> Iterator[str]:
+    """Yield the names of the model files that a task needs."""
+    if task.get("encoder") == ENCODER:
+        yield ENCODER
+    if kind in ("extract", "stills", "warm"):
+        yield "face_landmarker"
+    recognises = kind == "warm" or (kind == "extract" and not task["transcript"])
+    states = "feature_set" in task and ExtractionConfig(feature_set=task["feature_set"]).states
+    if (recognises or states) and task.get("recogniser", RECOGNISER) == RECOGNISER:
+        yield RECOGNISER
 
 
 def _ignore(step: str, completed: int, total: int) -> None:

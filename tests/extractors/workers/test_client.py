@@ -206,7 +206,7 @@ def test_threads_are_limited_only_where_asked(portrait, pool):
         return seen[-1]
 
     assert last_argument(pool) == "1"
-    assert last_argument(SHARED) == "extractors.workers.server"
+    assert last_argument(SHARED) == "extractors.workers"
 
 
 def test_a_hang_is_ended_by_the_clock(film, portrait):
