@@ -18,7 +18,7 @@ from tests.paths import ROOT
 # package, or a module that stands in the top folder of one; rooms on one line do not know each other.
 LAYERS = {
     "alignmamba": [
-        "modality ops",
+        "modality ops json_files",
         "batch config calibration prediction",
         "modeling",
         "checkpoint",
@@ -66,6 +66,7 @@ UNKNOWN_LIBRARIES = {
 # The only modules of the libraries below that the screen may know.
 APP_MAY_IMPORT = {
     "alignmamba.evaluation",
+    "alignmamba.json_files",
     "alignmamba.modality",
     "alignmamba.prediction",
     "alignmamba.predictor",
