@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures, 
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
+from extractors.storage.scratch import private_folder
 from extractors.vision.stills import Moment
 from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool
@@ -224,14 +224,14 @@ def _results(
     """
     for name in _models(kind, task):
         asset(name)
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+    with private_folder() as folder:
         pool.run(
-            {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": folder},
+            {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": str(folder)},
             hook=hook or _ignore,
             budget=budget,
             cancel=cancel or threading.Event(),
         )
-        yield Path(folder)
+        yield folder
 
 
 def _models(kind: TaskKind, task: Packet) -> Iterator[str]:
