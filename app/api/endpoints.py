@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -29,22 +28,23 @@ from alignmamba.modality import MODALITIES, Modality, parse_modalities
 from app.api import openapi, refusals
 from app.api.forms import FieldSizeError, FormError, FormParser, Part
 from app.api.gate import Gate
+from app.api.places import HELD_BYTES, UPLOADS, UPLOADS_PER_CLIENT, NoPlaceError, Places
 from app.i18n.translate import SOURCE, spoken_in
-from app.services import model, upload
+from app.services import jobs, model, upload
 from app.services.analysis import Analysis, Clip
 from app.services.errors import PlainError
+from app.services.fair_queue import FullError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
+from extractors.storage.scratch import sweep
 
-PLACES = 4  # requests that upload, wait or are analysed at once; further ones are refused with Retry-After
-RETRY_SECONDS = 10
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
 CHUNK_BYTES = 256_000  # parsed at once, in a thread
 FIELDS = ("file", "transcript", "modalities")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
-_places = threading.BoundedSemaphore(PLACES)
+PLACES = Places(in_all=UPLOADS, per_client=UPLOADS_PER_CLIENT, held_bytes=HELD_BYTES)
 
 
 class AnalyseRequest(NamedTuple):
@@ -86,14 +86,19 @@ class Analyse(_Endpoint):
     async def post(self, request: Request) -> Response:
         """Read a clip, analyse it in a worker process, return the result document."""
         _check_headers(request.headers)
-        if not _places.acquire(blocking=False):
-            raise refusals.busy(PLACES, retry_seconds=RETRY_SECONDS)
+        client = request.client.host if request.client else ""
         try:
-            asked = await _read(request)
-            analysis = await _analyse(asked.clip, request)
-            document = await asyncio.to_thread(_document, analysis, asked.modalities)
-        finally:
-            _places.release()
+            with PLACES.held(_claimed_bytes(request.headers)):
+                with PLACES.upload(client):
+                    asked = await _read(request)
+                analysis = await _analyse(asked.clip, request, owner=client)
+                document = await asyncio.to_thread(_document, analysis, asked.modalities)
+        except NoPlaceError as error:
+            await _drain(_bounded(request))
+            raise refusals.busy(str(error), retry_seconds=jobs.queue().retry_seconds()) from error
+        except FullError as error:
+            why = "More clips wait for their analysis than may wait"
+            raise refusals.busy(why, retry_seconds=error.retry_seconds) from error
         return Response(document, media_type="application/json")
 
 
@@ -140,9 +145,11 @@ class Nothing(_Endpoint):
 
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None, None]:
-    """Load the models when the server starts, before anybody asks."""
+    """Sweep up after a killed server and load the models before anybody asks; stop all jobs at the end."""
+    await asyncio.to_thread(sweep)
     model.warm_up()
     yield
+    await asyncio.to_thread(jobs.stop_all)
 
 
 def middleware() -> list[Middleware]:
@@ -169,9 +176,14 @@ def _check_headers(headers: Headers) -> None:
     """
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise refusals.not_a_form()
-    length = headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > FORM_BYTES:
+    if _claimed_bytes(headers) > FORM_BYTES:
         raise refusals.too_large(TOO_LARGE)
+
+
+def _claimed_bytes(headers: Headers) -> int:
+    """Return the length that a request claims to have, which the server holds it to; the limit where it claims none."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else FORM_BYTES
 
 
 async def _read(request: Request) -> AnalyseRequest:
@@ -246,14 +258,15 @@ def _modalities(names: str) -> frozenset[Modality]:
         raise refusals.unknown_modalities(error) from error
 
 
-async def _analyse(clip: Clip, request: Request) -> Analysis:
+async def _analyse(clip: Clip, request: Request, *, owner: str) -> Analysis:
     """Run a job; it is abandoned when the client disconnects.
 
     Raises:
         RefusedError: If the clip cannot be analysed.
         ClientDisconnect: If the client has disconnected.
+        FullError: If too many clips wait already.
     """
-    job = Job(clip)
+    job = Job(clip, owner=owner)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -131,13 +131,13 @@ def no_file() -> RefusedError:
     )
 
 
-def busy(places: int, *, retry_seconds: int) -> RefusedError:
+def busy(why: str, *, retry_seconds: int) -> RefusedError:
     """Return the error for a request beyond the capacity."""
     return RefusedError(
         503,
         "busy",
         what=NOT_ACCEPTED,
-        why=f"{places} clips are being uploaded or analysed already, which is the limit.",
+        why=f"{why[0].upper()}{why[1:]}.",
         remedy=f"Send it again in {retry_seconds} seconds or later.",
         headers={"retry-after": str(retry_seconds)},
     )

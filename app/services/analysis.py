@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tempfile
 import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from alignmamba.modality import SUBSETS, Modality
 from app.i18n.translate import _
 from app.services import model
 from app.services.errors import PlainError
+from extractors.storage.scratch import private_folder
 
 if TYPE_CHECKING:
     from alignmamba.evaluation.windows import Window
@@ -153,8 +153,8 @@ class Analysis:
 @contextmanager
 def on_disk(clip: Clip) -> Iterator[Path]:
     """Write a clip into a private folder, which is removed at the end of the block, also after an error."""
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        path = Path(folder) / CLIP_FILE
+    with private_folder() as folder:
+        path = folder / CLIP_FILE
         path.write_bytes(clip.data)
         yield path
 

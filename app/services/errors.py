@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.i18n import messages, wording
 from app.i18n.translate import _
+from app.services.fair_queue import FullError
 from extractors.messages import Message
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ def sentence(error: Exception) -> str:
     """Return an error's message for the screen; the details of an unforeseen error are logged under an id."""
     if isinstance(error, PlainError):
         return translated(error.message)
+    if isinstance(error, FullError):
+        return _("Too many clips are waiting already. Please try again in {seconds} seconds.").format(
+            seconds=error.retry_seconds
+        )
     code = secrets.token_hex(3)
     log.error("error %s", code, exc_info=error)
     return _(

@@ -20,6 +20,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from app.api import endpoints, gate, openapi, refusals
+from app.api.places import UPLOADS_PER_CLIENT
 from app.services.errors import PlainError
 from app.services.upload import title
 from benchmarks import server
@@ -243,9 +244,11 @@ def test_an_upload_is_bounded_while_it_streams_in(port):
     assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
 
 
-def test_a_request_beyond_the_limit_is_asked_to_come_back(port):
+def test_uploads_of_one_client_do_not_keep_out_others(port):
+    """All places of one client are taken by uploads that do not end: it is asked to come back, others are served."""
+    other = {**FORM, "x-forwarded-for": "192.0.2.7"}  # as a proxy on this machine names its client
     with ExitStack() as stack:
-        for _ in range(endpoints.PLACES):
+        for _ in range(UPLOADS_PER_CLIENT):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(
                 head("content-length: 1000")
             )
@@ -253,11 +256,25 @@ def test_a_request_beyond_the_limit_is_asked_to_come_back(port):
         while (answer := ask(port, body=form(transcript="...")))[0] != 503:
             assert time.monotonic() < end, answer
         assert answer[2]["error"]["code"] == "busy"
-        assert answer[1]["retry-after"] == str(endpoints.RETRY_SECONDS)
+        assert int(answer[1]["retry-after"]) > 0
+        assert ask(port, body=form(transcript="..."), headers=other)[0] == 422
     end = time.monotonic() + 30
     while (answer := ask(port, body=form(transcript="...")))[0] == 503:  # until it has seen that they have gone
         assert time.monotonic() < end
     assert answer[0] == 422
+
+
+def test_twenty_at_once_end_right(port):
+    """Each gets its own result, or is asked to come back; those that found a place are served."""
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: ask(port, body=form(transcript=f"number {n}")), range(20)))
+    for number, (status, headers, plain) in enumerate(answers):
+        assert status in (200, 503)
+        if status == 200:
+            assert [word["text"] for word in plain["transcript"]["words"]] == ["number", str(number)]
+        else:
+            assert int(headers["retry-after"]) > 0
+    assert sum(status == 200 for status, *_ in answers) >= UPLOADS_PER_CLIENT
 
 
 def test_a_body_that_dawdles_is_cut_off(port):
