@@ -66,6 +66,8 @@ class _Endpoint(HTTPEndpoint):
             response = refused.response()
         except ClientDisconnect:
             return  # nobody waits for a response
+        except MemoryError:
+            response = refusals.no_memory().response()
         except Exception as error:
             response = refusals.unforeseen(error).response()
         for name, value in refusals.SECURITY_HEADERS.items():
@@ -268,6 +270,7 @@ async def _analyse(clip: Clip, request: Request, *, owner: str) -> Analysis:
     """
     job = Job(clip, owner=owner)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
+    done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # an abandoned job's is not logged
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():

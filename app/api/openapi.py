@@ -32,7 +32,11 @@ ERRORS = {
         "Clip, transcript or modalities cannot be used.",
     ),
     500: (("unforeseen",), "An unforeseen error; the server's log has the details."),
-    503: (("busy", "not_ready"), "No place is free (see Retry-After), or the model cannot be loaded."),
+    503: (
+        ("busy", "not_ready", "no_memory"),
+        "No place is free (see Retry-After), the model cannot be loaded, or the memory is used up.",
+    ),
+    507: (("no_storage",), "The server's disk is full, or may not be written."),
 }
 CODES = tuple(code for codes, _when in ERRORS.values() for code in codes)
 

@@ -206,7 +206,15 @@ def not_analysed(error: PlainError) -> RefusedError:
         remedy = f"Send a video or sound of at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB."
         return RefusedError(422, "unusable_clip", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     remedy = "Inform the operator of this server."
+    if isinstance(error, errors.StorageError):
+        return RefusedError(507, "no_storage", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     return RefusedError(503, "not_ready", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+
+
+def no_memory() -> RefusedError:
+    """Return the error for a server that is out of memory."""
+    why, remedy = "The server has no memory left for this clip.", "Try again later, or with a smaller clip."
+    return RefusedError(503, "no_memory", what=NOT_ANALYSED, why=why, remedy=remedy)
 
 
 def unforeseen(error: Exception) -> RefusedError:

@@ -29,6 +29,15 @@ class PlainError(ValueError):
         self.message = message
 
 
+class StorageError(PlainError):
+    """The server's disk is full, or may not be written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The server has no room on its disk for the clip while it is analysed. Please try again later.")
+        )
+
+
 class AbandonedError(Exception):
     """An extraction was stopped because its user has left or started another one."""
 

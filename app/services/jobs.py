@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Hashable, Iterator
@@ -15,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from app.i18n.translate import SOURCE, spoken_in
-from app.services import model
+from app.services import errors, model
 from app.services.analysis import Analysis, Clip, on_disk, predict_all
 from app.services.errors import AbandonedError, PlainError
 from app.services.fair_queue import FairQueue
@@ -30,6 +31,7 @@ STOP_SECONDS = 10.0  # until abandoned jobs must have ended
 CORRECTED = Message("words_corrected")
 
 
+log = logging.getLogger(__name__)
 _jobs: WeakSet[Job] = WeakSet()
 
 
@@ -82,7 +84,14 @@ class Job:
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
-        from extractors.workers.client import AssetError, CancelledError, MediaError, TranscriptError, extract
+        from extractors.workers.client import (
+            AssetError,
+            CancelledError,
+            MediaError,
+            StorageError,
+            TranscriptError,
+            extract,
+        )
 
         with on_disk(self.clip) as path:
             try:
@@ -100,6 +109,9 @@ class Job:
                 raise PlainError(error.message) from error
             except (TranscriptError, AssetError) as error:
                 raise PlainError(error.message) from error
+            except StorageError as error:
+                log.error("%s", error)
+                raise errors.StorageError from error
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))

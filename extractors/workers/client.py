@@ -15,12 +15,14 @@ and may raise, besides the errors of the plain function:
 
 * `AbortedError`, a `MediaError`: the clip crashed the process or went beyond the budget.
 * `CancelledError`: `cancel` was set.
+* `StorageError`, a `WorkerError`: the disk is full, or may not be written.
 * `WorkerError`: no process could be started, or an error was met that nobody foresaw (`UnforeseenError`).
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,7 +44,7 @@ from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.storage.scratch import private_folder
 from extractors.vision.stills import Moment
-from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
+from extractors.workers.errors import AbortedError, CancelledError, StorageError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool
 from extractors.workers.process import READY_SECONDS, Budget
 from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
@@ -56,6 +58,7 @@ __all__ = [
     "CancelledError",
     "MediaError",
     "Pool",
+    "StorageError",
     "TranscriptError",
     "UnforeseenError",
     "WorkerError",
@@ -206,7 +209,7 @@ def warm(*, encoder: str = ENCODER, pool: Pool = SHARED) -> None:
         WorkerError: If the process crashes, or an error was met that nobody foresaw.
     """
     with _results("warm", {"encoder": encoder}, None, Budget(seconds=READY_SECONDS), None, pool):
-        pass
+        pool.keep_warm(encoder)
 
 
 def processes() -> list[int]:
@@ -224,7 +227,11 @@ def _results(
     """
     for name in _models(kind, task):
         asset(name)
-    with private_folder() as folder:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder())
+        except OSError as error:
+            raise StorageError(f"No private folder can be made: {error}") from error
         pool.run(
             {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": str(folder)},
             hook=hook or _ignore,

@@ -71,11 +71,25 @@ def test_success_failure_and_clients_that_leave(temporary):
         wait(lambda: clips(temporary))
         gone.close()
         wait(lambda: sorted(temporary.iterdir()) == kept)
+        assert "Traceback" not in temporary.with_suffix(".log").read_text(), "nobody is to blame for a client that left"
         with send(port):
             wait(lambda: clips(temporary))
             process.send_signal(signal.SIGTERM)
             process.wait(WAIT_SECONDS)
         assert not list(temporary.glob(f"*{PREFIX}*"))
+
+
+def test_a_disk_that_cannot_be_written_is_a_sentence(temporary, tmp_path):
+    """The temporary folder goes away, as a full disk does it to new files; the server goes on once it is back."""
+    away = tmp_path / "away"
+    with serving(temporary) as (_process, port):
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+        temporary.rename(away)
+        status, _, plain = ask(port, body=form(transcript="a fine day"))
+        assert (status, plain["error"]["code"]) == (507, "no_storage")
+        away.rename(temporary)
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
 
 
 def test_a_killed_server_is_swept_up_after_by_the_next(temporary):

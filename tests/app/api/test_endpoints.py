@@ -188,6 +188,7 @@ HOSTILE = {
     "an absent modality": (422, "modality_absent", {"body": form(transcript="words", modalities="audio")}),
     "a transcript that is too long": (422, "unusable_transcript", {"body": form(transcript="word " * 10_000)}),
     "a huge transcript": (413, "too_large", {"body": form(transcript="w" * 2_000_001)}),
+    "a field of many megabytes": (413, "too_large", {"body": form(transcript="w" * 30_000_000)}),
     "no word": (422, "unusable_transcript", {"body": form(transcript="...")}),
     "another origin": (403, "other_site", {"headers": {**FORM, "origin": "http://evil.example"}, "body": form()}),
     "an opaque origin": (403, "other_site", {"headers": {**FORM, "origin": "null"}, "body": form()}),
