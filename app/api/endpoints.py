@@ -33,10 +33,10 @@ from app.i18n.translate import SOURCE, spoken_in
 from app.services import jobs, model, upload
 from app.services.analysis import Analysis, Clip
 from app.services.errors import PlainError
-from app.services.fair_queue import FullError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
 from extractors.storage.scratch import sweep
+from extractors.workers.fair_queue import FullError
 
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES

@@ -22,9 +22,9 @@ from app.i18n.translate import _
 from app.services import errors, upload
 from app.services.analysis import Clip
 from app.services.errors import PlainError
-from app.services.fair_queue import FullError
 from app.services.jobs import Job, Progress
 from extractors.messages import Message
+from extractors.workers.fair_queue import FullError
 
 MAX_CLIPS = 100
 MAX_BYTES = 500_000_000  # of all waiting clips together

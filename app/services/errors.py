@@ -11,8 +11,8 @@ import streamlit as st
 
 from app.i18n import messages, wording
 from app.i18n.translate import _
-from app.services.fair_queue import FullError
 from extractors.messages import Message
+from extractors.workers.fair_queue import FullError
 
 log = logging.getLogger(__name__)
 

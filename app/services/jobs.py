@@ -19,8 +19,8 @@ from app.i18n.translate import SOURCE, spoken_in
 from app.services import errors, model
 from app.services.analysis import Analysis, Clip, on_disk, predict_all
 from app.services.errors import AbandonedError, PlainError
-from app.services.fair_queue import FairQueue
 from extractors.messages import Message
+from extractors.workers.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from app.api.places import NoPlaceError, Places
-from app.services.fair_queue import FairQueue, FullError
+from extractors.workers.fair_queue import FairQueue, FullError
 
 PATIENCE = 20.0
 
@@ -63,16 +62,3 @@ def test_an_error_belongs_to_its_piece_of_work(held):
     with pytest.raises(ZeroDivisionError):
         failed.result(PATIENCE)
     done.result(PATIENCE)
-
-
-def test_uploads_are_counted_per_client_in_all_and_in_bytes():
-    places = Places(in_all=3, per_client=2, held_bytes=100)
-    with places.upload("a"), places.upload("a"):
-        with pytest.raises(NoPlaceError, match="of yours"), places.upload("a"):
-            pass
-        with places.upload("b"), pytest.raises(NoPlaceError, match="3 clips are"), places.upload("c"):
-            pass
-    with places.upload("a"), places.held(60), pytest.raises(NoPlaceError, match="memory"), places.held(50):
-        pass
-    with places.held(100):
-        pass
