@@ -5,13 +5,13 @@ They are fitted on held-out clips by `training.release.calibrate` and travel as 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignmamba import json_files
 from alignmamba.modality import SUBSETS, Modality, letters
 
 CALIBRATION = "calibration.json"
@@ -70,7 +70,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
         ValueError: If it is damaged, or was fitted to other weights.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_files.read(path)
     except FileNotFoundError:
         return None
     try:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from alignmamba import calibration
+from alignmamba import calibration, json_files
 from alignmamba.calibration import CALIBRATION, Calibration
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import AlignMamba
@@ -20,6 +21,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for the extraction of its features
 EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 FORMAT = 1  # of config.json
+MAX_WEIGHTS_BYTES = 4_000_000_000  # of the weights' file, a thousand times what the shipped one has
 
 
 class CheckpointError(ValueError):
@@ -74,31 +76,37 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         CheckpointError: If a file is missing, damaged, or does not fit the other.
     """
     try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        state = load_file(folder / WEIGHTS)
+        content = json_files.read(folder / CONFIG)
+        shapes = _shapes(folder / WEIGHTS)
         digest = weights_sha256(folder)
         fitted = calibration.read(folder / CALIBRATION, weights_sha256=digest) if calibrated else None
     except FileNotFoundError as error:
         raise CheckpointError(
             f"checkpoint: {error.filename or folder} is missing, expected {CONFIG} and {WEIGHTS} in {folder}"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    except SafetensorError as error:
         raise CheckpointError(
-            f"checkpoint: a file in {folder} is damaged ({error}); fetch or train it again"
+            f"checkpoint: {WEIGHTS} in {folder} is damaged ({error}); fetch or train it again"
         ) from error
-    except ValueError as error:
-        raise CheckpointError(f"checkpoint: {folder}: {error}") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"checkpoint: {folder}: {error}; fetch or train it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"checkpoint: format {found!r} in {folder / CONFIG}, expected {FORMAT}")
     try:
-        model = AlignMamba(ModelConfig.from_dict(content["model"]))
+        config = ModelConfig.from_dict(content["model"])
+        schema, training = _objects(content, "schema"), _objects(content, "training")
+        with torch.device("meta"):  # no memory is taken before the shapes are known to fit the file
+            _check_shapes(AlignMamba(config), shapes)
+        model = AlignMamba(config)
+        state = load_file(folder / WEIGHTS)
         model.load_state_dict(state)
-        schema, training = content["schema"], content["training"]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
         raise CheckpointError(
             f"checkpoint: {CONFIG} and {WEIGHTS} in {folder} do not fit each other: {error}"
         ) from error
+    if broken := sorted(name for name, tensor in state.items() if not tensor.isfinite().all()):
+        raise CheckpointError(f"checkpoint: {broken[0]} in {folder / WEIGHTS} holds NaN or infinity; train it again")
     encoder = folder / ENCODER_FOLDER
     source = str(encoder) if encoder.is_dir() else EXTRACTORS_ENCODER
     return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted)
@@ -106,7 +114,30 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
 
 def weights_sha256(folder: Path) -> str:
     """Hash of a checkpoint's weights, which a calibration names."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Read the shapes of a file's tensors from its header, which is checked against the file's length."""
+    json_files.check_file(path, max_bytes=MAX_WEIGHTS_BYTES)
+    with safe_open(path, framework="pt") as stream:
+        return {name: stream.get_slice(name).get_shape() for name in stream.keys()}
+
+
+def _check_shapes(model: AlignMamba, shapes: Mapping[str, list[int]]) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted({*expected, *shapes}):
+        if expected.get(name) != shapes.get(name):
+            raise ValueError(f"{name}: shape {shapes.get(name)}, expected {expected.get(name)}")
+
+
+def _objects(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an entry that must be a JSON object."""
+    found = content[key]
+    if not isinstance(found, dict):
+        raise ValueError(f"{key}: {type(found).__name__}, expected an object")
+    return found
 
 
 def check_schema(made: Mapping[str, Any], trained_on: Mapping[str, Any], *, whose: str) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from alignmamba.modality import MODALITIES, Modality
 
+# Upper bounds, so that a damaged or hostile config cannot ask for more than a machine has: far above any use.
+MAX_SIZES = {
+    **{"audio_dim": 65_536, "video_dim": 65_536, "language_dim": 65_536, "width": 4_096, "state_dim": 1_024},
+    **{"encoder_layers": 64, "fusion_layers": 64, "expand": 16, "conv_width": 64, "classes": 1_000},
+}
 # What each setting of a method may be; the default is the first. See `ModelConfig` for what they mean.
 Local = Literal["relaxed", "sinkhorn", "uniform"]
 Scaling = Literal["paper", "mean"]
@@ -98,6 +104,12 @@ class ModelConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected at least 1")
+        for name, most in MAX_SIZES.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name}: {getattr(self, name)}, expected at most {most}")
+        for name in ("dropout", "blur", "time_weight", "align_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name}: {getattr(self, name)}, expected a finite number")
         for name in ("encoder_layers", "classes", "time_weight", "align_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected at least 0")

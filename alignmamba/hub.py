@@ -14,7 +14,7 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
-from alignmamba import checkpoint
+from alignmamba import checkpoint, json_files
 from alignmamba.calibration import CALIBRATION
 from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
 from alignmamba.config import ModelConfig
@@ -72,9 +72,12 @@ class HubAlignMamba(
         Raises:
             CheckpointError: If there is no usable checkpoint, or it was trained on other features than `schema`.
         """
+        local = Path(pretrained_model_name_or_path)
+        if local.exists():  # the hub's class reads the config before `checkpoint.load` can refuse it
+            _check_config(local / CONFIG)
         try:
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 f"checkpoint: {CONFIG} of {pretrained_model_name_or_path} is damaged ({error}); fetch it again"
             ) from error
@@ -130,3 +133,10 @@ class HubAlignMamba(
             shutil.copytree(source / ENCODER_FOLDER, save_directory / ENCODER_FOLDER, dirs_exist_ok=True)
         if (source / CARD).exists():
             shutil.copyfile(source / CARD, save_directory / CARD)
+
+
+def _check_config(path: Path) -> None:
+    try:
+        json_files.read(path)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"checkpoint: {path}: {error}; fetch it again") from error

@@ -15,10 +15,10 @@ from torch import Tensor
 from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
-from alignmamba.device import default_device
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
 from alignmamba.modeling.model import AlignMamba, Output, Stream, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
+from alignmamba.ops.device import default_device
 from alignmamba.ops.selective_scan import backend_name
 from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction
 
@@ -62,7 +62,7 @@ class Predictor:
 
         Args:
             folder: Holds `model.safetensors` and `config.json`.
-            device: A torch device; by default the one of `alignmamba.device.default_device`.
+            device: A torch device; by default the one of `alignmamba.ops.device.default_device`.
 
         Raises:
             CheckpointError: If the folder holds no usable checkpoint.

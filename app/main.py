@@ -71,4 +71,9 @@ if __name__ == "__main__":
 else:
     from app.api import endpoints
 
-    app = st.App(Path(__file__).resolve(), routes=endpoints.routes(), lifespan=endpoints.lifespan)
+    app = st.App(
+        Path(__file__).resolve(),
+        routes=endpoints.routes(),
+        middleware=endpoints.middleware(),
+        lifespan=endpoints.lifespan,
+    )

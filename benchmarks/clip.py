@@ -184,7 +184,7 @@ def main() -> None:
         )
         print(json.dumps(measured))
         return
-    from alignmamba.device import default_device  # torch, as in `run`
+    from alignmamba.ops.device import default_device  # torch, as in `run`
 
     folder = {} if arguments.out is None else {"folder": arguments.out}
     device = default_device().type

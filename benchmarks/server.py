@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from training.reporting.result_files import ROOT
 
@@ -19,26 +21,28 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running(log: Path) -> Iterator[int]:
+def running(
+    log: Path,
+    *,
+    address: str = "127.0.0.1",
+    under: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[int]:
     """Start the app, give its port, stop it; what it prints goes to `log`.
+
+    Args:
+        log: File to write.
+        address: That it listens on.
+        under: Program, with its arguments, that runs it in the same process.
+        environment: Further variables.
 
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
     with log.open("wb") as stream:
-        server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
-            [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags], cwd=ROOT, stdout=stream, stderr=stream
-        )
+        server, port = start(stream, address=address, under=under, environment=environment)
         try:
-            end = time.monotonic() + START_SECONDS
-            while not answers(port):
-                if server.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
-                time.sleep(0.1)
+            wait_until_healthy(server, port, log)
             yield port
         finally:
             server.send_signal(signal.SIGINT)
@@ -49,6 +53,45 @@ def running(log: Path) -> Iterator[int]:
                 server.wait()
     if "Traceback" in log.read_text():
         raise RuntimeError(f"the server failed:\n{log.read_text()}")
+
+
+def start(
+    stream: IO[bytes],
+    *,
+    address: str = "127.0.0.1",
+    under: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the app without waiting for it; arguments as in `running`.
+
+    Returns:
+        Its process and port.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--server.headless=true", f"--server.address={address}", f"--server.port={port}"]
+    server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
+        [*under, sys.executable, "-m", "streamlit", "run", "app/main.py", *flags],
+        cwd=ROOT,
+        stdout=stream,
+        stderr=stream,
+        env={**os.environ, **(environment or {})},
+    )
+    return server, port
+
+
+def wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait for a server.
+
+    Raises:
+        RuntimeError: If it does not start.
+    """
+    end = time.monotonic() + START_SECONDS
+    while not answers(port):
+        if server.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+        time.sleep(0.1)
 
 
 def answers(port: int) -> bool:

@@ -1,8 +1,54 @@
-"""`python -m extractors`."""
+"""The summary of one clip: `python -m extractors FILE [--transcript TEXT | --captions FILE] [--cache DIR]`.
 
+The clip is opened in a worker process, which has no network.
+"""
+
+from __future__ import annotations
+
+import argparse
 import sys
+from pathlib import Path
 
-from extractors.pipeline import main
+from extractors.language import subtitles
+from extractors.pipeline import summary
+from extractors.progress import ProgressHook
+from extractors.schema import FEATURE_SETS
+from extractors.storage.cache import Cache
+from extractors.workers.client import AssetError, MediaError, TranscriptError, WorkerError, extract
+
+
+def main() -> int:
+    """Print a clip's summary."""
+    parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
+    parser.add_argument("file", type=Path)
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--transcript", help="what is said; recognised if not given")
+    given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
+    parser.add_argument(
+        "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
+    )
+    parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
+    parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
+    arguments = parser.parse_args()
+    cache = Cache(arguments.cache) if arguments.cache else None
+    try:
+        captions = arguments.captions
+        said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
+        with ProgressHook(transient=True) as hook:
+            features = extract(
+                arguments.file,
+                said,
+                hook,
+                feature_set=arguments.features,
+                audio_track=arguments.audio_track,
+                cache=cache,
+            )
+        print(summary(features))
+    except (MediaError, TranscriptError, AssetError, WorkerError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

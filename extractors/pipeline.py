@@ -1,13 +1,8 @@
-"""Extraction: from a clip to its audio, video and text features.
-
-`python -m extractors FILE [--transcript TEXT] [--cache DIR]` prints a summary.
-"""
+"""Extraction: from a clip to its audio, video and text features."""
 
 from __future__ import annotations
 
-import argparse
 import queue
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,19 +14,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from extractors.assets.registry import AssetError
 from extractors.audio import acoustic, quality, voice_activity
 from extractors.audio.acoustic import AudioFeatures
 from extractors.language import asr, speech_states, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
-from extractors.language.transcript import Transcript, TranscriptError
+from extractors.language.transcript import Transcript
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message
-from extractors.progress import ProgressHook
-from extractors.schema import FEATURE_SETS, MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
+from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
@@ -304,36 +297,3 @@ def summary(features: ClipFeatures) -> str:
 
 def _labelled(word: Word) -> str:
     return word.text if word.speaker is None else f"{word.text} ({word.speaker})"
-
-
-def main() -> int:
-    """Print a clip's summary."""
-    parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
-    parser.add_argument("file", type=Path)
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument("--transcript", help="what is said; recognised if not given")
-    given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
-    parser.add_argument(
-        "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
-    )
-    parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
-    parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
-    arguments = parser.parse_args()
-    cache = Cache(arguments.cache) if arguments.cache else None
-    try:
-        captions = arguments.captions
-        said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
-        with ProgressHook(transient=True) as hook:
-            features = extract(
-                arguments.file,
-                said,
-                hook,
-                feature_set=arguments.features,
-                audio_track=arguments.audio_track,
-                cache=cache,
-            )
-        print(summary(features))
-    except (MediaError, TranscriptError, AssetError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0

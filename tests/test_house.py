@@ -18,7 +18,7 @@ from tests.paths import ROOT
 # package, or a module that stands in the top folder of one; rooms on one line do not know each other.
 LAYERS = {
     "alignmamba": [
-        "modality ops device",
+        "modality ops json_files",
         "batch config calibration prediction",
         "modeling",
         "checkpoint",
@@ -66,6 +66,7 @@ UNKNOWN_LIBRARIES = {
 # The only modules of the libraries below that the screen may know.
 APP_MAY_IMPORT = {
     "alignmamba.evaluation",
+    "alignmamba.json_files",
     "alignmamba.modality",
     "alignmamba.prediction",
     "alignmamba.predictor",
@@ -79,6 +80,7 @@ APP_MAY_IMPORT = {
     "extractors.storage",
     "extractors.vision.stills",
     "extractors.workers.client",
+    "extractors.workers.fair_queue",
 }
 MAX_ENTRIES = 14  # of a folder
 MAX_LINES = 350  # of a module outside tests

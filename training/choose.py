@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from alignmamba.device import default_device
+from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness

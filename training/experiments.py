@@ -23,12 +23,12 @@ from torch import nn
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
-from alignmamba.device import default_device
 from alignmamba.evaluation.distance import proxy_a_distance
 from alignmamba.evaluation.metrics import sentiment_metrics
 from alignmamba.evaluation.missing import RATES
 from alignmamba.modality import SUBSETS, Modality
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.baselines.ridge import Ridge
 from training.data import datasets, masking

@@ -21,7 +21,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
-from alignmamba.device import default_device
+from alignmamba.ops.device import default_device
 from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness

@@ -18,9 +18,9 @@ import torch
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
-from alignmamba.device import default_device
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
 from training.data.synthetic import Planted, make_planted

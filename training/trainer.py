@@ -23,8 +23,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from alignmamba.batch import Batch
-from alignmamba.device import default_device
 from alignmamba.modeling.loss import loss
+from alignmamba.ops.device import default_device
 from training.run_state import Progress
 
 log = logging.getLogger(__name__)

@@ -134,7 +134,7 @@ def _private_folder() -> Iterator[Path]:
         yield folder
     else:
         # Once loaded, the library no longer needs its file.
-        with tempfile.TemporaryDirectory(prefix="alignmamba-") as private:
+        with tempfile.TemporaryDirectory(prefix="alignmamba_ops-") as private:
             yield Path(private)
 
 

@@ -12,40 +12,41 @@ Responses are in English, whatever the language of the screen. Errors say what h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.endpoints import HTTPEndpoint
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alignmamba.modality import MODALITIES, Modality, parse_modalities
 from app.api import openapi, refusals
+from app.api.forms import FieldSizeError, FormError, FormParser, Part
+from app.api.gate import Gate
+from app.api.places import HELD_BYTES, UPLOADS, UPLOADS_PER_CLIENT, NoPlaceError, Places
 from app.i18n.translate import SOURCE, spoken_in
-from app.services import model, upload
+from app.services import jobs, model, upload
 from app.services.analysis import Analysis, Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
+from extractors.storage.scratch import sweep
+from extractors.workers.fair_queue import FullError
 
-PLACES = 4  # requests that upload, wait or are analysed at once; further ones are refused with Retry-After
-UPLOAD_SECONDS = 120.0  # for a whole upload
-RETRY_SECONDS = 10
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
+CHUNK_BYTES = 256_000  # parsed at once, in a thread
 FIELDS = ("file", "captions", "transcript", "modalities", "audio_track")
-FILES = 2  # of the fields
-KEPT_BYTES = "latin-1"  # maps every byte to a character and back
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
-_places = threading.BoundedSemaphore(PLACES)
+PLACES = Places(in_all=UPLOADS, per_client=UPLOADS_PER_CLIENT, held_bytes=HELD_BYTES)
 
 
 class AnalyseRequest(NamedTuple):
@@ -67,8 +68,12 @@ class _Endpoint(HTTPEndpoint):
             response = refused.response()
         except ClientDisconnect:
             return  # nobody waits for a response
+        except MemoryError:
+            response = refusals.no_memory().response()
         except Exception as error:
             response = refusals.unforeseen(error).response()
+        for name, value in refusals.SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         await response(self.scope, self.receive, self.send)
 
     methods: tuple[str, ...] = ("GET", "HEAD")
@@ -85,15 +90,20 @@ class Analyse(_Endpoint):
     async def post(self, request: Request) -> Response:
         """Read a clip, analyse it in a worker process, return the result document."""
         _check_headers(request.headers)
-        if not _places.acquire(blocking=False):
-            raise refusals.busy(PLACES, retry_seconds=RETRY_SECONDS)
+        client = request.client.host if request.client else ""
         try:
-            asked = await _read(request)
-            analysis = await _analyse(asked.clip, request)
-            document = await asyncio.to_thread(_document, analysis, asked.modalities)
-        finally:
-            _places.release()
-        return Response(document, media_type="application/json", headers={"cache-control": "no-store"})
+            with PLACES.held(_claimed_bytes(request.headers)):
+                with PLACES.upload(client):
+                    asked = await _read(request)
+                analysis = await _analyse(asked.clip, request, owner=client)
+                document = await asyncio.to_thread(_document, analysis, asked.modalities)
+        except NoPlaceError as error:
+            await _drain(_bounded(request))
+            raise refusals.busy(str(error), retry_seconds=jobs.queue().retry_seconds()) from error
+        except FullError as error:
+            why = "More clips wait for their analysis than may wait"
+            raise refusals.busy(why, retry_seconds=error.retry_seconds) from error
+        return Response(document, media_type="application/json")
 
 
 class Document(_Endpoint):
@@ -121,8 +131,8 @@ class Docs(_Endpoint):
 
     async def get(self, request: Request) -> Response:
         """Return it."""
-        policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
         page = await asyncio.to_thread(openapi.page)
+        policy = f"{refusals.SECURITY_HEADERS['content-security-policy']}; style-src 'unsafe-inline'"
         return HTMLResponse(page, headers={"content-security-policy": policy})
 
     head = get
@@ -139,9 +149,16 @@ class Nothing(_Endpoint):
 
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None, None]:
-    """Load the models when the server starts, before anybody asks."""
+    """Sweep up after a killed server and load the models before anybody asks; stop all jobs at the end."""
+    await asyncio.to_thread(sweep)
     model.warm_up()
     yield
+    await asyncio.to_thread(jobs.stop_all)
+
+
+def middleware() -> list[Middleware]:
+    """Return the middleware for `st.App`."""
+    return [Middleware(Gate)]
 
 
 def routes() -> list[BaseRoute]:
@@ -161,82 +178,80 @@ def _check_headers(headers: Headers) -> None:
     Raises:
         RefusedError: If the request is not acceptable.
     """
-    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
-        raise refusals.other_site()
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise refusals.not_a_form()
-    length = headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > FORM_BYTES:
+    if _claimed_bytes(headers) > FORM_BYTES:
         raise refusals.too_large(TOO_LARGE)
 
 
+def _claimed_bytes(headers: Headers) -> int:
+    """Return the length that a request claims to have, which the server holds it to; the limit where it claims none."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else FORM_BYTES
+
+
 async def _read(request: Request) -> AnalyseRequest:
-    """Read the form; its size and time are bounded while it streams in.
+    """Read the form; its size is bounded while it streams in, and it is parsed in a thread.
 
     Raises:
         RefusedError: If it cannot be used.
     """
-    parser = MultiPartParser(
-        _bytes_kept(request.headers),
-        _bounded(request),
-        max_files=FILES,
-        max_fields=len(FIELDS) - 1,
-        max_part_size=TEXT_BYTES,
-    )
+    body = _bounded(request)
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            form = await parser.parse()
-    except TimeoutError:
-        raise refusals.too_slow(UPLOAD_SECONDS) from None
-    except MultiPartException as error:
-        if error.message.startswith("Part exceeded"):
-            raise refusals.too_large(f"A field of text has more than {TEXT_BYTES:,} bytes.") from error
-        raise refusals.unreadable_form(error.message, FIELDS) from error
-    try:
-        return await _parse(form)
-    finally:
-        await form.close()
-
-
-def _bytes_kept(headers: Headers) -> Headers:
-    """Let the form's parser keep the bytes of texts: it knows one encoding, while captions come in many."""
-    kind = re.sub(r";\s*charset=[^;]*", "", headers.get("content-type", ""), flags=re.IGNORECASE)
-    return Headers({**headers, "content-type": f"{kind}; charset={KEPT_BYTES}"})
+        parser = FormParser(request.headers["content-type"], max_parts=len(FIELDS), text_bytes=TEXT_BYTES)
+        async for chunk in body:
+            await asyncio.to_thread(parser.feed, chunk)
+        return await asyncio.to_thread(_parse, parser.finish())
+    except FieldSizeError as error:
+        await _drain(body)
+        raise refusals.too_large(str(error)) from error
+    except FormError as error:
+        await _drain(body)
+        raise refusals.unreadable_form(str(error), FIELDS) from error
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body in chunks; refuse it once it exceeds the limit."""
-    size = 0
+    """Yield the body in chunks of about `CHUNK_BYTES`; refuse it once it exceeds the limit."""
+    size, held = 0, bytearray()
     async for chunk in request.stream():
         size += len(chunk)
         if size > FORM_BYTES:
             raise refusals.too_large(TOO_LARGE)
-        yield chunk
+        held += chunk
+        if len(held) >= CHUNK_BYTES:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
 
 
-async def _parse(form: FormData) -> AnalyseRequest:
+async def _drain(body: AsyncGenerator[bytes, None]) -> None:
+    """Discard the rest of a body: a client that is still sending when the connection closes never sees the answer."""
+    with contextlib.suppress(refusals.RefusedError):
+        async for _chunk in body:
+            pass
+
+
+def _parse(parts: Sequence[Part]) -> AnalyseRequest:
+    form = {part.name: part for part in parts}
     if unknown := sorted(set(form) - set(FIELDS)):
-        raise refusals.unreadable_form(
-            f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.", FIELDS
-        )
-    if len(form.multi_items()) > len(form):
-        raise refusals.unreadable_form("It has a field more than once.", FIELDS)
+        raise FormError(f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.")
+    if len(parts) > len(form):
+        raise FormError("It has a field more than once.")
     file, captions, transcript, names, track = (form.get(field) for field in FIELDS)
-    if any(isinstance(field, UploadFile) for field in (transcript, names, track)):
-        raise refusals.unreadable_form("A field of text was sent as a file.", FIELDS)
-    if isinstance(captions, str):
-        raise refusals.unreadable_form("The field `captions` was not sent as a file.", FIELDS)
-    if not isinstance(file, UploadFile) or not file.filename:
+    if any(part is not None and part.filename is not None for part in (transcript, names, track)):
+        raise FormError("A field of text was sent as a file.")
+    if captions is not None and captions.filename is None:
+        raise FormError("The field `captions` was not sent as a file.")
+    if file is None or not file.filename:
         raise refusals.no_file()
-    modalities = None if names is None else _modalities(names)
+    modalities = None if names is None else _modalities(names.text())
     try:
         with spoken_in(SOURCE):
-            upload.check_size(file.size or 0)
-            written = None if captions is None else await captions.read(upload.MAX_CAPTION_BYTES + 1)
-            typed = upload.said(None, None if transcript is None else transcript.encode(KEPT_BYTES))
-            name = file.filename.encode(KEPT_BYTES).decode(errors="replace")
-            clip = upload.clip(name, await file.read(), transcript=typed, captions=written)
-            clip = replace(clip, audio_track=None if track is None else _audio_track(track))
+            upload.check_size(len(file.data))
+            written = None if captions is None else bytes(captions.data)
+            typed = upload.said(None if transcript is None else transcript.text(), None)
+            clip = upload.clip(file.filename, bytes(file.data), transcript=typed, captions=written)
+            clip = replace(clip, audio_track=None if track is None else _audio_track(track.text()))
     except upload.SizeError as error:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
@@ -259,15 +274,17 @@ def _modalities(names: str) -> frozenset[Modality]:
         raise refusals.unknown_modalities(error) from error
 
 
-async def _analyse(clip: Clip, request: Request) -> Analysis:
+async def _analyse(clip: Clip, request: Request, *, owner: str) -> Analysis:
     """Run a job; it is abandoned when the client disconnects.
 
     Raises:
         RefusedError: If the clip cannot be analysed.
         ClientDisconnect: If the client has disconnected.
+        FullError: If too many clips wait already.
     """
-    job = Job(clip)
+    job = Job(clip, owner=owner)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
+    done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # an abandoned job's is not logged
     try:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():

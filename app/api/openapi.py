@@ -15,18 +15,28 @@ CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1
 # HTTP status -> (its error codes, when it is returned).
 ERRORS = {
     400: (("no_file", "unreadable_form"), "The form cannot be read, or holds no file."),
-    403: (("other_site",), "A browser sends the request for a page of another site."),
+    403: (
+        ("other_site", "other_host"),
+        "A browser sends the request for a page of another site, or to a name that is not this server's.",
+    ),
     404: (("not_found",), "There is nothing at this address."),
     405: (("method_not_allowed",), "Another method than POST."),
     408: (("too_slow",), "The upload takes too long."),
     413: (("too_large",), "The file or a field is too large."),
-    415: (("not_a_form", "unknown_kind"), "The body is not a form, or the kind of file is not accepted."),
+    415: (
+        ("not_a_form", "other_charset", "unknown_kind"),
+        "The body is not a form in UTF-8, or the kind of file is not accepted.",
+    ),
     422: (
         ("unusable_clip", "unusable_transcript", "unknown_modalities", "modality_absent"),
         "Clip, transcript or modalities cannot be used.",
     ),
     500: (("unforeseen",), "An unforeseen error; the server's log has the details."),
-    503: (("busy", "not_ready"), "No place is free (see Retry-After), or the model cannot be loaded."),
+    503: (
+        ("busy", "not_ready", "no_memory"),
+        "No place is free (see Retry-After), the model cannot be loaded, or the memory is used up.",
+    ),
+    507: (("no_storage",), "The server's disk is full, or may not be written."),
 }
 CODES = tuple(code for codes, _when in ERRORS.values() for code in codes)
 

@@ -14,6 +14,15 @@ from extractors.media.probe import LIMITS
 
 NOT_ACCEPTED, NOT_ANALYSED = "The clip was not accepted.", "The clip was not analysed."
 DOCS = "/api/v1/docs"
+# Of every answer of the HTTP interface: it is data, for the caller alone, and no part of another page.
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
 QUOTED_CHARACTERS = 200  # of a request's values, in error messages
 
 
@@ -39,7 +48,7 @@ class RefusedError(Exception):
     def response(self) -> JSONResponse:
         """Return the HTTP response."""
         error = {"code": self.code, "what": self.what, "why": self.why, "what_to_do": self.remedy}
-        return JSONResponse({"error": error}, self.status, headers={**self.headers, "cache-control": "no-store"})
+        return JSONResponse({"error": error}, self.status, headers={**SECURITY_HEADERS, **self.headers})
 
 
 def not_found() -> RefusedError:
@@ -68,6 +77,29 @@ def other_site() -> RefusedError:
         what=NOT_ACCEPTED,
         why="A page of another site has sent this request through a browser.",
         remedy="Send it from a program, or from this server's own address.",
+    )
+
+
+def other_host() -> RefusedError:
+    """Return the error for a request to a host name that is not this server's."""
+    return RefusedError(
+        403,
+        "other_host",
+        what="Nothing was done.",
+        why="This server does not go by the name in the Host header.",
+        remedy="Use its own address; its operator sets the names by --server.allowedHosts.",
+    )
+
+
+def other_charset() -> RefusedError:
+    """Return the error for a body in another encoding than UTF-8."""
+    return RefusedError(
+        415,
+        "other_charset",
+        what="The request was not read.",
+        why="Its content type names another charset than UTF-8, which is the only one that is read.",
+        remedy="Send it as UTF-8, as curl -F does.",
+        headers={"connection": "close"},
     )
 
 
@@ -102,21 +134,23 @@ def no_file() -> RefusedError:
     )
 
 
-def busy(places: int, *, retry_seconds: int) -> RefusedError:
+def busy(why: str, *, retry_seconds: int) -> RefusedError:
     """Return the error for a request beyond the capacity."""
     return RefusedError(
         503,
         "busy",
         what=NOT_ACCEPTED,
-        why=f"{places} clips are being uploaded or analysed already, which is the limit.",
+        why=f"{why[0].upper()}{why[1:]}.",
         remedy=f"Send it again in {retry_seconds} seconds or later.",
         headers={"retry-after": str(retry_seconds)},
     )
 
 
-def too_slow(seconds: float) -> RefusedError:
-    """Return the error for an upload that does not end in time."""
-    why = f"The upload took longer than {seconds:.0f} seconds."
+def too_slow(grace_seconds: float, seconds: float) -> RefusedError:
+    """Return the error for an upload that dawdles."""
+    why = (
+        f"The upload stood still or crawled for {grace_seconds:.0f} seconds, or took longer than {seconds:.0f} in all."
+    )
     remedy = "Send a smaller clip, or use a faster connection."
     return RefusedError(408, "too_slow", what=NOT_ACCEPTED, why=why, remedy=remedy, headers={"connection": "close"})
 
@@ -175,6 +209,8 @@ def not_analysed(error: PlainError) -> RefusedError:
         remedy = f"Send a video or sound of at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB."
         return RefusedError(422, "unusable_clip", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     remedy = "Inform the operator of this server."
+    if isinstance(error, errors.StorageError):
+        return RefusedError(507, "no_storage", what=NOT_ANALYSED, why=str(error), remedy=remedy)
     return RefusedError(503, "not_ready", what=NOT_ANALYSED, why=str(error), remedy=remedy)
 
 
@@ -182,6 +218,12 @@ def not_read(error: PlainError) -> RefusedError:
     """Return the error for a transcript or captions that cannot be read, before the clip is looked at."""
     remedy = "Send captions as SRT or WebVTT in UTF-8, or the words alone as `transcript`, or neither."
     return RefusedError(422, "unusable_transcript", what=NOT_ANALYSED, why=str(error), remedy=remedy)
+
+
+def no_memory() -> RefusedError:
+    """Return the error for a server that is out of memory."""
+    why, remedy = "The server has no memory left for this clip.", "Try again later, or with a smaller clip."
+    return RefusedError(503, "no_memory", what=NOT_ANALYSED, why=why, remedy=remedy)
 
 
 def unforeseen(error: Exception) -> RefusedError:

@@ -130,7 +130,7 @@ def run(clip: Clip) -> Analysis:
     """Analyse a clip in a worker and show its progress; at once where its features exist already."""
     if (analysis := from_kept_features(clip)) is not None:
         return analysis
-    analysis = progress.watch(Job(clip))
+    analysis = progress.watch(Job(clip, owner=state.owner))
     state.kept.keep(clip, analysis.features)
     return analysis
 

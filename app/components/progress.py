@@ -57,6 +57,8 @@ def watch(job: Job) -> Analysis:
                 if job.future.running():
                     seconds = time.perf_counter() - began
                     status.update(label=_("Analysing · {seconds:.0f} s").format(seconds=seconds), expanded=True)
+                elif place := job.place:
+                    status.update(label=_("Waiting for a free worker · place {place}").format(place=place))
                 time.sleep(POLL_SECONDS)
             bars.update(job.reports())
             try:

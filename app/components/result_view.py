@@ -146,7 +146,8 @@ def _correct(analysis: Analysis) -> None:
             )
             if not st.form_submit_button(_("Predict with these words"), icon=":material/refresh:"):
                 return
-        session.current().analysis = progress.watch(Correction(analysis, text))
+        state = session.current()
+        state.analysis = progress.watch(Correction(analysis, text, owner=state.owner))
         st.rerun()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tempfile
+import logging
 import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ import numpy as np
 from alignmamba.modality import SUBSETS, Modality
 from app.i18n.translate import _
 from app.services import model
-from app.services.errors import PlainError
+from app.services.errors import PlainError, StorageError
+from extractors.storage.scratch import private_folder
 
 if TYPE_CHECKING:
     from alignmamba.evaluation.windows import Window
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
 # One name for every clip on disk: nothing that a user chose reaches the file system.
 CLIP_FILE = "clip.bin"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +157,18 @@ class Analysis:
 
 @contextmanager
 def on_disk(clip: Clip) -> Iterator[Path]:
-    """Write a clip into a private folder, which is removed at the end of the block, also after an error."""
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
-        path = Path(folder) / CLIP_FILE
-        path.write_bytes(clip.data)
+    """Write a clip into a private folder, which is removed at the end of the block, also after an error.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(private_folder()) / CLIP_FILE
+            path.write_bytes(clip.data)
+        except OSError as error:
+            log.error("a clip cannot be written: %s", error)
+            raise StorageError from error
         yield path
 
 

@@ -7,6 +7,7 @@ clip and waits. Clips are identified by their content: the same file is not anal
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -23,6 +24,7 @@ from app.services.analysis import Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job, Progress
 from extractors.messages import Message
+from extractors.workers.fair_queue import FullError
 
 MAX_CLIPS = 100
 MAX_BYTES = 500_000_000  # of all waiting clips together
@@ -154,8 +156,10 @@ class Batch:
             waiting = self.of(Status.WAITING)
             self.active = bool(waiting)
             if waiting:
-                waiting[0].status, self.steps = Status.RUNNING, {}
-                self._job = Job(waiting[0].clip)
+                self.steps = {}
+                with contextlib.suppress(FullError):  # then it is tried again
+                    self._job = Job(waiting[0].clip, owner=id(self))
+                    waiting[0].status = Status.RUNNING
         if self._job is not None:
             self.steps.update({report.step: report for report in self._job.reports()})
 

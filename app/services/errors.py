@@ -12,6 +12,7 @@ import streamlit as st
 from app.i18n import messages, wording
 from app.i18n.translate import _
 from extractors.messages import Message
+from extractors.workers.fair_queue import FullError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,15 @@ class PlainError(ValueError):
         self.message = message
 
 
+class StorageError(PlainError):
+    """The server's disk is full, or may not be written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The server has no room on its disk for the clip while it is analysed. Please try again later.")
+        )
+
+
 class AbandonedError(Exception):
     """An extraction was stopped because its user has left or started another one."""
 
@@ -36,6 +46,10 @@ def sentence(error: Exception) -> str:
     """Return an error's message for the screen; the details of an unforeseen error are logged under an id."""
     if isinstance(error, PlainError):
         return translated(error.message)
+    if isinstance(error, FullError):
+        return _("Too many clips are waiting already. Please try again in {seconds} seconds.").format(
+            seconds=error.retry_seconds
+        )
     code = secrets.token_hex(3)
     log.error("error %s", code, exc_info=error)
     return _(

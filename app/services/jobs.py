@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Hashable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import streamlit as st
 
 from app.i18n.translate import SOURCE, spoken_in
-from app.services import model
+from app.services import errors, model
 from app.services.analysis import Analysis, Clip, on_disk, predict_all
 from app.services.errors import AbandonedError, PlainError
 from extractors.messages import Message
+from extractors.workers.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
 
 JOBS_AT_ONCE = 2  # more would slow each other down and add up their memory
+WAITING, WAITING_PER_OWNER = 32, 16  # jobs in the queue
+STOP_SECONDS = 10.0  # until abandoned jobs must have ended
 CORRECTED = Message("words_corrected")
+
+
+log = logging.getLogger(__name__)
+_jobs: WeakSet[Job] = WeakSet()
 
 
 class Progress(NamedTuple):
@@ -35,13 +44,27 @@ class Progress(NamedTuple):
 
 
 class Job:
-    """An extraction in a worker process; its progress waits in a queue until the page's script shows it."""
+    """An extraction in a worker process; its progress waits in a queue until the page's script shows it.
 
-    def __init__(self, clip: Clip) -> None:
+    Args:
+        clip: To analyse.
+        owner: Session or client, which waits its turn among the others.
+
+    Raises:
+        FullError: If too many jobs wait already.
+    """
+
+    def __init__(self, clip: Clip, *, owner: Hashable) -> None:
         self.clip = clip
         self._progress: SimpleQueue[Progress] = SimpleQueue()
         self._abandoned = threading.Event()
-        self.future: Future[Analysis] = workers().submit(self._run)
+        self.future: Future[Analysis] = queue().submit(self._run, owner=owner)
+        _jobs.add(self)
+
+    @property
+    def place(self) -> int:
+        """Place among the jobs that wait, from 1; 0 once it does not wait."""
+        return queue().place(self.future)
 
     def reports(self) -> Iterator[Progress]:
         """Return the progress since the last call."""
@@ -61,7 +84,14 @@ class Job:
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
-        from extractors.workers.client import AssetError, CancelledError, MediaError, TranscriptError, extract
+        from extractors.workers.client import (
+            AssetError,
+            CancelledError,
+            MediaError,
+            StorageError,
+            TranscriptError,
+            extract,
+        )
 
         with on_disk(self.clip) as path:
             try:
@@ -80,6 +110,9 @@ class Job:
                 raise PlainError(error.message) from error
             except (TranscriptError, AssetError) as error:
                 raise PlainError(error.message) from error
+            except StorageError as error:
+                log.error("%s", error)
+                raise errors.StorageError from error
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))
@@ -88,9 +121,9 @@ class Job:
 class Correction(Job):
     """An analysis with a corrected transcript; only the words are encoded again."""
 
-    def __init__(self, analysis: Analysis, text: str) -> None:
+    def __init__(self, analysis: Analysis, text: str, *, owner: Hashable) -> None:
         self._before, self._text = analysis.features, text
-        super().__init__(analysis.clip)
+        super().__init__(analysis.clip, owner=owner)
 
     def _extract(self) -> ClipFeatures:
         from extractors.language.transcript import edit
@@ -119,6 +152,14 @@ class Correction(Job):
 
 
 @st.cache_resource(show_spinner=False)
-def workers() -> ThreadPoolExecutor:
-    """Return the threads that the jobs of all sessions share; a job beyond `JOBS_AT_ONCE` waits for its turn."""
-    return ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="analysis")
+def queue() -> FairQueue[Analysis]:
+    """Return the queue that the jobs of all sessions and clients share."""
+    return FairQueue(threads=JOBS_AT_ONCE, waiting=WAITING, per_owner=WAITING_PER_OWNER)
+
+
+def stop_all() -> None:
+    """Abandon all jobs and wait until they have removed their clips, at the end of the server."""
+    running = list(_jobs)
+    for job in running:
+        job.abandon()
+    wait([job.future for job in running], timeout=STOP_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Session:
         problem: Message of the last error since then.
         remark: Note on the result.
         kept: Features of the last few clips.
+        owner: Names the session among the owners of jobs.
     """
 
     greeted: bool = False
@@ -53,6 +55,7 @@ class Session:
     problem: str | None = None
     remark: str | None = None
     kept: RecentFeatures = field(default_factory=RecentFeatures)
+    owner: str = field(default_factory=secrets.token_hex)
 
 
 def current() -> Session:

@@ -29,6 +29,7 @@ from extractors.corpus.output import Output
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import LIMITS
 from extractors.schema import FEATURE_SETS
+from extractors.storage.scratch import sweep
 from extractors.workers.errors import WorkerError
 from extractors.workers.pool import Pool
 
@@ -195,6 +196,7 @@ def start(arguments: argparse.Namespace, outcomes: Outcomes) -> int:
         0 when every clip was dealt with, 1 if the run could not start or go on, 130 if interrupted.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    sweep()
     try:
         shard = Shard.parse(arguments.shard)
         items = find(arguments.source)

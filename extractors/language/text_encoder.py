@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ENCODER = "minilm"
 HIDDEN = 384  # columns of the default encoder's states
+MAX_CONFIG_BYTES = 1_000_000  # of an encoder's config.json
 FAMILY = ("bert", "distilbert", "electra", "roberta")  # `model_type` of the encoders that are understood
 FILES = ("config.json", "tokenizer.json", "model.safetensors")  # what an encoder's folder holds
 
@@ -170,8 +171,9 @@ def _settings(folder: Path) -> dict[str, object]:
         values = {"source": repr(str(folder)), "file": missing[0], "files": ", ".join(FILES)}
         raise AssetError(Message("encoder_incomplete", values))
     try:
-        settings = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        text = (folder / "config.json").read_bytes()[:MAX_CONFIG_BYTES]  # a longer one is cut, and is no JSON then
+        settings = dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
         values = {"path": str(folder / "config.json"), "error": str(error)}
         raise AssetError(Message("encoder_config_unreadable", values)) from error
     if settings.get("model_type") not in FAMILY:

@@ -15,14 +15,15 @@ and may raise, besides the errors of the plain function:
 
 * `AbortedError`, a `MediaError`: the clip crashed the process or went beyond the budget.
 * `CancelledError`: `cancel` was set.
+* `StorageError`, a `WorkerError`: the disk is full, or may not be written.
 * `WorkerError`: no process could be started, or an error was met that nobody foresaw (`UnforeseenError`).
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from extractors.assets.registry import AssetError
+from extractors.assets.registry import AssetError, asset
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
@@ -41,8 +42,9 @@ from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures, 
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
+from extractors.storage.scratch import private_folder
 from extractors.vision.stills import Moment
-from extractors.workers.errors import AbortedError, CancelledError, UnforeseenError, WorkerError
+from extractors.workers.errors import AbortedError, CancelledError, StorageError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool
 from extractors.workers.process import READY_SECONDS, Budget
 from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
@@ -56,6 +58,7 @@ __all__ = [
     "CancelledError",
     "MediaError",
     "Pool",
+    "StorageError",
     "TranscriptError",
     "UnforeseenError",
     "WorkerError",
@@ -214,7 +217,7 @@ def warm(*, encoder: str = ENCODER, pool: Pool = SHARED) -> None:
         WorkerError: If the process crashes, or an error was met that nobody foresaw.
     """
     with _results("warm", {"encoder": encoder}, None, Budget(seconds=READY_SECONDS), None, pool):
-        pass
+        pool.keep_warm(encoder)
 
 
 def processes() -> list[int]:
@@ -226,15 +229,36 @@ def processes() -> list[int]:
 def _results(
     kind: TaskKind, task: Packet, hook: Hook | None, budget: Budget, cancel: threading.Event | None, pool: Pool
 ) -> Iterator[Path]:
-    """Have a task done; yield the private folder with what it wrote, which is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="alignmamba-") as folder:
+    """Have a task done; yield the private folder with what it wrote, which is removed afterwards.
+
+    Model files are fetched here first: a worker process has no network.
+    """
+    for name in _models(kind, task):
+        asset(name)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder())
+        except OSError as error:
+            raise StorageError(f"No private folder can be made: {error}") from error
         pool.run(
-            {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": folder},
+            {**task, "do": kind, "cpu_seconds": budget.cpu_seconds, "folder": str(folder)},
             hook=hook or _ignore,
             budget=budget,
             cancel=cancel or threading.Event(),
         )
-        yield Path(folder)
+        yield folder
+
+
+def _models(kind: TaskKind, task: Packet) -> Iterator[str]:
+    """Yield the names of the model files that a task needs."""
+    if task.get("encoder") == ENCODER:
+        yield ENCODER
+    if kind in ("extract", "stills", "warm"):
+        yield "face_landmarker"
+    recognises = kind == "warm" or (kind == "extract" and not task["transcript"])
+    states = "feature_set" in task and ExtractionConfig(feature_set=task["feature_set"]).states
+    if (recognises or states) and task.get("recogniser", RECOGNISER) == RECOGNISER:
+        yield RECOGNISER
 
 
 def _ignore(step: str, completed: int, total: int) -> None:

@@ -26,6 +26,10 @@ class StartError(WorkerError):
     """A worker process ended before it began its task."""
 
 
+class StorageError(WorkerError):
+    """The private folder of a task cannot be made or written: the disk is full, or may not be written."""
+
+
 class UnforeseenError(WorkerError):
     """An extraction met an error that nobody foresaw; the message is its traceback.
 
@@ -94,5 +98,5 @@ def from_packet(packet: Packet) -> Exception:
         case "unforeseen":
             return UnforeseenError(packet["sentence"], packet["detail"])
         case "unwritten":
-            return WorkerError(packet["sentence"])
+            return StorageError(packet["sentence"])
     raise ValueError(f"kind: {kind!r}, expected one of {get_args(AnswerKind)}")

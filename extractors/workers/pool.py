@@ -39,6 +39,7 @@ class Pool:
         self._closed = False
         self._idle: list[Process] = []
         self._all: set[Process] = set()
+        self._encoder: str | None = None
 
     def run(self, task: Packet, *, hook: Hook, budget: Budget, cancel: threading.Event) -> None:
         """Do a task to its end in the next free process.
@@ -88,7 +89,7 @@ class Pool:
                     return
                 if not worker.alive:
                     self._forget(worker)
-                    warmed, worker = worker.warmed, self._start()
+                    warmed, worker = worker.warmed or self._encoder, self._start()
                     if warmed is not None:
                         worker.warm(warmed)
                 self._idle.append(worker)
@@ -96,6 +97,10 @@ class Pool:
             log.warning("a worker process is not replaced before the next task: %s", error)
         finally:
             self._free.release()
+
+    def keep_warm(self, encoder: str) -> None:
+        """Let every process that takes the place of a dead one load all models at once, before its first task."""
+        self._encoder = encoder
 
     def close(self) -> None:
         """End all processes, whatever they do; the pool starts no others."""

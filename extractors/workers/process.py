@@ -22,7 +22,7 @@ from extractors.schema import Hook
 from extractors.workers.errors import AbortedError, AbortKind, CancelledError, StartError, WorkerError, from_packet
 from extractors.workers.protocol import Packet
 
-READY_SECONDS = 900.0  # until a process begins a task: it may still be downloading or loading models
+READY_SECONDS = 900.0  # until a process begins a task: it may still be loading models
 STOP_SECONDS = 3.0  # until a cancelled task must have ended by itself
 POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's wish
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -62,7 +62,7 @@ class Process:
         paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         options = [] if threads is None else [str(threads)]
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "extractors.workers.server", *options],
+            [sys.executable, "-P", "-m", "extractors.workers", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},

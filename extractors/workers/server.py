@@ -1,4 +1,4 @@
-"""The program of a worker process: reads tasks from standard input and writes packets about them to standard output.
+"""The loop of a worker process: reads tasks from standard input and writes packets about them to standard output.
 
 `extractors.workers.protocol` describes both.
 """
@@ -22,11 +22,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from extractors import pipeline
-from extractors.assets.registry import asset
 from extractors.audio import noise
 from extractors.language import word_features
-from extractors.language.asr import RECOGNISER
-from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript
 from extractors.media.probe import Limits
 from extractors.schema import Hook, ModalityFeatures, Word
@@ -100,7 +97,6 @@ def _do(task: Packet, send: Callable[..., None], cancelled: threading.Event) -> 
         if task["do"] == "warm":
             pipeline.warm(encoder=task["encoder"])
         else:
-            _fetch_models(task)
             _limit_cpu(task["cpu_seconds"])
             send(kind="started")
             WORK[task["do"]](task, report)
@@ -181,18 +177,6 @@ def _writing() -> Iterator[None]:
         raise WriteError(f"Features cannot be written: {error}") from error
 
 
-def _fetch_models(task: Packet) -> None:
-    """Have the models on disk before the clock starts: at the very first clip they may have to be downloaded."""
-    if task.get("encoder") == ENCODER:
-        asset(ENCODER)
-    if task["do"] in ("extract", "stills"):
-        asset("face_landmarker")
-    recognises = task["do"] == "extract" and not task["transcript"]
-    states = "feature_set" in task and ExtractionConfig(feature_set=task["feature_set"]).states
-    if (recognises or states) and task.get("recogniser", RECOGNISER) == RECOGNISER:
-        asset(RECOGNISER)
-
-
 def _limit_cpu(seconds: float) -> None:
     """Let the kernel end this process after so much more computing time."""
     try:
@@ -203,7 +187,3 @@ def _limit_cpu(seconds: float) -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     limit = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-if __name__ == "__main__":
-    serve(*sys.argv[1:])

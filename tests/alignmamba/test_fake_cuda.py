@@ -9,11 +9,11 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
-from alignmamba.device import default_device
 from alignmamba.modality import SUBSETS
 from alignmamba.modeling import transport
 from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.device import default_device
 from alignmamba.predictor import Predictor
 from extractors.device import default_device as device_of_extractors
 from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config

@@ -1,6 +1,8 @@
 """Checkpoints and predictions of one clip."""
 
 import json
+import os
+import resource
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 import torch
 
 import alignmamba.predictor
-from alignmamba import checkpoint
+from alignmamba import calibration, checkpoint
 from alignmamba.evaluation.missing import keep_modalities, score
+from alignmamba.hub import HubAlignMamba
 from alignmamba.modality import SUBSETS
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import backend_name
@@ -72,6 +75,72 @@ def test_the_encoder_that_ships_with_a_checkpoint_is_told(folder, predictor):
     assert predictor.encoder == text_encoder.ENCODER  # the extractors' own
     (folder / checkpoint.ENCODER_FOLDER).mkdir()
     assert Predictor.from_pretrained(folder, device="cpu").encoder == str(folder / "encoder")
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("width", 20_000),
+        ("width", 4_096),
+        ("width", "5"),
+        ("fusion_layers", 10**9),
+        ("encoder_layers", 10**9),
+        ("audio_dim", 10**12),
+        ("expand", 10**6),
+        ("blur", float("nan")),
+        ("time_weight", float("inf")),
+        ("order", 5),
+    ],
+)
+def test_a_config_takes_no_memory_before_it_fits_the_weights(folder, setting, value):
+    content = json.loads((folder / checkpoint.CONFIG).read_text())
+    content["model"][setting] = value
+    (folder / checkpoint.CONFIG).write_text(json.dumps(content))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
+        checkpoint.load(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG, calibration.CALIBRATION])
+@pytest.mark.parametrize("what", ["folder", "pipe", "deep", "large", "number"])
+def test_whatever_stands_in_a_files_place_is_one_kind_of_error(folder, name, what, monkeypatch):
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)  # to open it would wait for a writer
+    elif what == "large":
+        with path.open("wb") as file:
+            file.truncate(10_000_000_000)  # takes no room on the disk
+    else:
+        path.write_text({"deep": DEEP, "number": "5"}[what])
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(folder)
+    with pytest.raises(checkpoint.CheckpointError):
+        HubAlignMamba.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("value", [None, [], "text"])
+@pytest.mark.parametrize("key", ["schema", "training", "model"])
+def test_parts_of_another_kind_are_refused(folder, key, value):
+    content = json.loads((folder / checkpoint.CONFIG).read_text())
+    (folder / checkpoint.CONFIG).write_text(json.dumps({**content, key: value}))
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder, value):
+    model = AlignMamba(config())
+    torch.nn.init.constant_(next(model.parameters()), value)
+    checkpoint.save(folder, model, schema=SCHEMA)
+    with pytest.raises(checkpoint.CheckpointError, match="NaN or infinity"):
+        checkpoint.load(folder)
 
 
 @pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG])

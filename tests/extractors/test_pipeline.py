@@ -192,21 +192,6 @@ def test_damage_is_noted(tmp_path):
     assert "video_damaged" in {note.code for note in extract(path).notes}
 
 
-def test_the_command_prints_a_summary(portrait, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["clip", str(portrait), "--transcript", "a lovely day"])
-    assert pipeline.main() == 0
-    printed = capsys.readouterr().out
-    for expected in ("25 steps x 50", "100% valid", "lovely", "transcript  given", "face "):
-        assert expected in printed
-
-
-def test_the_command_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
-    (tmp_path / "x.mp4").write_text("not a video")
-    monkeypatch.setattr("sys.argv", ["clip", str(tmp_path / "x.mp4")])
-    assert pipeline.main() == 1
-    assert capsys.readouterr().err.startswith("This file is not a video")
-
-
 def test_the_summary_names_what_is_absent(tmp_path):
     printed = summary(extract(make_clip(tmp_path / "film.webm", frames=every(0.4, grey(128)))))
     assert "audio       absent: no audio stream" in printed

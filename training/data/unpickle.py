@@ -10,14 +10,19 @@ import math
 import pickle
 import pickletools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 MAX_BYTES = 32 << 30  # of a file; the largest that MMSA publishes has 13 GB
-MAX_OPERATIONS = 20_000_000  # of the pickle's program; a list of a million strings takes some two million
+MAX_OPERATIONS = (
+    3_000_000  # of the pickle's program, of which each takes up to 100 bytes; a list of a million strings takes 2
+)
+MAX_TEXT_BYTES = (
+    512_000_000  # of an array of text, which gives every entry the length of the longest; MOSEI's has 200 MB
+)
 MAX_RANK = 8  # axes of an array
 
 # fmt: off
@@ -55,7 +60,7 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         with path.open("rb") as file:
             _scan(_Bounded(file, size))
         with path.open("rb") as file:
-            return _Unpickler(_Bounded(file, size)).load()
+            return _Unpickler(_Bounded(file, size), size).load()
     except RefusedError as error:
         raise RefusedError(f"{path.name}: {error}") from None
     except Exception as error:  # a damaged program may fail in any way that Python knows
@@ -69,7 +74,7 @@ def array(value: Any) -> np.ndarray | None:
     if isinstance(value, list) and value:
         for kind in ((bool, int, float, np.number, np.bool_), (str,)):
             if all(isinstance(entry, kind) for entry in value):
-                return np.array(value)
+                return _texts(value) if kind == (str,) else np.array(value)
     return None
 
 
@@ -92,7 +97,8 @@ class _Bounded:
 
 
 def _scan(file: _Bounded) -> None:
-    """Read the program without running it: operations by name, and their number."""
+    """Read the program without running it: operations by name, their number, and that all keys are text."""
+    stack = _Stack()
     for number, (operation, argument, _) in enumerate(pickletools.genops(file)):
         if number >= MAX_OPERATIONS:
             raise RefusedError(f"more than {MAX_OPERATIONS} operations, expected fewer")
@@ -100,6 +106,49 @@ def _scan(file: _Bounded) -> None:
             raise RefusedError(f"operation {operation.name}, expected arrays and plain containers only")
         if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > number:
             raise RefusedError(f"memory place {argument} in operation {number}, expected places in order")
+        stack.apply(operation, argument)
+
+
+class _Stack:
+    """What the program would have on its stack: of each entry only whether it is text, or a mark.
+
+    Keys must be text, whose hashes nobody foresees: those of numbers and tuples can be made to collide, and 30,000 such
+    keys take a dictionary minutes.
+    """
+
+    MARK = object()
+
+    def __init__(self) -> None:
+        self._entries: list[object] = []
+        self._memo: dict[int, object] = {}
+
+    def apply(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Do one operation."""
+        match operation.name:
+            case "MARK":
+                self._entries.append(self.MARK)
+            case "GET" | "BINGET" | "LONG_BINGET":
+                self._entries.append(self._memo[argument])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = self._entries[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._entries[-1]
+            case _:
+                items = self._take(operation.stack_before)
+                keys = {"SETITEM": items[1:2], "SETITEMS": items[1::2], "DICT": items[::2]}.get(operation.name, [])
+                if not all(key is True for key in keys):
+                    raise RefusedError("a key that is not text, expected names")
+                self._entries += [kind is pickletools.pyunicode for kind in operation.stack_after]
+
+    def _take(self, kinds: Sequence[object]) -> list[object]:
+        """Remove what an operation takes from the stack: and all above the last mark where it wants one."""
+        above: list[object] = []
+        if pickletools.markobject in kinds:
+            while (entry := self._entries.pop()) is not self.MARK:
+                above.append(entry)
+            kinds = kinds[: kinds.index(pickletools.markobject)]
+        fixed = [self._entries.pop() for _ in kinds]
+        return [*reversed(fixed), *reversed(above)]
 
 
 class _Token:
@@ -144,34 +193,51 @@ class _Type:
 
 
 class Stored:
-    """An array as a pickle builds it: empty first, then filled."""
+    """An array as a pickle builds it: empty first, then filled.
 
-    __slots__ = ("array",)
+    Text stays a list until it is asked for, so that a thousand arrays of the same texts cost no more than the file.
+    """
+
+    __slots__ = ("_content",)
 
     def __init__(self) -> None:
-        self.array: np.ndarray | None = None
+        self._content: Callable[[], np.ndarray] | None = None
+
+    @property
+    def array(self) -> np.ndarray | None:
+        """The array; None where the pickle never filled it."""
+        return None if self._content is None else self._content()
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, content = state
-        self.array = _filled(content, kind, shape, "F" if fortran else "C")
+        self._content = _checked(content, kind, shape, "F" if fortran else "C")
 
 
-def _filled(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+def _checked(content: Any, kind: Any, shape: Any, order: Any) -> Callable[[], np.ndarray]:
+    """Return a function that makes an array, once its parts are known to fit."""
     if not isinstance(kind, _Type) or not isinstance(shape, tuple) or len(shape) > MAX_RANK or order not in ("C", "F"):
         raise RefusedError("an array without shape or dtype, expected both")
     if not all(type(length) is int and length >= 0 for length in shape):
         raise RefusedError(f"an array of shape {shape!r:.80}, expected whole numbers")
+    count = math.prod(shape)
     if kind.code.startswith("O"):
         if not isinstance(content, list) or not all(isinstance(entry, str) for entry in content):
             raise RefusedError("an array of objects, expected numbers or text")
-        flat = np.array(content)
-    elif isinstance(content, bytes | bytearray) and len(content) == math.prod(shape) * kind.dtype.itemsize:
-        flat = np.frombuffer(content, kind.dtype)
-    else:
+        if len(content) != count:
+            raise RefusedError(f"an array of shape {shape} with {len(content)} entries")
+        return lambda: _texts(content).reshape(shape, order=order)
+    if not isinstance(content, bytes | bytearray) or len(content) != count * kind.dtype.itemsize:
         raise RefusedError(f"an array of shape {shape} and {kind.dtype} whose content does not fill it")
-    if flat.size != math.prod(shape):
-        raise RefusedError(f"an array of shape {shape} with {flat.size} entries")
-    return flat.reshape(shape, order=order)
+    made = np.frombuffer(content, kind.dtype).reshape(shape, order=order)
+    return lambda: made
+
+
+def _texts(texts: list[str]) -> np.ndarray:
+    """An array of text, for which a pickle may name one long text many times."""
+    needed = 4 * len(texts) * max(map(len, texts), default=0)
+    if needed > MAX_TEXT_BYTES:
+        raise RefusedError(f"an array of text that needs {needed:,} bytes, expected at most {MAX_TEXT_BYTES:,}")
+    return np.array(texts)
 
 
 def _reconstruct(named: Any, shape: Any, _: Any) -> Stored:
@@ -182,26 +248,18 @@ def _reconstruct(named: Any, shape: Any, _: Any) -> Stored:
 
 def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> Stored:
     made = Stored()
-    made.array = _filled(content, kind, shape, order)
+    made._content = _checked(content, kind, shape, order)
     return made
 
 
 def _scalar(kind: Any, content: Any) -> Any:
-    return _filled(content, kind, (), "C").item()  # a number of Python: numpy's own could still be changed
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise RefusedError("an encoded text, expected bytes written as latin1")
-    return text.encode("latin1")
+    return _checked(content, kind, (), "C")().item()  # a number of Python: numpy's own could still be changed
 
 
 NDARRAY = _Token()
 GLOBALS: dict[tuple[str, str], _Token] = {
     ("numpy", "ndarray"): NDARRAY,
     ("numpy", "dtype"): _Function(_Type),
-    ("_codecs", "encode"): _Function(_encode),  # bytes, where the protocol has none
-    ("codecs", "encode"): _Function(_encode),
 }
 for _core in ("numpy.core", "numpy._core"):
     GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _Function(_reconstruct)
@@ -210,9 +268,28 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds nothing but `GLOBALS`; no module is ever imported."""
+    """Finds nothing but `GLOBALS` and an encoder; no module is ever imported.
+
+    Args:
+        file: The program.
+        size: Its bytes, and the most that it may encode: every text once.
+    """
+
+    def __init__(self, file: _Bounded, size: int) -> None:
+        super().__init__(file)
+        self._left = size
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in (("_codecs", "encode"), ("codecs", "encode")):  # bytes, where the protocol has none
+            return _Function(self._encode)
         if (module, name) not in GLOBALS:
             raise RefusedError(f"it names {module}.{name}, expected arrays of numpy only; nothing was executed")
         return GLOBALS[module, name]
+
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise RefusedError("an encoded text, expected bytes written as latin1")
+        self._left -= len(text)
+        if self._left < 0:
+            raise RefusedError("more encoded bytes than the file has, expected each text to be encoded once")
+        return text.encode("latin1")

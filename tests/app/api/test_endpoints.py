@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -11,15 +12,18 @@ import shutil
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from app.api import endpoints, openapi, refusals
+from app.api import endpoints, gate, openapi, refusals
+from app.api.places import UPLOADS_PER_CLIENT
 from app.services.errors import PlainError
 from app.services.upload import title
+from benchmarks import server
 from benchmarks.server import ROOT, running
 from tests.app.app_pages.test_analyse import movie
 
@@ -35,6 +39,10 @@ def port(tmp_path_factory):
     """Port of a running server."""
     with running(tmp_path_factory.mktemp("server") / "server.log") as number:
         yield number
+
+
+def charset(name: str) -> dict[str, str]:
+    return {"content-type": f"{FORM['content-type']}; charset={name}"}
 
 
 def form(*, name="clip.mp4", file: bytes | None = CLIP, **fields) -> bytes:
@@ -65,7 +73,14 @@ def ask(port: int, method="POST", path="/api/v1/analyse", body: bytes | None = N
 
 def head(length: str) -> bytes:
     """The head of an HTTP request."""
-    lines = ["POST /api/v1/analyse HTTP/1.1", "host: x", f"content-type: {FORM['content-type']}", length, "", ""]
+    lines = [
+        "POST /api/v1/analyse HTTP/1.1",
+        "host: localhost",
+        f"content-type: {FORM['content-type']}",
+        length,
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode()
 
 
@@ -133,6 +148,7 @@ def test_pages_for_people_and_programs(port):
     status, headers, page = ask(port, "GET", "/api/v1/docs")
     assert status == 200
     assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
     assert openapi.CURL in page
     assert "<script" not in page
     assert ask(port, "GET", "/")[0] == 200, "the screen stands beside it"
@@ -159,6 +175,29 @@ HOSTILE = {
     "another kind": (415, "unknown_kind", {"body": form(name="clip.exe", file=b"MZ" + bytes(99))}),
     "a document under a clip's name": (415, "unknown_kind", {"body": form(file=b"%PDF-1.7 " + bytes(99))}),
     "a kind in a path": (415, "unknown_kind", {"body": form(name="clip.mp4/../../x.so", file=b"\x7fELF" + bytes(99))}),
+    "no end": (400, "unreadable_form", {"body": form()[: -len(BOUNDARY) - 8]}),
+    "a transcript that is not UTF-8": (
+        400,
+        "unreadable_form",
+        {"body": form(transcript="é").replace("é".encode(), b"\xe9")},
+    ),
+    "another charset": (415, "other_charset", {"headers": charset("utf-16"), "body": form()}),
+    "a codec that always fails": (
+        415,
+        "other_charset",
+        {"headers": charset("undefined"), "body": form(transcript="w")},
+    ),
+    "another charset of a part": (
+        400,
+        "unreadable_form",
+        {"body": form(transcript="w").replace(b"\r\n\r\nw", b"\r\ncontent-type: text/plain; charset=utf-7\r\n\r\nw")},
+    ),
+    "too many headers": (
+        400,
+        "unreadable_form",
+        {"body": form().replace(b"\r\n\r\n", b"\r\nx: y" * 9 + b"\r\n\r\n", 1)},
+    ),
+    "a long header": (400, "unreadable_form", {"body": form(name="x" * 10_000 + ".mp4")}),
     "too large": (413, "too_large", {"body": form(file=bytes(50_000_001))}),
     "claimed too large": (413, "too_large", {"headers": {**FORM, "content-length": str(10**12)}, "body": b""}),
     "unknown modalities": (422, "unknown_modalities", {"body": form(modalities="audio,<b>smell</b>")}),
@@ -171,7 +210,18 @@ HOSTILE = {
     "captions of another format": (422, "unusable_transcript", {"body": form(captions=b"Scenarist_SCC V1.0")}),
     "captions that are no text": (422, "unusable_transcript", {"body": form(captions=bytes(range(64)))}),
     "huge captions": (422, "unusable_transcript", {"body": form(captions=b"w" * 2_000_001)}),
+    "a field of many megabytes": (413, "too_large", {"body": form(transcript="w" * 30_000_000)}),
     "no word": (422, "unusable_transcript", {"body": form(transcript="...")}),
+    "another origin": (403, "other_site", {"headers": {**FORM, "origin": "http://evil.example"}, "body": form()}),
+    "an opaque origin": (403, "other_site", {"headers": {**FORM, "origin": "null"}, "body": form()}),
+    "another port as origin": (
+        403,
+        "other_site",
+        {"headers": {**FORM, "origin": "http://127.0.0.1:1"}, "body": form()},
+    ),
+    "another host": (403, "other_host", {"headers": {**FORM, "host": "evil.example"}, "body": form()}),
+    "another host for the screen": (403, "other_host", {"method": "GET", "path": "/", "headers": {"host": "a.b:80"}}),
+    "figures about the server": (404, "not_found", {"method": "GET", "path": "/_stcore/metrics"}),
     "another site": (403, "other_site", {"headers": {**FORM, "sec-fetch-site": "cross-site"}, "body": form()}),
 }
 
@@ -185,8 +235,20 @@ def test_a_hostile_request_gets_what_why_and_what_to_do(port, case):
     assert len({plain["error"][part] for part in ("what", "why", "what_to_do")}) == 3
     assert "Traceback" not in str(plain)
     assert headers["content-type"] == "application/json"
+    assert refusals.SECURITY_HEADERS.items() <= dict(headers).items()
     if status == 405:
         assert headers["allow"] == "POST"
+
+
+def test_a_slow_codec_does_not_stop_the_server(port):
+    """A megabyte decoded as Punycode takes minutes, and would take them from everybody."""
+    body = form(transcript="\u00e9" * 400_000)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(ask, port, body=body, headers=charset("punycode"))
+        while not sent.done():
+            assert server.answers(port), "the health check waits for a form"
+        assert sent.result(1)[0] == 415
+    assert ask(port, "PUT", "/_stcore/upload_file/a/b", body, charset("punycode"))[0] == 415
 
 
 def test_an_upload_is_bounded_while_it_streams_in(port):
@@ -205,9 +267,11 @@ def test_an_upload_is_bounded_while_it_streams_in(port):
     assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
 
 
-def test_a_request_beyond_the_limit_is_asked_to_come_back(port):
+def test_uploads_of_one_client_do_not_keep_out_others(port):
+    """All places of one client are taken by uploads that do not end: it is asked to come back, others are served."""
+    other = {**FORM, "x-forwarded-for": "192.0.2.7"}  # as a proxy on this machine names its client
     with ExitStack() as stack:
-        for _ in range(endpoints.PLACES):
+        for _ in range(UPLOADS_PER_CLIENT):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(
                 head("content-length: 1000")
             )
@@ -215,11 +279,79 @@ def test_a_request_beyond_the_limit_is_asked_to_come_back(port):
         while (answer := ask(port, body=form(transcript="...")))[0] != 503:
             assert time.monotonic() < end, answer
         assert answer[2]["error"]["code"] == "busy"
-        assert answer[1]["retry-after"] == str(endpoints.RETRY_SECONDS)
+        assert int(answer[1]["retry-after"]) > 0
+        assert ask(port, body=form(transcript="..."), headers=other)[0] == 422
     end = time.monotonic() + 30
     while (answer := ask(port, body=form(transcript="...")))[0] == 503:  # until it has seen that they have gone
         assert time.monotonic() < end
     assert answer[0] == 422
+
+
+def test_twenty_at_once_end_right(port):
+    """Each gets its own result, or is asked to come back; those that found a place are served."""
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda n: ask(port, body=form(transcript=f"number {n}")), range(20)))
+    for number, (status, headers, plain) in enumerate(answers):
+        assert status in (200, 503)
+        if status == 200:
+            assert [word["text"] for word in plain["transcript"]["words"]] == ["number", str(number)]
+        else:
+            assert int(headers["retry-after"]) > 0
+    assert sum(status == 200 for status, *_ in answers) >= UPLOADS_PER_CLIENT
+
+
+def test_a_body_that_dawdles_is_cut_off(port):
+    """Both interfaces end an upload that stands still, or comes byte by byte, long before the time for an upload."""
+    with ExitStack() as stack:
+        silent, dripping = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(2)
+        )
+        silent.sendall(head("content-length: 1000"))
+        dripping.sendall(head("content-length: 1000"))
+        began = time.monotonic()
+        while time.monotonic() - began < 2 * gate.GRACE_SECONDS:
+            with contextlib.suppress(OSError):  # it has been cut off
+                dripping.send(b"-")
+            time.sleep(1)
+        for stream in (silent, dripping):
+            assert stream.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("localhost", True),
+        ("LOCALHOST.:8501", True),
+        ("[::1]:8501", True),
+        ("app.example.com", True),
+        ("example.com", False),
+        ("example.com.evil", False),
+        ("localhost@evil", False),
+        ("[::1", False),
+        ("", False),
+    ],
+)
+def test_hosts_are_compared_by_name(host, allowed):
+    assert gate.host_is_allowed(host, ["localhost", "::1", " *.Example.com"]) == allowed
+    assert gate.host_is_allowed("any", ["*"])
+
+
+def test_a_websocket_from_another_site_is_refused(port):
+    def handshake(origin: str) -> bytes:
+        lines = ["GET /_stcore/stream HTTP/1.1", f"host: localhost:{port}", "upgrade: websocket", "connection: upgrade"]
+        lines += [
+            "sec-websocket-version: 13",
+            "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==",
+            f"origin: {origin}",
+            "",
+            "",
+        ]
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:
+            stream.sendall("\r\n".join(lines).encode())
+            return stream.recv(1000).split(b"\r\n")[0]
+
+    assert b" 101 " in handshake(f"http://localhost:{port}")
+    assert b" 403 " in handshake("http://evil.example")
 
 
 def test_a_name_is_shown_without_its_path():

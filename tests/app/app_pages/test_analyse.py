@@ -246,13 +246,13 @@ def test_an_unforeseen_error_shows_an_id_of_the_log(caplog):
 @pytest.mark.parametrize("content", [b"no video", movie(seconds=1)])
 def test_a_job_leaves_no_file_behind(content, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    job = Job(Clip(title="", data=content, mime="video/mp4"))
+    job = Job(Clip(title="", data=content, mime="video/mp4"), owner="test")
     job.future.exception(TIMEOUT_SECONDS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_abandoned_job_stops():
-    job = Job(Clip(title="", data=movie(seconds=60, rate=10), mime="video/mp4"))
+    job = Job(Clip(title="", data=movie(seconds=60, rate=10), mime="video/mp4"), owner="test")
     job.abandon()
     began = time.perf_counter()
     while not job.future.done() and time.perf_counter() - began < TIMEOUT_SECONDS:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from extractors import pipeline
+from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.storage import feature_files
 from extractors.workers import client
@@ -76,6 +77,22 @@ def harm(how, pool=SHARED):
                 os.kill(pid, how)
 
     return hook
+
+
+def test_the_successor_of_a_process_that_was_never_warmed_is_warm(pool):
+    pool.keep_warm(ENCODER)
+    worker = pool.take(threading.Event())
+    worker.kill()
+    pool.give_back(worker)
+    (successor,) = pool._idle
+    assert successor.pid != worker.pid
+    assert successor.warmed == ENCODER
+
+
+def test_a_folder_that_cannot_be_made_is_one_kind_of_error(monkeypatch, tmp_path, portrait):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(client.StorageError):
+        extract(portrait, SPOKEN)
 
 
 def test_the_features_are_the_same_to_the_last_bit(portrait):
@@ -206,7 +223,7 @@ def test_threads_are_limited_only_where_asked(portrait, pool):
         return seen[-1]
 
     assert last_argument(pool) == "1"
-    assert last_argument(SHARED) == "extractors.workers.server"
+    assert last_argument(SHARED) == "extractors.workers"
 
 
 def test_a_hang_is_ended_by_the_clock(film, portrait):

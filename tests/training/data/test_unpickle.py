@@ -4,6 +4,7 @@ import os
 import pickle
 import pickletools
 import struct
+import tracemalloc
 from collections import Counter, OrderedDict
 
 import numpy as np
@@ -165,6 +166,61 @@ def test_damage_is_refused_or_harmless(protocol, tmp_path):
             outcomes["refused"] += 1
     assert outcomes["refused"] > 500
     assert outcomes["read"] > 50  # bytes of numbers only
+
+
+def puts(text: bytes) -> bytes:
+    """Text of a given content, kept in memory place 0 and taken off the stack again."""
+    return b"X" + struct.pack("<I", len(text)) + text + b"q\x000"
+
+
+LONG = puts(b"x" * 100_000)
+SWELLING = {
+    "a long text in many places": LONG + b"](" + b"h\x00" * 10_000 + b"e",
+    "a long text in an array of objects": LONG
+    + b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01M\x10\x27\x85"
+    + DTYPE
+    + b"X\x02\x00\x00\x00O8K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb\x89]("
+    + b"h\x00" * 10_000
+    + b"etb",
+    "a long text encoded again and again": LONG
+    + b"]("
+    + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 1_000
+    + b"e",
+    "appends without end": b"]" + b"K\x01a" * 20_000,
+    "empty dictionaries without end": b"](" + b"}" * 40_000 + b"e",
+}
+
+
+@pytest.mark.parametrize("case", SWELLING)
+def test_a_small_file_takes_little_memory(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickle, "MAX_OPERATIONS", 30_000)
+    path = write(tmp_path, assemble(SWELLING[case]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RefusedError):
+            found = unpickle.load(path)
+            unpickle.array(found)
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("kind", ["whole numbers", "tuples", "fractions"])
+def test_keys_that_can_be_made_to_collide_are_refused(kind, protocol, tmp_path):
+    keys = {
+        "whole numbers": [n * (2**61 - 1) for n in range(30_000)],
+        "tuples": [tuple(-1 - (n >> bit & 1) for bit in range(15)) for n in range(2_000)],
+        "fractions": [0.5],
+    }[kind]
+    content = pickle.dumps(["x"], protocol=protocol)
+    for key in keys[:2]:
+        assert pickle.loads(content)
+        with pytest.raises(RefusedError, match="a key that is not text"):
+            unpickle.load(write(tmp_path, pickle.dumps({"a": {key: 1}}, protocol=protocol)))
+    items = b"".join(pickle.dumps(key, protocol=2)[2:-1] + b"N" for key in keys)
+    with pytest.raises(RefusedError, match="a key that is not text"):
+        unpickle.load(write(tmp_path, assemble(b"}(", items, b"u")))
 
 
 def test_every_allowed_operation_exists():

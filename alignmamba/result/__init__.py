@@ -1,6 +1,6 @@
 """Results as plain JSON types: the predictions for a clip, with the words, times and pairs that they rest on.
 
-`result.schema.json` beside this file is the JSON Schema (2020-12) of a document. Its `version` counts up when a reader
+`schema.json` beside this file is the JSON Schema (2020-12) of a document. Its `version` counts up when a reader
 of an older one could go wrong: the first number where something is renamed or removed, the second where it is added.
 """
 
@@ -22,7 +22,7 @@ from alignmamba.prediction import Alignment, Features, Prediction, class_of
 FORMAT = "alignmamba-result"
 VERSION = "1.1"
 DECIMALS = 6  # of every number but counts; the model computes in float32
-SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 Predictions = Mapping[frozenset[Modality], Prediction]
 """One per subset of the modalities that a clip has."""

@@ -1,0 +1,145 @@
+"""The gate before every route, Streamlit's own too: hosts, origins, charsets, and bodies that dawdle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import streamlit as st
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api import refusals
+from app.api.forms import names_other_charset
+from app.api.refusals import RefusedError
+
+UPLOAD_SECONDS = 120.0  # for a whole body
+GRACE_SECONDS = 10.0  # until a body must have come at the least rate, and the longest silence within one
+LEAST_BYTES_PER_SECOND = 16_000
+CLOSED = ("/_stcore/metrics",)  # counts of sessions and memory are nobody's business
+HEALTH = "/_stcore/health"  # asked by machines that name any host
+SAME_SITE = ("same-origin", "none")  # values of Sec-Fetch-Site of requests that no other site has caused
+
+
+class Gate:
+    """ASGI middleware that refuses what no route should see.
+
+    Args:
+        app: What comes behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it through."""
+        if scope["type"] == "lifespan" or scope["path"] == HEALTH:
+            await self._app(scope, receive, send)
+            return
+        try:
+            check(scope["path"], Headers(scope=scope), allowed_hosts=st.get_option("server.allowedHosts"))
+        except RefusedError as refused:
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await refused.response()(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await self._paced(scope, receive, send)
+
+    async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, answered = PacedBody(receive), False
+
+        async def note_answer(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, body.receive, note_answer)
+        except ClientDisconnect:
+            if not body.late:
+                raise
+        if body.late and not answered:
+            await refusals.too_slow(GRACE_SECONDS, UPLOAD_SECONDS).response()(scope, receive, send)
+
+
+class PacedBody:
+    """The body of a request, which ends as if the client had gone once it dawdles.
+
+    Attributes:
+        late: Whether it has dawdled.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._began: float | None = None
+        self._bytes = 0
+        self._complete = False
+        self.late = False
+
+    async def receive(self) -> Message:
+        """Return the next message of the client."""
+        if self._complete:  # then the route waits for the client to go, for as long as it likes
+            return await self._receive()
+        if self._began is None:
+            self._began = time.monotonic()
+        try:
+            async with asyncio.timeout(min(GRACE_SECONDS, self._began + UPLOAD_SECONDS - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            return self._cut_off()
+        self._bytes += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        took = time.monotonic() - self._began
+        if not self._complete and self._bytes < LEAST_BYTES_PER_SECOND * (took - GRACE_SECONDS):
+            return self._cut_off()
+        return message
+
+    def _cut_off(self) -> Message:
+        self.late = self._complete = True
+        return {"type": "http.disconnect"}
+
+
+def check(path: str, headers: Headers, *, allowed_hosts: Sequence[str]) -> None:
+    """Check the head of a request.
+
+    Args:
+        path: That it asks for.
+        headers: Its headers.
+        allowed_hosts: Host names that this server answers to; "*.example.com" stands for all below, "*" for any.
+
+    Raises:
+        RefusedError: If it is not acceptable.
+    """
+    host = headers.get("host", "")
+    if not host_is_allowed(host, allowed_hosts):
+        raise refusals.other_host()
+    if path in CLOSED:
+        raise refusals.not_found()
+    if "sec-fetch-site" in headers:
+        # A link from another site may lead to a page, but not to an endpoint.
+        if path.startswith("/api/v1/analyse") and headers["sec-fetch-site"] not in SAME_SITE:
+            raise refusals.other_site()
+    if "origin" in headers and urlsplit(headers["origin"]).netloc.lower() != host.lower():
+        raise refusals.other_site()
+    if names_other_charset(headers.get("content-type", "")):
+        raise refusals.other_charset()
+
+
+def host_is_allowed(host: str, allowed: Sequence[str]) -> bool:
+    """Whether a Host header, with or without a port, names an allowed host."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:  # an unclosed bracket
+        return False
+    return bool(name) and any(
+        pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:]))
+        for pattern in (entry.strip().lower().rstrip(".") for entry in allowed)
+    )

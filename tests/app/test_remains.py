@@ -1,0 +1,102 @@
+"""Nothing of a clip stays on the disk, however its analysis or the server ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from benchmarks import server
+from extractors.storage.scratch import PREFIX
+from tests.app.api.test_endpoints import ask, form, head
+from tests.app.app_pages.test_analyse import movie
+
+LONG = movie(seconds=110, rate=25)
+WAIT_SECONDS = 120.0
+
+
+@contextmanager
+def serving(folder):
+    """A server whose temporary folder is the given one."""
+    log = folder.with_suffix(".log")
+    with log.open("wb") as stream:
+        process, port = server.start(stream, environment={"TMPDIR": str(folder)})
+        try:
+            server.wait_until_healthy(process, port, log)
+            yield process, port
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("temporary")
+    folder.chmod(0o700)
+    return folder
+
+
+def clips(folder):
+    return list(folder.glob(f"{PREFIX}*/clip.bin"))
+
+
+def wait(condition):
+    end = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def send(port, body=None):
+    """An analysis under way."""
+    body = form(file=LONG) if body is None else body
+    stream = socket.create_connection(("127.0.0.1", port), timeout=60)
+    stream.sendall(head(f"content-length: {len(body)}") + body)
+    return stream
+
+
+def test_success_failure_and_clients_that_leave(temporary):
+    with serving(temporary) as (process, port):
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))  # the models may still be loading, in such a folder
+        kept = sorted(temporary.iterdir())  # of the libraries, whatever was analysed
+        assert ask(port, body=form(transcript="another"))[0] == 200
+        assert ask(port, body=form(file=b"nothing"))[0] == 422
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as half:
+            half.sendall(head("content-length: 9000000") + form(file=LONG)[:-1000] + bytes(5_000_000))
+        gone = send(port)
+        wait(lambda: clips(temporary))
+        gone.close()
+        wait(lambda: sorted(temporary.iterdir()) == kept)
+        assert "Traceback" not in temporary.with_suffix(".log").read_text(), "nobody is to blame for a client that left"
+        with send(port):
+            wait(lambda: clips(temporary))
+            process.send_signal(signal.SIGTERM)
+            process.wait(WAIT_SECONDS)
+        assert not list(temporary.glob(f"*{PREFIX}*"))
+
+
+def test_a_disk_that_cannot_be_written_is_a_sentence(temporary, tmp_path):
+    """The temporary folder goes away, as a full disk does it to new files; the server goes on once it is back."""
+    away = tmp_path / "away"
+    with serving(temporary) as (_process, port):
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+        temporary.rename(away)
+        status, _, plain = ask(port, body=form(transcript="a fine day"))
+        assert (status, plain["error"]["code"]) == (507, "no_storage")
+        away.rename(temporary)
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+
+
+def test_a_killed_server_is_swept_up_after_by_the_next(temporary):
+    with serving(temporary) as (process, port), send(port):
+        wait(lambda: clips(temporary))
+        process.kill()
+        process.wait()
+        assert clips(temporary), "the test would not have seen it"
+    with serving(temporary):
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))

@@ -1,0 +1,51 @@
+"""Worker processes have no network, by each of the ways."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from extractors.workers import isolation
+
+TRY = """
+import os, socket, sys
+from extractors.workers import isolation
+
+for name in filter(None, sys.argv[2].split(",")):
+    setattr(isolation, name, lambda: False)
+before = os.geteuid(), os.getegid()
+print(*isolation.leave_network())
+assert before == (os.geteuid(), os.getegid())
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)
+except OSError as error:
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are only proxies")
+@pytest.mark.parametrize("left_out", ["", "_enter_empty_namespace", "_filter_sockets"])
+def test_no_connection_can_be_made(left_out):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [sys.executable, "-c", TRY, str(server.getsockname()[1]), left_out]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    methods, *refused = done.stdout.splitlines()
+    if methods == "proxies":
+        pytest.skip("this kernel allows no namespace")
+    assert refused == ["refused"]
+    assert ("filter" in methods) == (left_out != "_filter_sockets")
+
+
+def test_elsewhere_proxies_lead_nowhere(monkeypatch):
+    monkeypatch.setattr(isolation.sys, "platform", "other")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example")
+        monkeypatch.setenv(name.upper(), "http://proxy.example")
+    assert isolation.leave_network() == ("proxies",)
+    import urllib.request
+
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.build_opener().open("http://localhost/", timeout=5)
