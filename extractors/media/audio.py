@@ -126,7 +126,7 @@ class _Resampler:
 
     def _mixed(self, frame: av.AudioFrame) -> Float32[np.ndarray, "samples *channels"]:
         """Mix more than two channels to one; two stay, until it is known whether they cancel."""
-        channels = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # packed -> (samples, channels)
+        channels: np.ndarray = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)  # packed -> (samples, channels)
         finite = np.isfinite(channels)
         if not finite.all():
             self.met_nan = True
@@ -159,10 +159,8 @@ def _one_channel(pieces: Sequence[np.ndarray], gain: float, report: Report) -> l
         report: Called with a note where channels cancel.
     """
     pairs = [piece for piece in pieces if piece.ndim == 2 and piece.shape[1] == 2]
-    left, right, middle = (
-        sum(float(np.square(part(pair), dtype=np.float64).sum()) for pair in pairs)
-        for part in (lambda pair: pair[:, 0], lambda pair: pair[:, 1], lambda pair: pair.mean(axis=1))
-    )
+    both = np.concatenate([np.zeros((0, 2)), *pairs])
+    left, right, middle = (float(np.square(part).sum()) for part in (both[:, 0], both[:, 1], both.mean(axis=1)))
     louder = int(right > left)
     cancel = middle < CANCELLED * max(left, right)
     if cancel and min(left, right) > SILENT * max(left, right):

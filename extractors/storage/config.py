@@ -102,7 +102,7 @@ class ExtractionConfig:
         Raises:
             AssetError: If a model file of one's own cannot be read.
         """
-        plain = {
+        plain: dict[str, Any] = {
             "schema": self.schema().to_dict(),
             "encoder": text_encoder.fingerprint(self.encoder),
             "transcript": self.given.to_dict() if isinstance(self.given, Transcript) else self.given,

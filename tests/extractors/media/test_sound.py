@@ -100,7 +100,8 @@ def test_a_file_that_breaks_off_is_known_to(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("suffix", "codec", "rate"),
     [("wav", "pcm_s16le", 16_000), ("m4a", "aac", 16_000), ("mp3", "libmp3lame", 16_000), ("opus", "libopus", 48_000),
-     ("ogg", "libvorbis", 16_000), ("flac", "flac", 16_000), ("aiff", "pcm_s16be", 16_000), ("caf", "pcm_s16le", 16_000),
+     ("ogg", "libvorbis", 16_000), ("flac", "flac", 16_000), ("aiff", "pcm_s16be", 16_000),
+     ("caf", "pcm_s16le", 16_000),
      ("3gp", "aac", 16_000), ("ts", "mp2", 16_000), ("aac", "aac", 16_000)],
 )  # fmt: skip
 def test_sound_files_are_read_whatever_their_name(tmp_path, suffix, codec, rate):
