@@ -14,7 +14,7 @@ from training.release.compose import Composed, as_clip
 from training.release.evaluate import calibration_figures
 from training.release.predictions import Outputs, outputs, probabilities
 
-DIMS = {Modality.AUDIO: 5, Modality.VIDEO: 4, Modality.LANGUAGE: 6}
+DIMS = {Modality.AUDIO: 51, Modality.VIDEO: 4, Modality.LANGUAGE: 6}  # the last audio column: voiced
 
 
 def _model():
