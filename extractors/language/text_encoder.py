@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset, asset_sha256
-from extractors.device import default_device
+from extractors.assets.device import default_device
 from extractors.messages import Message
 from extractors.schema import ModalitySchema
 
@@ -42,7 +42,7 @@ class TextModel:
         tokenizer: Without truncation and padding.
         encoder: Gives `last_hidden_state`; on `device`, or on the CPU after the GPU ran out of memory.
         schema: Of the features it makes.
-        device: Where it was loaded, see `extractors.device`.
+        device: Where it was loaded, see `extractors.assets.device`.
         around: Token ids that begin and end an input ([CLS] and [SEP] in BERT).
         padding: Token id of padding.
         window: Tokens that fit between the two.

@@ -15,7 +15,7 @@ from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.device import default_device
 from alignmamba.predictor import Predictor
-from extractors.device import default_device as device_of_extractors
+from extractors.assets.device import default_device as device_of_extractors
 from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config
 from tests.alignmamba.fake_cuda import fake_cuda
 from tests.alignmamba.test_predictor import SCHEMA, Clip
