@@ -38,9 +38,10 @@ def part(steps, dim, seed):
 def clip(steps=5, texts=("one", "=two", "drei,\n“4”"), seed=0, **changes):
     words = tuple(Word(text=text, start=index / 7, end=(index + 1) / 7) for index, text in enumerate(texts))
     language = part(len(words), 384, seed + 2) if words else ModalityFeatures.missing(Message("no_speech"), 384)
+    schema = changes.get("schema", SCHEMA)
     fields = {
-        "audio": part(steps, 50, seed),
-        "video": part(steps, 55, seed + 1),
+        "audio": part(steps, schema.audio.dim, seed),
+        "video": part(steps, schema.video.dim, seed + 1),
         "language": language,
         "words": words,
         "duration": 1.1,
