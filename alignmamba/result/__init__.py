@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +28,7 @@ Predictions = Mapping[frozenset[Modality], Prediction]
 """One per subset of the modalities that a clip has."""
 
 
+@runtime_checkable
 class SpokenWord(Protocol):
     """A word, its time span in seconds from the start of the clip, and who says it where that is named."""
 
