@@ -19,6 +19,7 @@ from app.api.refusals import RefusedError
 UPLOAD_SECONDS = 120.0  # for a whole body
 GRACE_SECONDS = 10.0  # until a body must have come at the least rate, and the longest silence within one
 LEAST_BYTES_PER_SECOND = 16_000
+DISCARDED_BYTES = 4_000_000  # of a body that is refused by its head
 CLOSED = ("/_stcore/metrics",)  # counts of sessions and memory are nobody's business
 HEALTH = "/_stcore/health"  # asked by machines that name any host
 SAME_SITE = ("same-origin", "none")  # values of Sec-Fetch-Site of requests that no other site has caused
@@ -46,6 +47,7 @@ class Gate:
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
             else:
+                await _discard(PacedBody(receive))
                 await refused.response()(scope, receive, send)
             return
         if scope["type"] == "websocket":
@@ -68,6 +70,16 @@ class Gate:
                 raise
         if body.late and not answered:
             await refusals.too_slow(GRACE_SECONDS, UPLOAD_SECONDS).response()(scope, receive, send)
+
+
+async def _discard(body: PacedBody) -> None:
+    """Read a refused body up to `DISCARDED_BYTES`: a client that still sends when the connection closes sees no answer."""
+    size = 0
+    while size < DISCARDED_BYTES:
+        message = await body.receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
 
 
 class PacedBody:

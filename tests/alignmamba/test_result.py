@@ -22,7 +22,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 class Word:
     def __init__(self, text, start):
-        self.text, self.start, self.end = text, start, start + 0.1
+        self.text, self.start, self.end, self.speaker = text, start, start + 0.1, None
 
 
 class Clip(Steps):

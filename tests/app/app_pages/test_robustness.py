@@ -85,7 +85,7 @@ def test_words_and_noise_are_extracted_again_and_a_stopped_curve_continues(analy
     noise = list(sweep("noise", analysis, frozenset({Modality.AUDIO})).draws())
     clean = analysis.predictions[frozenset({Modality.AUDIO})].score
     assert [p.x for p in noise] == [200, 200, -5, -5]
-    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=1e-3), "too soft to matter"
+    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=0.05), "too soft to matter beyond Whisper's 8-bit numbers"
     assert noise[2].score != noise[3].score, "each seed has a noise of its own"
     assert abs(noise[2].score - clean) > 0.05
     assert noise[-1].lost == "-5 dB"
@@ -229,7 +229,7 @@ def test_about_shows_the_shapes_the_card_and_the_rules():
     features = samples.analysed(samples.shipped()[0]).features
     (graph,) = page.get("graphviz_chart")
     steps, words = len(features.audio.values), len(features.words)
-    assert f"{steps} × 50" in graph.proto.spec
+    assert f"{steps} × 823" in graph.proto.spec
     assert f"{3 * words} × 64" in graph.proto.spec
     alone = page.get("pills")[0].set_value(["audio"]).run()
     assert f"{steps} × 64" in alone.get("graphviz_chart")[0].proto.spec

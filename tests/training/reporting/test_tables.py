@@ -125,7 +125,7 @@ def test_rows_of_one_modality_draws_seeds_and_unseen_people():
     row |= {"mae_minus_best_pair": -0.01, "mae_minus_best_pair_standard_error": 0.004}
     rendered = tables.checkpoint_table({"rows": [voices, plain, row]})
     assert _cells(rendered)[3] == "75.0 (balanced), AUC 0.800"
-    assert _cells(rendered, line=3)[3] == "mean score -0.25, 50.0 % within ± 0.7"
+    assert _cells(rendered, line=3)[3] == "mean score -0.25, 50.0 within ± 0.7"
     assert _cells(rendered, line=4)[6] == "1.000 ± 0.010"
     assert "best pair (video + text): MAE -0.0100 ± 0.0040" in " ".join(rendered.split())
     short = tables.short_tables.checkpoint_table({"rows": [voices, plain, row]})
