@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignmamba import json_files
+from alignmamba.config import read_json
 from alignmamba.modality import SUBSETS, Modality, letters
 
 CALIBRATION = "calibration.json"
@@ -70,7 +70,7 @@ def read(path: Path, *, weights_sha256: str) -> Calibration | None:
         ValueError: If it is damaged, or was fitted to other weights.
     """
     try:
-        content = json_files.read(path)
+        content = read_json(path)
     except FileNotFoundError:
         return None
     try:

@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from alignmamba import calibration, json_files
+from alignmamba import calibration
 from alignmamba.calibration import CALIBRATION, Calibration
-from alignmamba.config import ModelConfig
+from alignmamba.config import ModelConfig, check_file, read_json
 from alignmamba.modeling.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -76,7 +76,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         CheckpointError: If a file is missing, damaged, or does not fit the other.
     """
     try:
-        content = json_files.read(folder / CONFIG)
+        content = read_json(folder / CONFIG)
         shapes = _shapes(folder / WEIGHTS)
         digest = weights_sha256(folder)
         fitted = calibration.read(folder / CALIBRATION, weights_sha256=digest) if calibrated else None
@@ -120,7 +120,7 @@ def weights_sha256(folder: Path) -> str:
 
 def _shapes(path: Path) -> dict[str, list[int]]:
     """Read the shapes of a file's tensors from its header, which is checked against the file's length."""
-    json_files.check_file(path, max_bytes=MAX_WEIGHTS_BYTES)
+    check_file(path, max_bytes=MAX_WEIGHTS_BYTES)
     with safe_open(path, framework="pt") as stream:
         return {name: stream.get_slice(name).get_shape() for name in stream.keys()}
 

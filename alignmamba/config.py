@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from alignmamba.modality import MODALITIES, Modality
 
+MAX_JSON_BYTES = 4_000_000  # of a file; the largest that this project writes has a tenth of that
 # Upper bounds, so that a damaged or hostile config cannot ask for more than a machine has: far above any use.
 MAX_SIZES = {
     **{"audio_dim": 65_536, "video_dim": 65_536, "language_dim": 65_536, "width": 4_096, "state_dim": 1_024},
@@ -169,3 +172,37 @@ def _check_choices(settings: Mapping[str, Any]) -> None:
     for name, kind in get_type_hints(ModelConfig).items():
         if get_origin(kind) is Literal and name in settings and settings[name] not in get_args(kind):
             raise ValueError(f"{name}: {settings[name]!r}, expected one of {get_args(kind)}")
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: An ordinary file: to open a pipe would wait for ever.
+        max_bytes: A longer file is refused unread.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is not an ordinary file, too long, unreadable, too deep, or not JSON.
+    """
+    check_file(path, max_bytes=max_bytes)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} is damaged ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is damaged (it is nested too deeply)") from error
+
+
+def check_file(path: Path, *, max_bytes: int) -> None:
+    """Check a file before it is opened.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is not an ordinary file, or too long.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError(f"{path.name} is not an ordinary file")
+    if size > max_bytes:
+        raise ValueError(f"{path.name} has {size:,} bytes, expected at most {max_bytes:,}")

@@ -14,10 +14,10 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
-from alignmamba import checkpoint, json_files
+from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION
 from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
-from alignmamba.config import ModelConfig
+from alignmamba.config import ModelConfig, read_json
 from alignmamba.modeling.model import AlignMamba
 
 CARD = "README.md"
@@ -137,6 +137,6 @@ class HubAlignMamba(
 
 def _check_config(path: Path) -> None:
     try:
-        json_files.read(path)
+        read_json(path)
     except (ValueError, OSError) as error:
         raise CheckpointError(f"checkpoint: {path}: {error}; fetch it again") from error

@@ -18,8 +18,9 @@ from tests.paths import ROOT
 # package, or a module that stands in the top folder of one; rooms on one line do not know each other.
 LAYERS = {
     "alignmamba": [
-        "modality ops json_files",
-        "batch config calibration prediction",
+        "modality ops",
+        "config",
+        "batch calibration prediction",
         "modeling",
         "checkpoint",
         "predictor hub",
@@ -66,7 +67,7 @@ UNKNOWN_LIBRARIES = {
 # The only modules of the libraries below that the screen may know.
 APP_MAY_IMPORT = {
     "alignmamba.evaluation",
-    "alignmamba.json_files",
+    "alignmamba.config",
     "alignmamba.modality",
     "alignmamba.prediction",
     "alignmamba.predictor",

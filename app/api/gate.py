@@ -73,7 +73,7 @@ class Gate:
 
 
 async def _discard(body: PacedBody) -> None:
-    """Read a refused body up to `DISCARDED_BYTES`: a client that still sends when the connection closes sees no answer."""
+    """Read a refused body: a client that still sends when the connection closes never sees the answer."""
     size = 0
     while size < DISCARDED_BYTES:
         message = await body.receive()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from alignmamba import json_files
+from alignmamba.config import read_json
 from alignmamba.modality import MODALITIES, Modality
 from app.i18n import wording
 from app.i18n.translate import N_, _
@@ -94,7 +94,7 @@ def read(path: Path) -> Record:
         RecordError: If it is not there or not of the shape that `training.reporting.result_files` writes.
     """
     try:
-        plain = json_files.read(path)
+        plain = read_json(path)
         return Record(
             path=path,
             command=str(plain["command"]),

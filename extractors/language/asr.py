@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
+from extractors.assets.device import default_device, is_out_of_memory
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
-from extractors.assets.device import default_device, is_out_of_memory
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
 from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extractors.assets.device import default_device
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset, asset_sha256
-from extractors.assets.device import default_device
 from extractors.messages import Message
 from extractors.schema import ModalitySchema
 

@@ -85,7 +85,10 @@ def test_words_and_noise_are_extracted_again_and_a_stopped_curve_continues(analy
     noise = list(sweep("noise", analysis, frozenset({Modality.AUDIO})).draws())
     clean = analysis.predictions[frozenset({Modality.AUDIO})].score
     assert [p.x for p in noise] == [200, 200, -5, -5]
-    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=0.05), "too soft to matter beyond Whisper's 8-bit numbers"
+    # Whisper computes in 8 bits: the softest noise can change a rounding.
+    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=0.05), (
+        "too soft to matter beyond Whisper's 8-bit numbers"
+    )
     assert noise[2].score != noise[3].score, "each seed has a noise of its own"
     assert abs(noise[2].score - clean) > 0.05
     assert noise[-1].lost == "-5 dB"
