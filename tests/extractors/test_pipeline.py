@@ -217,7 +217,8 @@ def test_quiet_speech_is_recognised_and_narrow_or_noisy_sound_is_noted(tmp_path)
     voice = decode_audio(SAMPLES / "positive.webm").samples
     loud = make_clip(tmp_path / "loud.mkv", sound=voice[None])
     quiet = make_clip(tmp_path / "quiet.mkv", sound=voice[None] * np.float32(10 ** (-50 / 20)))
-    assert [w.text for w in extract(quiet).words] == [w.text for w in extract(loud).words]
+    told, expected = ([word.text.strip(".,!") for word in extract(path).words] for path in (quiet, loud))
+    assert told == expected and len(told) > 5
     noise = np.random.default_rng(0).normal(0, 0.1, len(voice)).astype(np.float32)
     spectrum = np.fft.rfft(voice)
     spectrum[np.fft.rfftfreq(len(voice), 1 / SAMPLE_RATE) > 3_800] = 0
