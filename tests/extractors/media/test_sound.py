@@ -70,12 +70,12 @@ def test_the_default_track_is_preferred_then_an_english_one_and_others_can_be_ch
 
 def test_wall_clock_stamps_are_no_long_clip(tmp_path):
     path = make_sound(tmp_path / "x.mkv", [tone(2)], shift=5_000.0)
-    assert probe(path).seconds == pytest.approx(2, abs=0.1)
+    assert probe(path).seconds == pytest.approx(2, abs=0.15)
     beside = make_clip(tmp_path / "y.mkv", frames=every(2, grey(128)), sound=tone(2), sound_start=5_000.0)
     info = probe(beside)
-    assert info.seconds == pytest.approx(2, abs=0.1) and not info.ends_early
+    assert info.seconds == pytest.approx(2, abs=0.15) and not info.ends_early
     sound, notes = decoded(beside)
-    assert sound.end == pytest.approx(2, abs=0.1) and notes == ["audio_times_wrong"]
+    assert sound.end == pytest.approx(2, abs=0.15) and notes == ["audio_times_wrong"]
 
 
 def test_a_clip_that_is_really_too_long_is_refused_still(tmp_path):
@@ -100,7 +100,7 @@ def test_a_file_that_breaks_off_is_known_to(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("suffix", "codec", "rate"),
     [("wav", "pcm_s16le", 16_000), ("m4a", "aac", 16_000), ("mp3", "libmp3lame", 16_000), ("opus", "libopus", 48_000),
-     ("ogg", "libvorbis", 16_000), ("flac", "flac", 16_000), ("aiff", "pcm_s16be", 16_000),
+     ("ogg", "libopus", 48_000), ("flac", "flac", 16_000), ("aiff", "pcm_s16be", 16_000),
      ("caf", "pcm_s16le", 16_000),
      ("3gp", "aac", 16_000), ("ts", "mp2", 16_000), ("aac", "aac", 16_000)],
 )  # fmt: skip
@@ -116,7 +116,7 @@ def test_sound_files_are_read_whatever_their_name(tmp_path, suffix, codec, rate)
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
     renamed = path.rename(tmp_path / "clip.bin")
-    assert probe(renamed).seconds == pytest.approx(2, abs=0.1)
+    assert probe(renamed).seconds == pytest.approx(2, abs=0.15)
     assert len(decode_audio(renamed).samples) == pytest.approx(2 * SAMPLE_RATE, rel=0.06)
 
 
