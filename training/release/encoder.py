@@ -164,7 +164,7 @@ def _optimiser(model: Regressor, rate: float, config: EncoderConfig) -> torch.op
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def scores(model: Regressor, tools: TextModel, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
     """Scores of many sentences, clipped to [-3, 3]."""
     model.eval()
