@@ -28,7 +28,7 @@ CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 PATH = re.compile(r"(?<![\w./:<-])([\w.-]+(?:/[\w.-]+)+/?|[\w.-]+/)(?![\w<*/])")
 COMMAND = re.compile(r"python -m ([\w.]+)([^`\n]*)")
 WRITTEN = {"checkpoints/mine"}  # by a command that is shown
-TARGET = re.compile(r"(?:^|`)make ([a-z]+)\b")
+TARGET = re.compile(r"(?:^|`)make ([a-z-]+)\b")
 
 
 def code(text: str) -> list[str]:
@@ -98,7 +98,7 @@ def test_every_option_is_in_the_help(module, monkeypatch, capsys):
 
 
 def test_every_make_target_exists():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for document in DOCUMENTS:
         named = {target for part in code(document.read_text(encoding="utf-8")) for target in TARGET.findall(part)}
         assert named <= targets, document.name

@@ -16,7 +16,7 @@ def write_table(features: ClipFeatures, name: str, stream: io.TextIOBase) -> Non
     >>> table = io.StringIO(newline="")
     >>> write_table(load(Path("app/samples/no-sound.safetensors")), "video", table)
     >>> table.getvalue().splitlines()[0]
-    'start,end,valid,_neutral,browDownLeft,...,head_yaw,head_pitch,head_roll'
+    'start,end,valid,_neutral,browDownLeft,...'
 
     Args:
         features: Of any clip.

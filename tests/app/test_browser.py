@@ -98,7 +98,7 @@ def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, t
     """Agree to the notice, upload a file (with its transcript, if given), wait for its result."""
     page.get_by_role("tab", name=_("Your own clip")).click()
     page.get_by_role("button", name=_("I have read this and may use my clips")).click()
-    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(
         {"name": name, "mimeType": mime, "buffer": content}
     )
     page.get_by_text(name).first.wait_for()

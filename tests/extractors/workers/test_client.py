@@ -137,7 +137,7 @@ def test_an_unforeseen_error_has_its_traceback(portrait):
 
 def test_results_that_cannot_be_written_are_not_the_clips_fault(portrait, monkeypatch, tmp_path):
     gone = tmp_path / "gone"  # where the process shall write
-    monkeypatch.setattr(client.tempfile, "TemporaryDirectory", lambda **_: contextlib.nullcontext(str(gone)))
+    monkeypatch.setattr(client, "private_folder", lambda **_: contextlib.nullcontext(gone))
     with pytest.raises(WorkerError, match=r"^Features cannot be written: .*gone") as caught:
         extract(portrait, SPOKEN)
     assert not isinstance(caught.value, UnforeseenError)
