@@ -14,13 +14,13 @@ def legend(*, words: bool, solvers: Collection[Solver] = (RELAXED,)) -> str:
     rows = _("word") if words else _("moment of the face")
     text = _("Moments run from left to right; stronger green is a closer fit, in content and in time.")
     if RELAXED in solvers:
-        text += " " + _("Relaxed: a :violet[violet] cell pairs a moment with the {rows} that it fits best.").format(
+        text += " " + _("Relaxed: a **violet** cell pairs a moment with the {rows} that it fits best.").format(
             rows=rows
         )
     if SINKHORN in solvers:
         text += " " + _(
             "Sinkhorn: every {rows} must receive the same weight in all, so a moment may be split; stronger "
-            ":violet[violet] is a larger share, and cells under a tenth of a moment's largest share are left out."
+            "**violet** is a larger share, and cells under a tenth of a moment's largest share are left out."
         ).format(rows=rows)
     if words:
         text += " " + _("Outlines show when a word is spoken.")

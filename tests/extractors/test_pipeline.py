@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from extractors import __main__ as command
 from extractors import pipeline
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic
@@ -238,8 +239,8 @@ def test_the_command_takes_captions_and_a_sound_track(tmp_path, monkeypatch, cap
     captions = tmp_path / "said.srt"
     captions.write_bytes("1\n00:00:00,500 --> 00:00:01,500\nANN: schön\n".encode("utf-16"))
     monkeypatch.setattr("sys.argv", ["clip", str(clip), "--captions", str(captions), "--audio-track", "2"])
-    assert pipeline.main() == 0
+    assert command.main() == 0
     assert "schön (ANN)" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["clip", str(clip), "--audio-track", "3"])
-    assert pipeline.main() == 1
+    assert command.main() == 1
     assert "no sound track 3" in capsys.readouterr().err
