@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.modeling.readout import CLAMP
 
 FOLDS = 5
 OUTPUTS = 4  # happy against negative, and three class scores
-LIMIT = 4.0  # outputs are clipped to +-LIMIT, as `alignmamba.modeling.readout.Readout` does
 MIN_STD = 1e-6
 ITERATIONS = 500
 
@@ -37,7 +37,7 @@ class Linear:
     def __call__(self, statistics: Float[np.ndarray, " statistics"]) -> Float32[np.ndarray, " outputs"]:
         """Outputs of one clip."""
         found = self.weight @ ((statistics - self.mean) / self.std) + self.bias
-        return found.clip(-LIMIT, LIMIT).astype(np.float32)
+        return found.clip(-CLAMP, CLAMP).astype(np.float32)
 
 
 def fit(

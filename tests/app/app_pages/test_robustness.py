@@ -75,7 +75,7 @@ def test_missing_modalities_have_an_exact_mean_beside_single_draws(analysis):
 
 def test_words_and_noise_are_extracted_again_and_a_stopped_curve_continues(analysis, monkeypatch):
     monkeypatch.setattr(sweeps, "ALL_RATES", (0.0, 1.0))
-    monkeypatch.setattr(sweeps, "DECIBELS", (200.0, -5.0))
+    monkeypatch.setattr(sweeps, "DECIBELS", (400.0, -5.0))
     reports = []
     words = list(sweep("words", analysis).draws(report=lambda *progress: reports.append(progress)))
     assert words[0].score == pytest.approx(analysis.predictions[ALL].score, abs=1e-3)
@@ -84,11 +84,10 @@ def test_words_and_noise_are_extracted_again_and_a_stopped_curve_continues(analy
     assert list(sweep("words", analysis).draws(done=3)) == words[3:], "in the middle of a level"
     noise = list(sweep("noise", analysis, frozenset({Modality.AUDIO})).draws())
     clean = analysis.predictions[frozenset({Modality.AUDIO})].score
-    assert [p.x for p in noise] == [200, 200, -5, -5]
-    # Whisper computes in 8 bits: the softest noise can change a rounding.
-    assert [p.score for p in noise[:2]] == pytest.approx([clean, clean], abs=0.05), (
-        "too soft to matter beyond Whisper's 8-bit numbers"
-    )
+    assert [p.x for p in noise] == [400, 400, -5, -5]
+    assert noise[0].score == pytest.approx(noise[1].score, abs=1e-6), "too soft to change a sample"
+    # What was precomputed may come from another processor, where Whisper's 8-bit numbers round otherwise.
+    assert noise[0].score == pytest.approx(clean, abs=0.05)
     assert noise[2].score != noise[3].score, "each seed has a noise of its own"
     assert abs(noise[2].score - clean) > 0.05
     assert noise[-1].lost == "-5 dB"

@@ -25,7 +25,7 @@ def test_the_outputs_tell_the_classes_apart(rng):
     made = _examples(rng)
     read = readouts.fit_folded(made, strength=1.0)
     found = np.stack([read.full(row) for row in made.statistics])
-    assert found.shape == (len(made.people), readouts.OUTPUTS) and np.abs(found).max() <= readouts.LIMIT
+    assert found.shape == (len(made.people), readouts.OUTPUTS) and np.abs(found).max() <= readouts.CLAMP
     assert found[made.happy, 0].mean() > found[made.negative, 0].mean() + 0.5
     assert (found[:, 1:].argmax(1) == made.classes).mean() > 0.5
 
