@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,8 @@ class Checkpoint(NamedTuple):
         model: Ready to predict.
         schema: `FeatureSchema.to_dict()`.
         training: Settings, seed and history of the run.
-        encoder: Text encoder for its language features: a folder, or the name of the extractors' own.
+        encoder: Text encoder for its language features: its own folder, that of a checkpoint beside it that it shares,
+            or the name of the extractors' own.
         calibration: Uncertainty per subset of modalities; None where that was not fitted.
     """
 
@@ -47,7 +49,12 @@ class Checkpoint(NamedTuple):
 
 
 def save(
-    folder: Path, model: AlignMamba, *, schema: Mapping[str, Any], training: Mapping[str, Any] | None = None
+    folder: Path,
+    model: AlignMamba,
+    *,
+    schema: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
+    encoder_of: str | None = None,
 ) -> None:
     """Write a checkpoint. A calibration in the folder is removed: it was fitted to other weights.
 
@@ -56,12 +63,15 @@ def save(
         model: Its weights are stored in float32.
         schema: `FeatureSchema.to_dict()` of the features it was trained on.
         training: Settings, seed and data hashes of the run, for the record.
+        encoder_of: Name of a checkpoint in the same parent folder whose text encoder it shares.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().float().contiguous() for name, tensor in model.state_dict().items()}
     (folder / CALIBRATION).unlink(missing_ok=True)
     save_file(state, folder / WEIGHTS)
     content = {"format": FORMAT, "model": model.config.to_dict(), "schema": schema, "training": training or {}}
+    if encoder_of is not None:
+        content["encoder_of"] = encoder_of
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -73,7 +83,8 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         calibrated: Whether to read the calibration; False to fit it anew.
 
     Raises:
-        CheckpointError: If a file is missing, damaged, or does not fit the other.
+        CheckpointError: If a file is missing, damaged, or does not fit the other, or the encoder that it shares is not
+            beside it.
     """
     try:
         content = read_json(folder / CONFIG)
@@ -107,9 +118,24 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         ) from error
     if broken := sorted(name for name, tensor in state.items() if not tensor.isfinite().all()):
         raise CheckpointError(f"checkpoint: {broken[0]} in {folder / WEIGHTS} holds NaN or infinity; train it again")
-    encoder = folder / ENCODER_FOLDER
-    source = str(encoder) if encoder.is_dir() else EXTRACTORS_ENCODER
-    return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted)
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, _encoder(folder, content), fitted)
+
+
+def _encoder(folder: Path, content: Mapping[str, Any]) -> str:
+    """Find the text encoder of a checkpoint."""
+    if (folder / ENCODER_FOLDER).is_dir():
+        return str(folder / ENCODER_FOLDER)
+    owner = content.get("encoder_of")
+    if owner is None:
+        return EXTRACTORS_ENCODER
+    if not isinstance(owner, str) or not re.fullmatch(r"[\w-][\w.-]*", owner):
+        raise CheckpointError(f"checkpoint: encoder_of {owner!r} in {folder / CONFIG}, expected the name of a folder")
+    shared = folder.parent / owner / ENCODER_FOLDER
+    if not shared.is_dir():
+        raise CheckpointError(
+            f"checkpoint: {folder} shares the text encoder of {owner}, which is missing; put that checkpoint beside it"
+        )
+    return str(shared)
 
 
 def weights_sha256(folder: Path) -> str:

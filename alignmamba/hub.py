@@ -16,7 +16,7 @@ from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
 from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION
-from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
+from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, EXTRACTORS_ENCODER, WEIGHTS, CheckpointError
 from alignmamba.config import ModelConfig, read_json
 from alignmamba.modeling.model import AlignMamba
 
@@ -129,8 +129,8 @@ class HubAlignMamba(
             (save_directory / CALIBRATION).write_bytes(calibrated)
         if save_directory.resolve() == source.resolve():
             return
-        if (source / ENCODER_FOLDER).is_dir():
-            shutil.copytree(source / ENCODER_FOLDER, save_directory / ENCODER_FOLDER, dirs_exist_ok=True)
+        if trained.encoder != EXTRACTORS_ENCODER:  # also a shared one: what is pushed must be whole
+            shutil.copytree(trained.encoder, save_directory / ENCODER_FOLDER, dirs_exist_ok=True)
         if (source / CARD).exists():
             shutil.copyfile(source / CARD, save_directory / CARD)
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import ENCODER_FOLDER, CheckpointError
+from alignmamba.checkpoint import ENCODER_FOLDER, EXTRACTORS_ENCODER, CheckpointError
 from alignmamba.ops.device import default_device
 from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled
@@ -79,8 +79,8 @@ def finetune(
     record = {"started_from": start.name, "config": asdict(config), **run._asdict(), "chosen_by_before": before}
     about = {"test_set": "own-clips", "modalities": "avl", "n": len(dataset.splits["test"])}
     checkpoint.save(out, model, schema=trained.schema, training=record)
-    if (start / ENCODER_FOLDER).is_dir():
-        shutil.copytree(start / ENCODER_FOLDER, out / ENCODER_FOLDER, dirs_exist_ok=True)
+    if trained.encoder != EXTRACTORS_ENCODER:
+        shutil.copytree(trained.encoder, out / ENCODER_FOLDER, dirs_exist_ok=True)
     result_files.write(
         "metrics",
         f"python -m training.finetune --data FOLDER --checkpoint {start.name} --out {out.name}",

@@ -2,13 +2,14 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
 from alignmamba.hub import HubAlignMamba
 from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.clips import config, write_calibration
@@ -87,3 +88,13 @@ def test_a_model_without_a_schema_is_not_saved(tmp_path):
     with pytest.raises(CheckpointError, match="knows no feature schema"):
         HubAlignMamba(config()).save_pretrained(tmp_path)
     assert (tmp_path / CONFIG).read_text() == "kept"
+
+
+def test_a_shared_encoder_is_pushed_along(tmp_path):
+    (tmp_path / "owner" / ENCODER_FOLDER).mkdir(parents=True)
+    (tmp_path / "owner" / ENCODER_FOLDER / "config.json").write_text("{}")
+    checkpoint.save(tmp_path / "sharing", AlignMamba(config()), schema=SCHEMA, encoder_of="owner")
+    HubAlignMamba.from_pretrained(tmp_path / "sharing").save_pretrained(tmp_path / "elsewhere" / "whole")
+    whole = checkpoint.load(tmp_path / "elsewhere" / "whole")
+    assert whole.encoder == str(tmp_path / "elsewhere" / "whole" / ENCODER_FOLDER)
+    assert (Path(whole.encoder) / "config.json").read_text() == "{}"

@@ -77,6 +77,31 @@ def test_the_encoder_that_ships_with_a_checkpoint_is_told(folder, predictor):
     assert Predictor.from_pretrained(folder, device="cpu").encoder == str(folder / "encoder")
 
 
+@pytest.fixture
+def sharing(tmp_path):
+    """A checkpoint that shares the encoder of `owner` beside it."""
+    checkpoint.save(tmp_path / "sharing", AlignMamba(config()), schema=SCHEMA, encoder_of="owner")
+    return tmp_path / "sharing"
+
+
+def test_an_encoder_can_be_shared_by_checkpoints_side_by_side(sharing):
+    (sharing.parent / "owner" / checkpoint.ENCODER_FOLDER).mkdir(parents=True)
+    assert checkpoint.load(sharing).encoder == str(sharing.parent / "owner" / "encoder")
+
+
+def test_a_shared_encoder_that_is_missing_is_no_reason_to_take_another(sharing):
+    with pytest.raises(checkpoint.CheckpointError, match="shares the text encoder of owner, which is missing"):
+        checkpoint.load(sharing)
+
+
+@pytest.mark.parametrize("name", ["../owner", "..", ".", "", "/etc", "a/b", 5, "a\\b"])
+def test_a_shared_encoder_lies_beside_the_checkpoint_only(sharing, name):
+    content = json.loads((sharing / checkpoint.CONFIG).read_text())
+    (sharing / checkpoint.CONFIG).write_text(json.dumps({**content, "encoder_of": name}))
+    with pytest.raises(checkpoint.CheckpointError, match="expected the name of a folder"):
+        checkpoint.load(sharing)
+
+
 DEEP = "[" * 100_000 + "]" * 100_000
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from training.data.corpora import faces, pairs, speech, texts
 from training.data.corpora.pairs import RealPair
 from training.data.corpora.sequence import LabelledSequence
 from training.release.readouts import Readout
+
+T = TypeVar("T")
 
 COPIES = 1  # augmented copies of each training recording
 TALKING_SHARE = 0.8  # of neutral faces, which only talk; the others are surprised
@@ -81,9 +85,7 @@ class Composer:
         """
         self.texts, self.voices, self.faces, self.pairs = texts, voices, faces, pairs
         self._voices, self._faces = by_class(voices), by_class(faces)
-        self._pairs: list[list[RealPair]] = [[], [], []]
-        for pair in pairs:
-            self._pairs[sentiment_class(pair.score)].append(pair)
+        self._pairs = by_class(pairs)
         self._rest = np.concatenate([each.values for each in talking]).astype(np.float32).mean(0)
         self._talking = [(each.person, np.asarray(each.values, np.float32)) for each in talking]
         self._talking += [(f"pair_{pair.person}", pair.video) for pair in pairs if pair.label == "neutral"]
@@ -199,11 +201,11 @@ def with_readouts(values: np.ndarray, read: np.ndarray) -> Float32[np.ndarray, "
     return np.concatenate([values, np.repeat(read[None], len(values), 0)], axis=1).astype(np.float32)
 
 
-def by_class(samples: Sequence[LabelledSequence]) -> list[list[LabelledSequence]]:
-    """Samples in the order of `sentiment_class`."""
-    groups: list[list[LabelledSequence]] = [[], [], []]
+def by_class(samples: Sequence[T], *, score: Callable[[T], float] = attrgetter("score")) -> list[list[T]]:
+    """Group samples in the order of `sentiment_class`."""
+    groups: list[list[T]] = [[], [], []]
     for sample in samples:
-        groups[sentiment_class(sample.score)].append(sample)
+        groups[sentiment_class(score(sample))].append(sample)
     return groups
 
 

@@ -144,12 +144,11 @@ def audio_scores(
 
 def narrow_voices(data: Path, cache: Path, *, whisper: bool) -> list[LabelledSequence]:
     """The recordings of the test speakers at 8 kHz."""
-    recordings = speech.read(data)
+    recordings = [each for each in speech.read(data) if each.split == "test"]
     found = speech.features(recordings, data, cache, variant="narrow")
     return [
         speech.as_sequence(each, whisper=whisper, recording=recording)
         for recording, each in zip(recordings, found, strict=True)
-        if recording.split == "test"
     ]
 
 

@@ -51,14 +51,12 @@ def open_checkpoint(folder: Path, *, calibrated: bool = True, encoder: Path | No
     Args:
         folder: As in `checkpoint.load`.
         calibrated: As in `checkpoint.load`.
-        encoder: Folder of its text encoder; by default its own, or that of the checkpoint beside it that it shares.
+        encoder: Folder of its text encoder, for a checkpoint of `--runs`, which has none; by default its own.
 
     Raises:
         CheckpointError: If there is none, or it was trained on other features than the extractors make.
     """
     trained = checkpoint.load(folder, calibrated=calibrated)
-    if encoder is None and any((each / ENCODER_FOLDER).is_dir() for each in folder.parent.iterdir()):
-        encoder = shared_encoder(folder)
     if encoder is not None:
         trained = trained._replace(encoder=str(encoder))
     try:
@@ -83,7 +81,7 @@ def corpora_of(trained: Checkpoint, arguments: argparse.Namespace, *, copies: in
 
 
 def shared_encoder(out: Path) -> Path:
-    """The fine-tuned text encoder of a checkpoint, or of a checkpoint beside it that it shares.
+    """The fine-tuned text encoder that a checkpoint is trained with: its own, or that of a checkpoint beside it.
 
     Raises:
         FileNotFoundError: If there is none.

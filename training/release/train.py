@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,13 +37,16 @@ from training.trainer import Labelled, TrainConfig, fit
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SEEDS = (1111, 1112, 1113, 1114, 1115)
 EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
 FACE_STRENGTH = 0.01
 FACE_EXAMPLES = 3000  # composed faces that the video read-out is fitted on
-CLASS_SHARES = (0.42, 0.25, 0.33)  # of voices and faces alone: negative, neutral, positive
+VOICE_SHARES = (0.42, 0.25, 0.33)  # of voices alone: negative, neutral, positive
+FACE_SHARES = (1 / 3, 1 / 3, 1 / 3)  # of faces alone and of real pairs, of which more are negative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,28 +148,34 @@ class ComposedSource:
         return {"chosen_by": chosen_by, **figures, **measured}
 
     def _voices_alone(self, rng: np.random.Generator) -> Iterator[Composed]:
-        """Voices, by class in the shares of `CLASS_SHARES`: acted emotions are mostly negative, people are not."""
+        """Voices, by class in the shares of `VOICE_SHARES`: acted emotions are mostly negative, people are not."""
         groups = by_class(self.train.voices)
         for _ in range(len(self.train.voices) * self.config.single_repeat):
-            group = groups[rng.choice(3, p=CLASS_SHARES)]
-            voice = group[rng.integers(len(group))]
+            voice = _drawn(groups, VOICE_SHARES, rng)
             yield Composed(clip=as_clip({Modality.AUDIO: self.composer.audio_steps(voice, rng)}), score=voice.score)
 
     def _faces_alone(self, rng: np.random.Generator) -> Iterator[Composed]:
-        """Faces with the score of their class's mean valence, in the same shares."""
+        """Faces with the score of their class's mean valence, in the shares of `FACE_SHARES`."""
         scores = [np.mean([face.score for face in group]) for group in by_class(self.train.faces)]
         for _ in range(len(self.train.faces) * 2 * self.config.single_repeat):
-            kind = int(rng.choice(3, p=CLASS_SHARES))
+            kind = int(rng.choice(3, p=FACE_SHARES))
             yield Composed(
                 clip=as_clip({Modality.VIDEO: self.composer.face_of_class(kind, rng)}), score=float(scores[kind])
             )
 
     def _real(self, rng: np.random.Generator) -> Iterator[Composed]:
-        """Real pairs as they are, whole or one modality of them."""
-        for pair, audio in self._pairs:
-            for _ in range(self.config.pair_repeat):
-                item = self.composer.pair_clip(pair, audio, rng)
-                yield replace(item, clip=drop_modalities(item.clip, rng))
+        """Real pairs as they are, whole or one modality of them, in the shares of `FACE_SHARES`."""
+        groups = by_class(self._pairs, score=lambda found: found[0].score)
+        for _ in range(len(self._pairs) * self.config.pair_repeat):
+            item = self.composer.pair_clip(*_drawn(groups, FACE_SHARES, rng), rng)
+            yield replace(item, clip=drop_modalities(item.clip, rng))
+
+
+def _drawn(groups: Sequence[Sequence[T]], shares: Sequence[float], rng: np.random.Generator) -> T:
+    """Draw a sample from groups in the given shares; empty groups are passed over."""
+    weights = np.array([share if group else 0.0 for group, share in zip(groups, shares, strict=True)])
+    group = groups[rng.choice(len(groups), p=weights / weights.sum())]
+    return group[rng.integers(len(group))]
 
 
 def _training_rows(train: Corpora, composer: Composer) -> dict[Modality, np.ndarray]:
@@ -233,10 +242,12 @@ def train_seeds(
     runs: Path,
     out: Path,
     schema: Mapping[str, Any],
+    encoder_of: str | None = None,
 ) -> Path:
     """Train with every seed, keep each as a checkpoint under `runs`, and copy the best by validation to `out`.
 
-    A seed whose checkpoint is there is not trained again; a killed run goes on from its last epoch.
+    A seed whose checkpoint is there is not trained again; a killed run goes on from its last epoch. `encoder_of` is as
+    in `checkpoint.save`.
 
     Returns:
         The folder of the seed that was chosen.
@@ -255,7 +266,7 @@ def train_seeds(
     best = checkpoint.load(chosen, calibrated=False)
     by_seed = {folder.name: round(value, 4) for folder, value in found.items()}
     record = {**best.training, "chosen": "the seed with the least error by validation", "validation_by_seed": by_seed}
-    checkpoint.save(out, best.model, schema=best.schema, training=record)
+    checkpoint.save(out, best.model, schema=best.schema, training=record, encoder_of=encoder_of)
     return chosen
 
 
@@ -270,11 +281,11 @@ def main() -> None:
     parser.add_argument("--without-person", help="of the real pairs, kept for measuring")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    encoder = str(inputs.shared_encoder(arguments.out))
-    schema = ExtractionConfig(encoder=encoder, feature_set=arguments.features).schema()
+    encoder = inputs.shared_encoder(arguments.out)
+    schema = ExtractionConfig(encoder=str(encoder), feature_set=arguments.features).schema()
     whisper = arguments.features == "statistics+whisper"
     corpora = Corpora.read(
-        arguments.data, arguments.cache, encoder=encoder, whisper=whisper, without_person=arguments.without_person
+        arguments.data, arguments.cache, encoder=str(encoder), whisper=whisper, without_person=arguments.without_person
     )
     left_out = f"-without-{arguments.without_person}" if arguments.without_person else ""
     train_seeds(
@@ -285,6 +296,7 @@ def main() -> None:
         runs=arguments.runs / (arguments.features + left_out),
         out=arguments.out,
         schema=schema.to_dict(),
+        encoder_of=None if encoder.parent == arguments.out else encoder.parent.name,
     )
 
 

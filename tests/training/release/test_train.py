@@ -9,6 +9,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.batch import collate
+from alignmamba.evaluation.metrics import sentiment_class
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from extractors.storage.config import ExtractionConfig
@@ -107,3 +108,12 @@ def test_a_checkpoint_is_opened_by_its_own_feature_set(feature_set, tmp_path):
     checkpoint.save(tmp_path / "mine", model, schema=strange)
     with pytest.raises(checkpoint.CheckpointError, match="mine: schema: 1 audio and"):
         inputs.open_checkpoint(tmp_path / "mine")
+
+
+def test_real_pairs_are_shown_in_balanced_classes(corpora, fitted, composing):
+    source = train.ComposedSource(corpora, replace(composing, pair_repeat=40), fitted)
+    shown = [sentiment_class(item.score) for item in source._real(np.random.default_rng(0))]
+    there = {sentiment_class(pair.score) for pair in corpora.pairs}
+    assert len(shown) == 40 * len(source._pairs)
+    for kind in there:
+        assert shown.count(kind) / len(shown) == pytest.approx(1 / len(there), abs=0.1)
