@@ -177,6 +177,11 @@ def check_schema(made: Mapping[str, Any], trained_on: Mapping[str, Any], *, whos
     Raises:
         CheckpointError: If the schemas differ; the message names both.
     """
+    if made.get("version") != trained_on.get("version"):
+        raise CheckpointError(
+            f"schema: {whose} has version {made.get('version')!r}, the checkpoint was trained on version "
+            f"{trained_on.get('version')!r}; extract older features again, or train an older checkpoint again"
+        )
     for name in sorted({*made, *trained_on}):
         if made.get(name) != trained_on.get(name):
             raise CheckpointError(
@@ -189,4 +194,4 @@ def _brief(part: object) -> str:
     """Name a part of a schema without its long column list."""
     if not isinstance(part, Mapping):
         return repr(part)
-    return ", ".join(f"{key}={value!r}" for key, value in part.items() if key != "columns")
+    return ", ".join(f"{key}={value!r}" for key, value in part.items() if key not in ("columns", "units"))

@@ -12,11 +12,13 @@ from jaxtyping import Bool, Float, Float32
 
 from extractors.messages import Message
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the numbers behind equal names: raised by whoever lets an extractor make other features of the same clip although
 its `ModalitySchema` stays the same (another pooling, another clock, other zeros). Checkpoints of the version before are
 refused then, as they must be. `tests/extractors/test_golden.py` fails where this was forgotten.
 """
+DIMENSIONLESS = "1"  # the unit of a column that has none
+LISTS = ("columns", "units")  # of `ModalitySchema`
 STEP_ARRAYS = ("values", "start", "end", "valid")  # of `ModalityFeatures`, each with an entry per step
 
 ModalityName = Literal["audio", "video", "language"]
@@ -46,6 +48,7 @@ class ModalitySchema:
         extractor: Name and version of what made them.
         sha256: Hash of the model file that made them; None where the package itself is the model.
         columns: One name per column; empty where columns have no meaning of their own (hidden states).
+        units: One per named column; `DIMENSIONLESS` for ratios, shares and flags.
     """
 
     dim: int
@@ -53,12 +56,15 @@ class ModalitySchema:
     extractor: str
     sha256: str | None = None
     columns: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dim < 1:
             raise ValueError(f"dim: {self.dim}, expected at least 1")
         if self.columns and len(self.columns) != self.dim:
             raise ValueError(f"columns: {len(self.columns)} names, expected dim = {self.dim}")
+        if self.units and len(self.units) != len(self.columns):
+            raise ValueError(f"units: {len(self.units)}, expected one for each of {len(self.columns)} columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +87,15 @@ class FeatureSchema:
         """Return plain JSON types; lists stand for tuples."""
         plain = asdict(self)
         for name in MODALITY_NAMES:
-            plain[name]["columns"] = list(plain[name]["columns"])
+            plain[name] |= {key: list(plain[name][key]) for key in LISTS}
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> FeatureSchema:
         """Inverse of `to_dict`."""
         parts = {
-            name: ModalitySchema(**{**plain[name], "columns": tuple(plain[name]["columns"])}) for name in MODALITY_NAMES
+            name: ModalitySchema(**{**plain[name], **{key: tuple(plain[name].get(key, ())) for key in LISTS}})
+            for name in MODALITY_NAMES
         }
         return cls(version=plain["version"], **parts)
 

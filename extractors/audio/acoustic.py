@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from extractors.audio.units import unit
 from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
@@ -110,6 +111,7 @@ class DescriptorSet:
             rate=AUDIO_RATE,
             extractor=f"opensmile {version('opensmile')} {self.name} low-level descriptors",
             columns=tuple(f"{name}_{kind}" for kind in ("mean", "std") for name in self.descriptors),
+            units=tuple(unit(name) for name in self.descriptors) * 2,
         )
 
 

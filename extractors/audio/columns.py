@@ -10,6 +10,7 @@ from jaxtyping import Float32
 
 from extractors.audio import acoustic, statistics
 from extractors.audio.acoustic import EGEMAPS, AudioFeatures
+from extractors.audio.units import unit
 from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema
 
@@ -76,6 +77,7 @@ class AudioColumns:
             plain,
             dim=len(columns),
             columns=columns,
+            units=tuple(unit(name) for name in columns),
             extractor=", ".join(parts),
             sha256=None if self.state is None else self.state.sha256,
         )

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from extractors.assets.registry import asset_sha256
 from extractors.messages import Message
-from extractors.schema import ModalityFeatures, ModalitySchema, Track
+from extractors.schema import DIMENSIONLESS, ModalityFeatures, ModalitySchema, Track
 from extractors.vision.landmarks import Face, landmarker
 from extractors.vision.tracking import Tracker, followed
 
@@ -33,12 +33,19 @@ BLENDSHAPES = (
 # fmt: on
 POSE = ("head_yaw", "head_pitch", "head_roll")
 
+
+def _units(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Blendshapes are shares of a full movement, angles are in radians."""
+    return tuple("rad" if name.startswith(POSE) else DIMENSIONLESS for name in columns)
+
+
 SCHEMA = ModalitySchema(
     dim=len(BLENDSHAPES) + len(POSE),
     rate=FRAME_RATE,
     extractor=f"mediapipe {version('mediapipe')} FaceLandmarker",
     sha256=asset_sha256("face_landmarker"),
     columns=BLENDSHAPES + POSE,
+    units=_units(BLENDSHAPES + POSE),
 )
 
 REST_QUANTILE = 0.2  # of a clip's own steps; what a face does not fall below for long is its rest
@@ -49,6 +56,7 @@ CLIP_SCHEMA = replace(
     SCHEMA,
     dim=len(RESTED_COLUMNS) + len(CLIP_COLUMNS),
     columns=RESTED_COLUMNS + CLIP_COLUMNS,
+    units=_units(RESTED_COLUMNS + CLIP_COLUMNS),
     extractor=f"{SCHEMA.extractor}, clip statistics",
 )
 

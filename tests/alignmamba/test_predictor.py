@@ -281,6 +281,13 @@ def test_questions_that_cannot_be_answered(predictor):
         predictor.predict([])
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 2), (2, 1)])
+def test_another_schema_version_is_named_before_anything_else(ours, theirs):
+    made = {"version": ours, "audio": {"dim": 50}}
+    with pytest.raises(checkpoint.CheckpointError, match=f"version {ours}, .* version {theirs}; extract"):
+        checkpoint.check_schema(made, {"version": theirs, "audio": {"dim": 823}}, whose="the clip")
+
+
 def test_another_schema_is_refused_by_name(predictor):
     clip = Clip(**{AUDIO: 3})
     clip.schema = SimpleNamespace(to_dict=lambda: {**SCHEMA, "audio": {"dim": 65}})

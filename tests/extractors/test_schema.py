@@ -9,6 +9,7 @@ import pytest
 from extractors.messages import Message
 from extractors.pipeline import SCHEMA
 from extractors.schema import (
+    FEATURE_SETS,
     MODALITY_NAMES,
     ClipFeatures,
     FeatureSchema,
@@ -17,6 +18,7 @@ from extractors.schema import (
     SchemaError,
     Track,
 )
+from extractors.storage.config import ExtractionConfig
 
 
 def steps(count=3, dim=2, **changes):
@@ -39,6 +41,22 @@ def test_schema_names_every_column():
     for part in (SCHEMA.audio, SCHEMA.video):
         assert len(set(part.columns)) == part.dim
     assert SCHEMA.video.sha256 and SCHEMA.language.sha256
+
+
+@pytest.mark.parametrize("feature_set", FEATURE_SETS)
+def test_schema_gives_every_named_column_its_unit(feature_set):
+    schema = ExtractionConfig(feature_set=feature_set).schema()
+    units = {
+        name: unit for part in (schema.audio, schema.video) for name, unit in zip(part.columns, part.units, strict=True)
+    }
+    assert {"F1frequency_sma3nz_mean": "Hz", "F1frequency_sma3nz_mean_filled": "Hz"}.items() & units.items()
+    assert units["slope0-500_sma3_std"] == "dB/Hz" and units["Loudness_sma3_mean"] == units["jawOpen"] == "1"
+    assert units["head_yaw"] == "rad"
+
+
+def test_units_fit_the_columns():
+    with pytest.raises(ValueError, match="units: 1, expected one for each of 2 columns"):
+        ModalitySchema(dim=2, rate=None, extractor="x", columns=("a", "b"), units=("s",))
 
 
 def test_columns_fit_dim():

@@ -97,7 +97,7 @@ def test_another_schema_is_named(tmp_path):
     other = replace(SCHEMA, video=replace(SCHEMA.video, rate=5.0))
     with pytest.raises(SchemaError, match=r"video features were made with rate = 10\.0, expected 5\.0"):
         load(tmp_path / "a", schema=other)
-    with pytest.raises(SchemaError, match="version 1, expected 9"):
+    with pytest.raises(SchemaError, match="version 2, expected 9"):
         load(tmp_path / "a", schema=replace(SCHEMA, version=9))
 
 
