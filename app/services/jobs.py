@@ -99,6 +99,7 @@ class Job:
                     path,
                     transcript=self.clip.transcript,
                     audio_track=self.clip.audio_track,
+                    caption_track=self.clip.caption_track,
                     hook=self._report,
                     encoder=model.default().encoder,
                     feature_set=model.feature_set(model.default()),

@@ -16,6 +16,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
 
 from extractors.messages import Message, MessageError
 
@@ -40,6 +41,8 @@ FORMATS = (
     "w64",
     "gif",
 )
+
+CAPTION_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")  # other tracks hold pictures
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -119,6 +122,7 @@ class Media:
         video: The video stream.
         origin: Seconds.
         tracks: All sound tracks that can be decoded.
+        captions: All caption tracks that hold text.
     """
 
     container: InputContainer
@@ -126,6 +130,7 @@ class Media:
     video: av.VideoStream | None
     origin: float
     tracks: Sequence[av.AudioStream]
+    captions: Sequence[SubtitleStream]
 
 
 class Clock:
@@ -210,7 +215,12 @@ def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | 
             )
         if video is not None:
             limits.check_size(video.codec_context.width, video.codec_context.height)
-        yield Media(container, audio, video, _origin(audio, video), tracks)
+        captions = [
+            stream
+            for stream in container.streams.subtitles
+            if stream.codec_context is not None and stream.codec_context.name in CAPTION_CODECS
+        ]
+        yield Media(container, audio, video, _origin(audio, video), tracks, captions)
 
 
 def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[Packet | None]:

@@ -12,6 +12,7 @@ import av
 from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
+from extractors.media.captions import decode_captions
 from extractors.media.container import LIMITS, Clock, Limits, Media, MediaError, Packet, open_media, packets
 from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
@@ -24,6 +25,7 @@ __all__ = [
     "MediaInfo",
     "Sound",
     "decode_audio",
+    "decode_captions",
     "decode_frames",
     "open_media",
     "probe",
@@ -31,6 +33,7 @@ __all__ = [
 
 EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv")  # whose headers state a length
 EARLY_SECONDS = 0.5  # by which a clip must fall short of the length in its header to end early
+UNKNOWN = "und"  # ISO 639's code of an undetermined language
 FIRST_PACKETS = 50  # of the frames, one of which must be decodable for size and rotation to be known
 
 
@@ -49,6 +52,7 @@ class MediaInfo:
         fps: Pictures per second on average, as counted; None for fewer than two.
         audio_tracks: How many sound tracks can be decoded.
         audio_track: Number, from 1, of the one that the file prefers; None where there is none.
+        caption_tracks: Language of each caption track that holds text; "und" where the file does not say.
         ends_early: Whether the file breaks off, or before the length in its header.
     """
 
@@ -62,6 +66,7 @@ class MediaInfo:
     fps: float | None
     audio_tracks: int = 0
     audio_track: int | None = None
+    caption_tracks: tuple[str, ...] = ()
     ends_early: bool = False
 
 
@@ -115,6 +120,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             fps=(len(moments) - 1) / span if span > 0 else None,
             audio_tracks=len(media.tracks),
             audio_track=None if media.audio is None else media.tracks.index(media.audio) + 1,
+            caption_tracks=tuple(stream.language or UNKNOWN for stream in media.captions),
             ends_early=_ends_early(Path(path), media, end, jumped=any(clock.jumps for clock in clocks.values())),
         )
 
