@@ -129,7 +129,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure the times of recognised words after silence.")
     parser.add_argument("folder", type=Path, help="sentences as WAV files, and their `transcription`")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
+    )
     arguments = parser.parse_args()
     rows = measure(sentences(arguments.folder))
     for row in rows:

@@ -1,6 +1,7 @@
 """The summary of one clip: `python -m extractors FILE [--transcript TEXT | --captions FILE] [--cache DIR]`.
 
-`--audio-track` and `--caption-track` choose among the tracks of the file. The clip is opened in a worker process, which has no network.
+`--audio-track` and `--caption-track` choose among the tracks of the file. The clip is opened in a worker process, which
+has no network.
 """
 
 from __future__ import annotations

