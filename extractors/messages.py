@@ -134,6 +134,10 @@ TEMPLATES: Mapping[str, str] = {
         "The transcript is not English (detected language: {language}), and no speech was recognised in the clip that "
         "could be translated. Give an English translation of what is said."
     ),
+    "words_foreign": N_(
+        "These words are not English (detected language: {language}), and the text encoder reads English only. Correct "
+        "them in English."
+    ),
     "transcript_times_disordered": N_(
         "The transcript's times are not in order: starts must not fall, and end >= start."
     ),

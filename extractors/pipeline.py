@@ -92,8 +92,8 @@ def extract(
     Args:
         path: A video or audio file.
         transcript: What is said: plain text, captions as `subtitles.parse` reads them, or words with times; None or
-            blank to have it recognised. For the default encoder, which reads English, words in another language are
-            replaced by those that are recognised, translated where needed, and noted.
+            blank to have it recognised. Words in a language that the encoder does not read are replaced by those that
+            are recognised, translated where needed, and noted.
         hook: Called with progress as (step of `STEPS`, completed, total), always in the caller's own thread; never
             where the features come from the cache.
         limits: What the clip may cost.
@@ -268,7 +268,7 @@ def _words(path: Path, sound: Sound | None, info: MediaInfo, duration: float, wo
     if info.caption_tracks and given is None:
         values: dict[str, Value] = {"count": len(info.caption_tracks), "languages": ", ".join(info.caption_tracks)}
         work.notes.append(Message("caption_tracks_there", values))
-    found = languages.foreign(given.text) if given is not None and work.config.reads_english else None
+    found = None if given is None else languages.foreign(given.text, encoder=work.config.encoder)
     if given is not None and (found is None or found.share < languages.MOST):
         if found is None:
             return given

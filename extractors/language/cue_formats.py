@@ -62,7 +62,7 @@ def format_name(text: str) -> str | None:
 
 
 def _without_formatting(text: str) -> str:
-    """Drop what changes no letter: marks of direction and spaces of no width, some of which editors put before lines."""
+    """Drop what changes no letter: marks of direction and spaces of no width, which some editors put before lines."""
     return "".join(letter for letter in text if letter.isascii() or unicodedata.category(letter) != "Cf")
 
 

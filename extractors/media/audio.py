@@ -10,7 +10,17 @@ import av
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.media.container import GAP_SECONDS, LIMITS, Clock, Limits, Report, decoded_audio, is_drift, log, open_media
+from extractors.media.container import (
+    GAP_SECONDS,
+    LIMITS,
+    Clock,
+    Limits,
+    Report,
+    decoded_audio,
+    is_drift,
+    log,
+    open_media,
+)
 from extractors.messages import Message
 
 SAMPLE_RATE = 16_000  # Hz, of all decoded sound
@@ -98,9 +108,7 @@ def decode_audio(
 
 
 def _with_silence(pieces: Sequence[np.ndarray | float]) -> list[np.ndarray]:
-    return [
-        np.zeros(round(piece * SAMPLE_RATE), np.float32) if isinstance(piece, float) else piece for piece in pieces
-    ]
+    return [np.zeros(round(piece * SAMPLE_RATE), np.float32) if isinstance(piece, float) else piece for piece in pieces]
 
 
 class _Resampler:

@@ -145,7 +145,9 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             audio_tracks=len(media.tracks),
             audio_track=None if media.audio is None else media.tracks.index(media.audio) + 1,
             caption_tracks=tuple(stream.language or UNKNOWN for stream in media.captions),
-            ends_early=_ends_early(Path(path), media, end, jumped=wrong or any(clock.jumps for clock in clocks.values())),
+            ends_early=_ends_early(
+                Path(path), media, end, jumped=wrong or any(clock.jumps for clock in clocks.values())
+            ),
         )
 
 

@@ -63,23 +63,17 @@ class ExtractionConfig:
         return None if blank else self.transcript
 
     @property
-    def reads_english(self) -> bool:
-        """Whether the text encoder is the default one; what language another reads, its files do not say."""
-        return self.encoder == ENCODER
-
-    @property
     def hears(self) -> bool:
         """Whether the recogniser is used: no words are given, or words that the encoder does not read, or for states.
 
         Raises:
-            AssetError: If the files of the default encoder cannot be had.
+            AssetError: If the encoder's files cannot be had.
         """
         given = self.given
         if given is None or self.states:  # a caption track may turn out to be in another language
             return True
         text = given if isinstance(given, str) else given.text
-        found = languages.foreign(text[: subtitles.MAX_CHARACTERS]) if self.reads_english else None
-        return found is not None
+        return languages.foreign(text[: subtitles.MAX_CHARACTERS], encoder=self.encoder) is not None
 
     @property
     def statistics(self) -> bool:
