@@ -142,6 +142,7 @@ def warm(*, encoder: str = ENCODER) -> None:
         AssetError: If a model file cannot be had.
     """
     word_features.encode_words([["warm"]], model=text_encoder.load(encoder))
+    languages.foreign("warm", encoder=encoder)
     asr.load()
     voice_activity.segments(np.zeros(probe.SAMPLE_RATE, np.float32))
     noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)

@@ -11,6 +11,7 @@ import pytest
 from app.services import upload
 from benchmarks.server import running
 from tests.app.api.test_endpoints import ask, form
+from tests.extractors.media.test_caption_tracks import SAID, make_captioned
 from tests.extractors.support.clips import grey, tone
 
 SECONDS = 1.0
@@ -80,7 +81,8 @@ def test_a_kind_of_file_is_accepted_on_screen_by_its_content(kind):
 def test_a_kind_of_file_is_analysed_over_http(port, kind):
     status, _, plain = ask(port, body=form(file=made(kind), name="clip.bin", transcript="a fine day"))
     assert status == 200, plain
-    assert plain["clip"]["words"] if "words" in plain.get("clip", {}) else plain["predictions"]
+    assert [word["text"] for word in plain["transcript"]["words"]] == ["a", "fine", "day"]
+    assert "language" in plain["prediction"]["used"]
 
 
 def test_what_only_looks_like_a_kind_of_file_is_a_sentence(port):
@@ -92,3 +94,10 @@ def test_what_only_looks_like_a_kind_of_file_is_a_sentence(port):
 def test_the_name_of_a_file_says_nothing_about_its_kind():
     data = made("flac")
     assert {upload.clip(name, data).mime for name in ("a.mp4", "a.flac", "a.exe", "a.srt")} == {"audio/flac"}
+
+
+def test_a_caption_track_is_used_over_http(port, tmp_path):
+    path = make_captioned(tmp_path / "clip.mkv", [("subrip", "eng", SAID)])
+    status, _, plain = ask(port, body=form(file=path.read_bytes(), caption_track="1", modalities="language"))
+    assert status == 200, plain
+    assert [word["text"] for word in plain["transcript"]["words"]] == ["Good", "film", "so", "schön"]
