@@ -1,6 +1,7 @@
 """The summary of one clip: `python -m extractors FILE [--transcript TEXT | --captions FILE] [--cache DIR]`.
 
-The clip is opened in a worker process, which has no network.
+`--audio-track` and `--caption-track` choose among the tracks of the file. The clip is opened in a worker process, which
+has no network.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def main() -> int:
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--transcript", help="what is said; recognised if not given")
     given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
+    given.add_argument("--caption-track", type=int, help="which caption track of the clip says it, from 1")
     parser.add_argument(
         "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
     )
@@ -41,6 +43,7 @@ def main() -> int:
                 hook,
                 feature_set=arguments.features,
                 audio_track=arguments.audio_track,
+                caption_track=arguments.caption_track,
                 cache=cache,
             )
         print(summary(features))

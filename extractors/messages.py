@@ -60,12 +60,29 @@ TEMPLATES: Mapping[str, str] = {
         "The speech is not English (detected language: {language}); the transcript is a machine translation. The times "
         "of its words are rough, and so are the alignment maps."
     ),
+    "speech_partly_translated": N_(
+        "{seconds} s of the speech, from {start} s on, are not English (detected language: {language}); their "
+        "transcript is a machine translation. The times of its words are rough, and so are the alignment maps."
+    ),
+    "transcript_foreign_replaced": N_(
+        "The given transcript is not English (detected language: {language}), and the text encoder reads English only; "
+        "the words recognised in the clip are used instead."
+    ),
+    "transcript_partly_foreign": N_(
+        "About {share} % of the given transcript is not English (detected language: {language}); the text encoder "
+        "reads English only, so these words say little to it."
+    ),
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
     "several_audio_tracks": N_(
         "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
     ),
+    "audio_track_asked": N_("The file has {count} sound tracks; track {track} is used, as was asked for."),
+    "caption_tracks_there": N_(
+        "The file has {count} caption track(s) ({languages}); they are not used unless one is asked for."
+    ),
+    "caption_track_used": N_("The words come from caption track {track} of {count} in the file ({language})."),
     "audio_channels_cancel": N_("The two channels of the sound cancel each other; only one of them is used."),
     "audio_times_wrong": N_("Some time stamps of the sound are off by minutes; it is taken to run without a break."),
     "audio_narrow": N_("The sound holds nothing above 4 kHz, as over a telephone; the voice is less reliable."),
@@ -83,6 +100,10 @@ TEMPLATES: Mapping[str, str] = {
     # Why a file cannot be used as a clip.
     "file_not_found": N_("There is no such file."),
     "audio_track_missing": N_("There is no sound track {track}; the file has {count}."),
+    "caption_track_missing": N_(
+        "There is no caption track {track}; the file has {count} that hold text. Tracks of pictures are not read."
+    ),
+    "captions_given_twice": N_("Give a transcript, a caption file, or a caption track of the file, not several."),
     "file_empty": N_("This file is empty."),
     "file_too_large": N_(
         "This file has {size} MB; the limit is {limit} MB. Use a shorter or more strongly compressed clip."
@@ -109,6 +130,14 @@ TEMPLATES: Mapping[str, str] = {
         "The transcript has {count} words; the limit is {limit}. Give only what is said in the clip."
     ),
     "transcript_empty": N_("The transcript holds no word. Type what is said, or leave it empty to have it recognised."),
+    "transcript_foreign": N_(
+        "The transcript is not English (detected language: {language}), and no speech was recognised in the clip that "
+        "could be translated. Give an English translation of what is said."
+    ),
+    "words_foreign": N_(
+        "These words are not English (detected language: {language}), and the text encoder reads English only. Correct "
+        "them in English."
+    ),
     "transcript_times_disordered": N_(
         "The transcript's times are not in order: starts must not fall, and end >= start."
     ),
@@ -130,7 +159,7 @@ TEMPLATES: Mapping[str, str] = {
         "This looks like captions in the format {format}, which is not read. Save them as SRT or WebVTT."
     ),
     "subtitles_format_unknown": N_(
-        "This looks like captions, as its lines begin with times, but in no format that is read. Save them as SRT or "
+        "This looks like captions, as many of its lines hold times, but in no format that is read. Save them as SRT or "
         "WebVTT, or give the words alone."
     ),
     "subtitles_damaged": N_("These captions look like {format} but cannot be read. Save them as SRT or WebVTT."),

@@ -13,17 +13,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from jaxtyping import Float32
 
 from extractors.audio import acoustic, quality, voice_activity
 from extractors.audio.acoustic import AudioFeatures
-from extractors.language import asr, speech_states, subtitles, text_encoder, word_features
+from extractors.language import asr, languages, speech_states, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
-from extractors.language.transcript import Transcript
+from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
-from extractors.messages import Message
+from extractors.messages import Message, Value
 from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
@@ -81,6 +82,7 @@ def extract(
     frame_rate: float = facial.FRAME_RATE,
     feature_set: FeatureSet = "steps",
     audio_track: int | None = None,
+    caption_track: int | None = None,
     cache: Cache | None = None,
 ) -> ClipFeatures:
     """Extract features of all modalities of a clip.
@@ -90,7 +92,8 @@ def extract(
     Args:
         path: A video or audio file.
         transcript: What is said: plain text, captions as `subtitles.parse` reads them, or words with times; None or
-            blank to have it recognised.
+            blank to have it recognised. Words in a language that the encoder does not read are replaced by those that
+            are recognised, translated where needed, and noted.
         hook: Called with progress as (step of `STEPS`, completed, total), always in the caller's own thread; never
             where the features come from the cache.
         limits: What the clip may cost.
@@ -101,6 +104,7 @@ def extract(
         frame_rate: Frames per second that are analysed, in (0, 100].
         feature_set: Columns of audio and video; "statistics+whisper" needs the recogniser, whoever gives the words.
         audio_track: Which sound track is used, from 1; None for the one with the most speech.
+        caption_track: Which caption track of the file says the words, from 1; None for none of them.
         cache: Where to look for the features first, and to keep them.
 
     Returns:
@@ -108,7 +112,7 @@ def extract(
 
     Raises:
         MediaError: If the file cannot be used as a clip.
-        TranscriptError: If the typed transcript cannot be used.
+        TranscriptError: If the transcript cannot be used, or is not English and no speech is recognised.
         AssetError: If a model file cannot be had.
         ValueError: As `ExtractionConfig`.
     """
@@ -121,6 +125,7 @@ def extract(
         frame_rate=frame_rate,
         feature_set=feature_set,
         audio_track=audio_track,
+        caption_track=caption_track,
     )
     if cache is not None:
         return cache.fetch(Path(path), config, lambda: _extract(Path(path), config, hook))
@@ -137,6 +142,7 @@ def warm(*, encoder: str = ENCODER) -> None:
         AssetError: If a model file cannot be had.
     """
     word_features.encode_words([["warm"]], model=text_encoder.load(encoder))
+    languages.foreign("warm", encoder=encoder)
     asr.load()
     voice_activity.segments(np.zeros(probe.SAMPLE_RATE, np.float32))
     noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)
@@ -174,7 +180,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
-            spoken = _words(sound, info, duration, work)
+            spoken = _words(path, sound, info, duration, work)
         with work.step("language"):
             language = word_features.from_words(spoken.words, encoder=config.encoder)
         audio, video = voice.result(), face.result()
@@ -205,6 +211,8 @@ def _sound(path: Path, info: MediaInfo, work: _Work) -> Sound | None:
     if info.ends_early:
         work.notes.append(Message("clip_ends_early", {"second": f"{info.seconds:.1f}"}))
     if info.audio_tracks < 2 or asked is not None:
+        if info.audio_tracks > 1 and asked is not None:
+            work.notes.append(Message("audio_track_asked", {"count": info.audio_tracks, "track": asked}))
         return probe.decode_audio(path, limits, work.notes.append, track=asked)
     found: list[tuple[float, int, Sound, list[Message]]] = []
     numbers = sorted(range(1, info.audio_tracks + 1)[:MAX_TRACKS], key=lambda number: number != info.audio_track)
@@ -255,22 +263,53 @@ def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
     return replace(video, features=facial.with_statistics(video.features)) if work.config.statistics else video
 
 
-def _words(sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:
-    given = work.config.given
-    samples = quality.raised(sound.samples) if sound else np.zeros(0, np.float32)
-    start = sound.start if sound else 0.0
-    if isinstance(given, Transcript):
-        return transcripts.clamped(given, duration=duration)
-    if given is not None and subtitles.is_subtitles(given):
-        return subtitles.parse(given, duration=duration, frame_rate=info.fps)
-    if given is not None:
-        return transcripts.typed(given, samples, start=start, duration=duration)
-    return asr.recognise(
-        samples,
-        start=start,
+def _words(path: Path, sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:
+    """Return the words that are given, or those that are recognised where none are, or the encoder cannot read them."""
+    given = _given(path, sound, info, duration, work.config)
+    if info.caption_tracks and given is None:
+        values: dict[str, Value] = {"count": len(info.caption_tracks), "languages": ", ".join(info.caption_tracks)}
+        work.notes.append(Message("caption_tracks_there", values))
+    found = None if given is None else languages.foreign(given.text, encoder=work.config.encoder)
+    if given is not None and (found is None or found.share < languages.MOST):
+        if found is None:
+            return given
+        values = {"share": round(100 * found.share), "language": found.language}
+        return replace(given, notes=(*given.notes, Message("transcript_partly_foreign", values)))
+    heard = asr.recognise(
+        _speech(sound),
+        start=sound.start if sound else 0.0,
         progress=lambda completed, total: work.report("words", completed, total),
         recogniser=work.config.recogniser,
     )
+    if found is None:
+        return heard
+    if not heard.words:
+        raise TranscriptError(Message("transcript_foreign", {"language": found.language}))
+    return replace(heard, notes=(Message("transcript_foreign_replaced", {"language": found.language}), *heard.notes))
+
+
+def _given(
+    path: Path, sound: Sound | None, info: MediaInfo, duration: float, config: ExtractionConfig
+) -> Transcript | None:
+    given, track = config.given, config.caption_track
+    if track is not None:
+        captions = probe.decode_captions(path, config.limits, track=track)
+        tracks = info.caption_tracks
+        note = Message("caption_track_used", {"track": track, "count": len(tracks), "language": tracks[track - 1]})
+        spoken = subtitles.of_track(captions, duration=duration)
+        return replace(spoken, notes=(note, *spoken.notes))
+    if given is None:
+        return None
+    if isinstance(given, Transcript):
+        return transcripts.clamped(given, duration=duration)
+    if subtitles.is_subtitles(given):
+        return subtitles.parse(given, duration=duration, frame_rate=info.fps)
+    return transcripts.typed(given, _speech(sound), start=sound.start if sound else 0.0, duration=duration)
+
+
+def _speech(sound: Sound | None) -> Float32[np.ndarray, " samples"]:
+    """Return a clip's sound as loud as usual speech; empty without any."""
+    return quality.raised(sound.samples) if sound else np.zeros(0, np.float32)
 
 
 def summary(features: ClipFeatures) -> str:

@@ -45,7 +45,7 @@ LAYERS = {
         "choose planted",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages main"],
-    "benchmarks": ["clip fusion scan server", "screen"],
+    "benchmarks": ["clip fusion scan server words", "screen"],
 }
 
 # What a top folder may import of the others, and libraries that it must not know.
@@ -72,6 +72,7 @@ APP_MAY_IMPORT = {
     "alignmamba.prediction",
     "alignmamba.predictor",
     "alignmamba.result",
+    "extractors.language.languages",
     "extractors.language.subtitles",
     "extractors.language.transcript",
     "extractors.media.container",

@@ -43,7 +43,7 @@ from extractors.workers.fair_queue import FullError
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
 CHUNK_BYTES = 256_000  # parsed at once, in a thread
-FIELDS = ("file", "captions", "transcript", "modalities", "audio_track")
+FIELDS = ("file", "captions", "transcript", "modalities", "audio_track", "caption_track")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
 PLACES = Places(in_all=UPLOADS, per_client=UPLOADS_PER_CLIENT, held_bytes=HELD_BYTES)
@@ -237,8 +237,8 @@ def _parse(parts: Sequence[Part]) -> AnalyseRequest:
         raise FormError(f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.")
     if len(parts) > len(form):
         raise FormError("It has a field more than once.")
-    file, captions, transcript, names, track = (form.get(field) for field in FIELDS)
-    if any(part is not None and part.filename is not None for part in (transcript, names, track)):
+    file, captions, transcript, names, track, caption_track = (form.get(field) for field in FIELDS)
+    if any(part is not None and part.filename is not None for part in (transcript, names, track, caption_track)):
         raise FormError("A field of text was sent as a file.")
     if captions is not None and captions.filename is None:
         raise FormError("The field `captions` was not sent as a file.")
@@ -251,7 +251,7 @@ def _parse(parts: Sequence[Part]) -> AnalyseRequest:
             written = None if captions is None else bytes(captions.data)
             typed = upload.said(None if transcript is None else transcript.text(), None)
             clip = upload.clip(file.filename, bytes(file.data), transcript=typed, captions=written)
-            clip = replace(clip, audio_track=None if track is None else _audio_track(track.text()))
+            clip = replace(clip, audio_track=_track(track), caption_track=_track(caption_track))
     except upload.SizeError as error:
         raise refusals.too_large(str(error)) from error
     except upload.KindError as error:
@@ -261,9 +261,12 @@ def _parse(parts: Sequence[Part]) -> AnalyseRequest:
     return AnalyseRequest(clip, modalities)
 
 
-def _audio_track(number: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]?", number.strip()):
-        raise refusals.unreadable_form("The field `audio_track` is no number from 1 to 99.", FIELDS)
+def _track(part: Part | None) -> int | None:
+    if part is None:
+        return None
+    number = part.text().strip()
+    if not re.fullmatch(r"[1-9][0-9]?", number):
+        raise refusals.unreadable_form(f"The field `{part.name}` is no number from 1 to 99.", FIELDS)
     return int(number)
 
 

@@ -139,6 +139,15 @@ def _form() -> dict[str, Any]:
                 "maximum": 99,
                 "description": "Which sound track is used, from 1; if left out, the one with the most speech.",
             },
+            "caption_track": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 99,
+                "description": (
+                    "Which caption track of the file says the words, from 1, in place of `transcript` and `captions`; "
+                    "if left out, none does. A note of the result names the tracks."
+                ),
+            },
             "modalities": {
                 "type": "string",
                 "description": (

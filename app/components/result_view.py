@@ -19,6 +19,7 @@ from app.components import (
     progress,
     stage,
     subset_table,
+    tracks,
 )
 from app.export import downloads
 from app.i18n import wording
@@ -91,6 +92,7 @@ def _headline(analysis: Analysis) -> None:
         )
     for note in analysis.features.notes:
         st.caption(f":material/info: {wording.plain(translated(note))}")
+    tracks.choose(analysis)
 
 
 def _score(analysis: Analysis, prediction: Prediction) -> None:

@@ -46,6 +46,7 @@ class Clip:
         synthetic: Whether the clip is computer-made.
         sample: Name of the shipped sample that it is; None for a user's own clip.
         audio_track: Which of its sound tracks is used, from 1; None for the one with the most speech.
+        caption_track: Which of its caption tracks says the words, from 1; None for none of them.
     """
 
     title: str
@@ -55,11 +56,12 @@ class Clip:
     synthetic: bool = False
     sample: str | None = None
     audio_track: int | None = None
+    caption_track: int | None = None
 
     @property
-    def content(self) -> tuple[str, str | None, int | None]:
-        """Equal for clips whose features are equal: the same bytes with the same transcript and sound track."""
-        return hashlib.sha256(self.data).hexdigest(), self.transcript, self.audio_track
+    def content(self) -> tuple[str, str | None, int | None, int | None]:
+        """Equal for clips whose features are equal: the same bytes with the same transcript and tracks."""
+        return hashlib.sha256(self.data).hexdigest(), self.transcript, self.audio_track, self.caption_track
 
 
 @dataclass(frozen=True, kw_only=True)

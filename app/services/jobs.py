@@ -99,6 +99,7 @@ class Job:
                     path,
                     transcript=self.clip.transcript,
                     audio_track=self.clip.audio_track,
+                    caption_track=self.clip.caption_track,
                     hook=self._report,
                     encoder=model.default().encoder,
                     feature_set=model.feature_set(model.default()),
@@ -126,12 +127,16 @@ class Correction(Job):
         super().__init__(analysis.clip, owner=owner)
 
     def _extract(self) -> ClipFeatures:
+        from extractors.language.languages import MOST, foreign
         from extractors.language.transcript import edit
         from extractors.workers.client import AssetError, CancelledError, TranscriptError, reread
 
         before, began = self._before, time.perf_counter()
         try:
             words = edit(before.words, self._text, duration=before.duration)
+            found = foreign(self._text, encoder=model.default().encoder)
+            if found is not None and found.share >= MOST:
+                raise TranscriptError(Message("words_foreign", {"language": found.language}))
             every = [np.ones(len(words), bool)]
             (language,) = reread(
                 words, every, encoder=model.default().encoder, hook=self._report, cancel=self._abandoned

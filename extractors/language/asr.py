@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,19 +18,29 @@ from extractors.assets.device import default_device, is_out_of_memory
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
+from extractors.language import speech_languages
+from extractors.language.speech_languages import Run
 from extractors.language.transcript import MAX_WORDS, Transcript, has_letters, printable
 from extractors.media.audio import SAMPLE_RATE
-from extractors.messages import Message
+from extractors.messages import Message, Value
 from extractors.schema import Word
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
+    from faster_whisper.transcribe import Segment
 
 RECOGNISER = "whisper_base"
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 FILES = (*NEEDED, "preprocessor_config.json", "vocabulary.json", "vocabulary.txt")  # what a model's folder may hold
 BEAM_SIZE = 5
 TEMPERATURE = 0.0  # one only: the library's fallback to higher ones samples without a seed
+OPTIONS = {
+    "beam_size": BEAM_SIZE,
+    "temperature": TEMPERATURE,
+    "word_timestamps": True,
+    "vad_filter": True,  # else silence is recognised as "You"
+    "condition_on_previous_text": False,  # else one mistake repeats itself
+}
 SURE_LANGUAGE = 0.5  # probability from which a detected language other than English is believed
 
 Progress = Callable[[int, int], None]  # completed, total
@@ -188,36 +198,83 @@ def _transcript(
 ) -> Transcript:
     """Recognise with a loaded model; with `own`, which is not the default one, the model is noted."""
     model = loaded.whisper
-    options = {
-        "beam_size": BEAM_SIZE,
-        "temperature": TEMPERATURE,
-        "word_timestamps": True,
-        "vad_filter": True,  # else silence is recognised as "You"
-        "condition_on_previous_text": False,  # else one mistake repeats itself
-    }
-    segments, info = model.transcribe(samples, **options)
-    notes = []
+    total = math.ceil(len(samples) / SAMPLE_RATE)
+    segments, info = model.transcribe(samples, **OPTIONS)
+    language, notes = info.language, []
     if own or loaded.device != "cpu":
         values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
         notes.append(Message("recogniser_used", values))
-    if info.language != "en":
-        foreign = info.language_probability >= SURE_LANGUAGE
-        task, language = ("translate", info.language) if foreign else ("transcribe", "en")
-        segments, info = model.transcribe(samples, task=task, language=language, **options)
-        if foreign:
-            notes.append(Message("speech_translated", {"language": language}))
+    if language != "en":
+        language = language if info.language_probability >= SURE_LANGUAGE else "en"
+        segments = _segments(model, samples, language)
     found: list[Word] = []
-    total = math.ceil(len(samples) / SAMPLE_RATE)
     for segment in segments:
         found += [Word(text=word.word, start=word.start, end=word.end) for word in segment.words or ()]
         progress(min(int(segment.end), total), total)
+    here = [(begin - start, end - start) for begin, end in voiced]
+    found, runs = _with_other_languages(model, samples, here, found, language, info.language_probability)
     progress(total, total)
     words = _tidied(found, start, voiced)
-    if len(words) > MAX_WORDS:
-        notes.append(Message("recognised_words_left_out", {"count": MAX_WORDS}))
     if not words:
         return Transcript(words=(), source="none")
+    notes += _translations(runs, found, language, start)
+    if len(words) > MAX_WORDS:
+        notes.append(Message("recognised_words_left_out", {"count": MAX_WORDS}))
     return Transcript(words=words[:MAX_WORDS], source="recognised", notes=tuple(notes))
+
+
+def _segments(model: WhisperModel, samples: np.ndarray, language: str) -> Iterable[Segment]:
+    """Recognise English, or translate another language into it."""
+    task = "transcribe" if language == "en" else "translate"
+    segments: Iterable[Segment] = model.transcribe(samples, task=task, language=language, **OPTIONS)[0]
+    return segments
+
+
+def _with_other_languages(
+    model: WhisperModel,
+    samples: np.ndarray,
+    voiced: Sequence[tuple[float, float]],
+    words: list[Word],
+    language: str,
+    probability: float,
+) -> tuple[list[Word], list[Run]]:
+    """Recognise again, each run by itself, where the speech switches its language.
+
+    Returns:
+        All words, and the runs that were recognised by themselves.
+    """
+    doubtful = speech_languages.doubtful(voiced, words, probability=probability)
+    if not doubtful or not model.model.is_multilingual:
+        return words, []
+    runs = speech_languages.runs(
+        samples, doubtful, usual=language, detect=lambda part: model.detect_language(audio=part)[:2]
+    )
+    if all(run.language == language for run in runs):
+        return words, []
+    for run in runs:
+        begin, end = (round(edge * SAMPLE_RATE) for edge in (run.start, run.end))
+        heard = [word for segment in _segments(model, samples[begin:end], run.language) for word in segment.words or ()]
+        kept = [word for word in words if not run.start <= (word.start + word.end) / 2 < run.end]
+        kept += [Word(text=word.word, start=run.start + word.start, end=run.start + word.end) for word in heard]
+        words = sorted(kept, key=lambda word: word.start)
+    return words, runs
+
+
+def _translations(runs: Sequence[Run], words: Sequence[Word], language: str, start: float) -> list[Message]:
+    """Return a note on each language that was translated: the clip's own, and those of runs by themselves."""
+    notes = []
+    middles = [(word.start + word.end) / 2 for word in words]
+    if language != "en" and not all(any(run.start <= middle < run.end for run in runs) for middle in middles):
+        notes.append(Message("speech_translated", {"language": language}))
+    for foreign in dict.fromkeys(run.language for run in runs if run.language != "en"):
+        parts = [run for run in runs if run.language == foreign]
+        values: dict[str, Value] = {
+            "language": foreign,
+            "seconds": round(sum(run.end - run.start for run in parts)),
+            "start": round(start + parts[0].start),
+        }
+        notes.append(Message("speech_partly_translated", values))
+    return notes
 
 
 def _tidied(words: Sequence[Word], start: float, voiced: Sequence[tuple[float, float]]) -> tuple[Word, ...]:

@@ -7,6 +7,7 @@ cannot read. `pysubs2` reads SubStation Alpha, MicroDVD, MPL2, TMPlayer and SAMI
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -44,20 +45,33 @@ def format_name(text: str) -> str | None:
     >>> format_name("WEBVTT"), format_name("[00:01.00]good"), format_name("good film")
     ('WebVTT', 'LRC', None)
     """
-    head = text[:HEAD_CHARACTERS].lstrip("\ufeff \t\r\n")
+    head = _without_formatting(text[:HEAD_CHARACTERS]).lstrip()
     for name, pattern in _STARTS.items():
         if pattern.match(head):
             return name
     lines = [line for line in head.splitlines() if line.strip()]
     if any(_COMMA_LIKE.match(line) for line in lines[:12]):  # SubViewer has a header
         return "SBV"
-    if any(_ARROW_LIKE.match(line[:TIMING_CHARACTERS]) for line in lines):
+    if any(_ARROW_LIKE.match(_in_ascii(line[:TIMING_CHARACTERS])) for line in lines):
         return "SRT"
     first = next((line for line in lines if not _LRC_TAG.match(line)), "")
     if _LRC_LINE.match(first) or (lines and _LRC_TAG.match(lines[0])):
         return "LRC"
-    timed = sum(bool(_TIME_FIRST.match(line)) for line in lines)
+    timed = sum(bool(_TIME_FIRST.match(line) or _TIME_LAST.match(line)) for line in lines)
     return "?" if timed >= 2 and timed * 3 >= len(lines) else None
+
+
+def _without_formatting(text: str) -> str:
+    """Drop what changes no letter: marks of direction and spaces of no width, which some editors put before lines."""
+    return "".join(letter for letter in text if letter.isascii() or unicodedata.category(letter) != "Cf")
+
+
+def _in_ascii(line: str) -> str:
+    """Return a line of times as most have it: with ASCII's digits, colons and spaces, whatever keyboard wrote it."""
+    if line.isascii():
+        return line
+    plain = unicodedata.normalize("NFKC", _without_formatting(line))
+    return "".join(str(unicodedata.decimal(letter, letter)) for letter in plain)
 
 
 def read(text: str, name: str, *, frame_rate: float | None = None) -> Captions:
@@ -107,7 +121,7 @@ def _sbv(text: str, frame_rate: float | None) -> Captions:
 def _blocks(text: str, *, timing: re.Pattern[str], like: re.Pattern[str], webvtt: bool = False) -> Captions:
     """Read lines of text below lines of times; blank lines within a cue lose nothing."""
     lines = text.splitlines()
-    heads = [line[:TIMING_CHARACTERS] for line in lines]
+    heads = [_in_ascii(line[:TIMING_CHARACTERS]) for line in lines]
     places = [
         index for index, head in enumerate(heads) if like.match(head) or ("-->" in head and _ARROW_WITHIN.match(head))
     ]
@@ -210,6 +224,7 @@ _STARTS: Mapping[str, re.Pattern[str]] = {
     "TMPlayer": re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}[:=](?![0-9])"),
     "SAMI": re.compile(r"<SAMI[\s>]", re.IGNORECASE),
     "TTML": re.compile(r"(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:[A-Za-z]+:)?tt[\s>]", re.DOTALL),
+    "Avid DS": re.compile(r"@[^\n]*\n\s*<begin subtitles>|<begin subtitles>", re.IGNORECASE),
     "QuickTime Text": re.compile(r"\{QTtext\}", re.IGNORECASE),
     "Scenarist SCC": re.compile(r"Scenarist_SCC"),
     "VobSub": re.compile(r"#\s*VobSub"),
@@ -225,6 +240,10 @@ _STARTS: Mapping[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
 }
+_TIME_LAST = re.compile(  # "Ann  0:01", "Speaker 2 (00:05)"
+    r"(?:.{1,60}?(?:\t|[ ]{2,})|[ \t]*speaker[ ]+[0-9]+[: ]+)[\[(]?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?[\])]?\s*$",
+    re.IGNORECASE,
+)
 _TIME_FIRST = re.compile(
     r"[ \t]*[\[(]?[0-9]{1,3}:[0-9]{2}(?::[0-9]{2})?(?:[.,:;][0-9]{1,3})?[\])]?(?=[\s,:;|-]|$|[^\W\d])"
 )

@@ -26,6 +26,7 @@ _MOMENT = re.compile(r"<(?:([0-9]{1,4}):)?([0-9]{1,3}):([0-9]{1,2})(?:[.,]([0-9]
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]([^<>]*)>|</v>")
 _TAGS = "b|i|u|s|c|v|lang|ruby|rt|rp|font|em|strong|span|p|div|small|big|strike|del|tt|a"
 _TAG = re.compile(rf"</?(?:{_TAGS})(?=[\s.>/])[^<>]*>|\{{\\[^{{}}]*\}}", re.IGNORECASE)
+_RUBY = re.compile(r"<rt(?=[\s.>])[^<>]*>[^<>]*(?:</rt>)?", re.IGNORECASE)  # how the letters before it are said
 _NUMBERED = re.compile(r"&#([0-9]{2,6});")  # a character that is one of a word, whatever it means elsewhere
 _LITERALS = re.compile(rf"{_LITERAL}([0-9]+){_END}")
 _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
@@ -174,7 +175,7 @@ def _marked(text: str) -> tuple[str, list[float], list[str | None]]:
         return _mark(html.unescape(found.group(1) or ""), speakers)
 
     text = _NUMBERED.sub(rf"{_LITERAL}\1{_END}", re.sub(f"[{_TIME}-{_LITERAL}]", "", text))
-    text = _VOICE.sub(voice, _MOMENT.sub(moment, _BREAK.sub("\n", text)))
+    text = _VOICE.sub(voice, _MOMENT.sub(moment, _BREAK.sub("\n", _RUBY.sub("", text))))
     return html.unescape(_MUSIC.sub(" ", _TAG.sub("", text))), moments, speakers
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float32
 
+from extractors.audio import quality
 from extractors.audio.columns import ClipState
 from extractors.language import asr
 from extractors.media.audio import SAMPLE_RATE
@@ -23,7 +24,7 @@ MIN_SAMPLES = ALIGNED_FRAMES * SAMPLE_RATE // FRAMES_PER_SECOND
 def mean_state(
     samples: Float32[np.ndarray, " samples"], *, recogniser: str = asr.RECOGNISER
 ) -> Float32[np.ndarray, " dim"]:
-    """Average the encoder's states over a clip; windows count by their length.
+    """Average the encoder's states over a clip; windows count by their length, and quiet sound is raised first.
 
     Args:
         samples: Mono at 16 kHz, full scale 1; less than 0.1 s is followed by silence.
@@ -34,6 +35,7 @@ def mean_state(
         ValueError: If the recogniser's states are not `DIM` wide.
     """
     whisper = asr.load(recogniser).whisper
+    samples = quality.raised(samples)
     samples = np.pad(samples, (0, max(0, MIN_SAMPLES - len(samples))))
     mel = whisper.feature_extractor(samples)
     mel = mel[:, : mel.shape[1] // ALIGNED_FRAMES * ALIGNED_FRAMES]

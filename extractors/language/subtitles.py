@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from extractors.language import cue_formats, cue_text
-from extractors.language.cues import Cue
+from extractors.language.cues import Captions, Cue, slowest
 from extractors.language.text_bytes import decode
 from extractors.language.transcript import MAX_WORDS, Transcript, TranscriptError, spread
+from extractors.media.captions import Caption
 from extractors.messages import Message, Value
 from extractors.schema import Word
 
-__all__ = ["MAX_CHARACTERS", "decode", "is_subtitles", "parse", "to_webvtt"]
+__all__ = ["MAX_CHARACTERS", "decode", "is_subtitles", "of_track", "parse", "to_webvtt"]
 
 MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
 CUE_CHARACTERS = 42  # in one written cue, about what a line of subtitles holds
@@ -54,6 +55,19 @@ def parse(text: str, *, duration: float | None = None, frame_rate: float | None 
         lengths = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
         raise TranscriptError(Message("subtitles_too_long", lengths))
     found = cue_formats.read(text, cue_formats.format_name(text) or "SRT", frame_rate=frame_rate)
+    return transcript(found, duration=duration)
+
+
+def transcript(found: Captions, *, duration: float | None = None) -> Transcript:
+    """Give the words of captions their times.
+
+    Args:
+        found: What was read.
+        duration: As in `parse`.
+
+    Raises:
+        TranscriptError: If no cue can be placed, or there are too many words, or none.
+    """
     if not found.cues:
         raise TranscriptError(found.unplaced[-1] if found.unplaced else Message("subtitles_untimed"))
     if any(cue.text.count("\n") > MAX_WORDS for cue in found.cues):
@@ -75,6 +89,33 @@ def parse(text: str, *, duration: float | None = None, frame_rate: float | None 
     if sounds := sum(map(cue_text.is_descriptive, within)):
         notes.append(Message("subtitles_sounds_left_out", {"count": sounds}))
     return Transcript(words=_in_order(words), source="given", notes=tuple(notes))
+
+
+def of_track(captions: Sequence[Caption], *, duration: float) -> Transcript:
+    """Give the words of a file's own captions their times.
+
+    Args:
+        captions: Of one track; one without an end lasts to the next, or as long as its text takes.
+        duration: Seconds of the clip.
+
+    Raises:
+        TranscriptError: As `parse`.
+    """
+    if sum(len(caption.text) for caption in captions) > MAX_CHARACTERS:
+        lengths = {"count": f"{sum(len(caption.text) for caption in captions):,}", "limit": f"{MAX_CHARACTERS:,}"}
+        raise TranscriptError(Message("subtitles_too_long", lengths))
+    ordered = sorted(captions, key=lambda caption: caption.start)
+    cues = []
+    for caption, following in zip(ordered, [*(each.start for each in ordered[1:]), float("inf")], strict=True):
+        end = caption.end
+        if end is None:
+            end = min(following, caption.start + slowest(caption.text))
+        if end >= 0:
+            start = max(caption.start, 0.0)
+            cues.append(Cue(start=start, end=max(start, end), text=caption.text, speaker=caption.speaker))
+    if not cues:
+        raise TranscriptError(Message("subtitles_empty"))
+    return transcript(Captions(cues=tuple(cues)), duration=duration)
 
 
 def _too_many() -> TranscriptError:

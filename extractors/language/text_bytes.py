@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
+from collections.abc import Mapping
 
+from extractors.language.languages import identify
 from extractors.language.transcript import TranscriptError
 from extractors.messages import Message
 
@@ -15,16 +18,32 @@ MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-# Code pages of texts that people have; those beside them only make a short text ambiguous.
-CODE_PAGES = [
-    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
-    *("gb18030", "big5", "cp932", "cp949", "koi8_r"),
-]
-
+# Code page -> languages that are written in it, and how much likelier than another its text must be: what is rare, or
+# gives sensible letters for any bytes, needs more.
+CODE_PAGES: Mapping[str, tuple[str, float]] = {
+    "cp1252": ("en de fr es it pt nl sv da no nn fi is ca gl eu af id ms", 0.0),
+    "cp1250": ("pl cs sk hu sl hr bs ro sq sh", 0.12),
+    "cp1251": ("ru uk be bg mk sr", 0.0),
+    "gb18030": ("zh wuu", 0.0),
+    "big5": ("zh yue", 0.0),
+    "cp932": ("ja", 0.0),
+    "cp949": ("ko", 0.0),
+    "cp1253": ("el", 0.0),
+    "cp1254": ("tr az", 0.0),
+    "cp1256": ("ar arz fa ur ckb", 0.0),
+    "cp1255": ("he yi", 0.01),
+    "koi8_r": ("ru", 0.02),
+    "iso8859_2": ("pl cs sk hu sl hr bs", 0.15),
+    "cp866": ("ru uk", 0.1),
+    "euc_jp": ("ja", 0.1),
+    "cp874": ("th", 0.1),
+    "cp1257": ("lt lv et", 0.25),
+    "cp1258": ("vi", 0.25),
+}
 WESTERN = "cp1252"
-LATIN = frozenset({"cp1250", "cp1252", "cp1254", "cp1257", "cp1258"})
-TURKISH_LETTERS = frozenset("ğşĞŞ".encode("cp1254"))  # Icelandic ones in cp1252
-HEBREW_LETTERS = frozenset(range(0xE0, 0xFB))  # in cp1255; in cp1251 small Russian letters but the last five
+ACCENTED = 0.5  # of the Latin letters, more than which no language puts accents on
+ACCENTED_ODDITY = 0.6  # that such a text counts
+QUOTES = frozenset("–—‘’“”„…«»‹›‚¿¡、。！？，「」：；（）")
 
 
 def decode(data: bytes) -> str:
@@ -69,23 +88,45 @@ def _wide(data: bytes) -> list[str]:
 
 
 def _code_page(data: bytes) -> str:
-    """Return the likeliest code page of a text that is not UTF-8; Western Europe's where several are as likely.
+    """Return the likeliest code page of a text that is not UTF-8: the one in which it is a language that it is for.
 
-    What charset-normalizer finds equally likely is decided by what people write: Western European rather than Central
-    European, Turkish rather than Icelandic, Hebrew where no letter is one of the last five of the Russian alphabet.
+    Statistics of bytes, as charset-normalizer has them, do not tell the code pages of a few words apart.
     """
-    from charset_normalizer import from_bytes
-
     lines = [line for line in data.splitlines() if not line.isascii()]  # the rest decides nothing
     deciding = b"\n".join(lines)[:SAMPLE_BYTES]
-    found = list(from_bytes(deciding, cp_isolation=CODE_PAGES, enable_fallback=False))
-    if not found:
-        return WESTERN
-    likeliest = [match for match in found if match.chaos <= found[0].chaos]
-    names = {name for match in likeliest for name in match.could_be_from_charset}
-    high = bytes(byte for byte in deciding if byte >= 0x80)
-    if WESTERN in names and found[0].encoding in LATIN:
-        return "cp1254" if set(high) & TURKISH_LETTERS and "cp1254" in names else WESTERN
-    if "cp1255" in names and len(high) >= 8 and set(high) <= HEBREW_LETTERS:
-        return "cp1255"
-    return found[0].encoding
+    likelihoods = {}
+    for name, (written, handicap) in CODE_PAGES.items():
+        try:
+            text = deciding.decode(name)
+        except UnicodeDecodeError as error:
+            if error.start < SAMPLE_BYTES - 4:  # else the sample ends within a letter
+                continue
+            text = deciding[: error.start].decode(name)
+        found = dict(identify(text))
+        likelihoods[name] = sum(found.get(code, 0.0) for code in written.split()) - 2 * _oddity(text) - handicap
+    return max(likelihoods, key=likelihoods.__getitem__, default=WESTERN)
+
+
+def _oddity(text: str) -> float:
+    """Return the share of a text's letters beyond ASCII that stand where no language has them."""
+    around = zip(f" {text}", text, f"{text[1:]} ", strict=False)
+    odd = [_is_odd(*letters) for letters in around if not letters[1].isascii()]
+    latin = [letter for letter in text if unicodedata.name(letter, "").startswith("LATIN")]
+    accented = sum(not letter.isascii() for letter in latin)
+    unlikely = accented > 2 and accented > ACCENTED * len(latin)
+    return sum(odd) / max(1, len(odd)) + ACCENTED_ODDITY / 2 * unlikely
+
+
+def _is_odd(before: str, letter: str, after: str) -> bool:
+    """Whether a letter is a capital after a small one, of another script than its neighbours, or a stray sign."""
+    kind, name = unicodedata.category(letter)[0], unicodedata.name(letter, "")
+    ascii_beside = any(beside.isascii() and beside.isalpha() for beside in (before, after))
+    if kind == "L":
+        return (letter.isupper() and before.islower()) or (not name.startswith("LATIN") and ascii_beside)
+    if kind == "M":  # an accent of Vietnamese, or a vowel of Thai or Hebrew
+        return not (before.isalpha() or unicodedata.category(before)[0] == "M") or (
+            not name.startswith("COMBINING") and before.isascii()
+        )
+    if letter in QUOTES:
+        return letter != "’" and before.isalpha() and after.isalpha()
+    return True

@@ -43,6 +43,11 @@ class Transcript:
     source: TranscriptSource
     notes: tuple[Message, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """All words, separated by spaces."""
+        return " ".join(word.text for word in self.words)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         words = [word.to_list() for word in self.words]

@@ -10,11 +10,20 @@ import av
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.media.container import LIMITS, Clock, Limits, Report, decoded_audio, log, open_media
+from extractors.media.container import (
+    GAP_SECONDS,
+    LIMITS,
+    Clock,
+    Limits,
+    Report,
+    decoded_audio,
+    is_drift,
+    log,
+    open_media,
+)
 from extractors.messages import Message
 
 SAMPLE_RATE = 16_000  # Hz, of all decoded sound
-GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
 MAX_CHANNELS = 8
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0, "LFE2": 0.0}  # as FFmpeg's matrix to mono
 USUAL_LAYOUTS = {4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # FFmpeg's, by the number of channels
@@ -54,7 +63,8 @@ def decode_audio(
         track: As `audio_track` of `open_media`.
 
     Returns:
-        The sound; None where there is no sound stream. Holes in the time stamps are silence.
+        The sound; None where there is no sound stream. Holes in the time stamps are silence, unless they alone make
+        the clip too long.
 
     Raises:
         MediaError: As `open_media`, and if the sound is too long.
@@ -62,11 +72,11 @@ def decode_audio(
     with open_media(path, limits, audio_track=track) as media:
         if media.audio is None:
             return None
-        pieces: list[np.ndarray] = []
+        pieces: list[np.ndarray | float] = []  # a number is a hole of so many seconds
         resampler = _Resampler()
         start: float | None = None  # seconds of the first sample
-        position = 0.0  # seconds of the coming sample
-        strange = 0
+        position = played = 0.0  # seconds of the coming sample, with holes and without
+        strange = frames = holes = 0
         clock = Clock(media.origin, limits)
         for frame in decoded_audio(media, media.audio, report):
             if frame.layout.nb_channels > MAX_CHANNELS or not 0 < frame.sample_rate <= MAX_RATE:
@@ -76,11 +86,12 @@ def decode_audio(
             if start is None:
                 start = position = begin
             if begin - position > GAP_SECONDS:
-                limits.check_length(begin)
-                pieces += [*resampler.flush(), np.zeros(round((begin - position) * SAMPLE_RATE), np.float32)]
-                position = begin
+                pieces += [*resampler.flush(), begin - position]
+                position, holes = begin, holes + 1
+            frames += 1
             position += frame.samples / frame.sample_rate
-            limits.check_length(position)
+            played += frame.samples / frame.sample_rate
+            limits.check_length(played)
             pieces += resampler.push(frame)
         pieces += resampler.flush()
         if strange:
@@ -88,10 +99,16 @@ def decode_audio(
             report(Message("audio_format_skipped", values))
         if resampler.met_nan:
             report(Message("audio_not_finite"))
-        if clock.jumps:
+        drifted = position > limits.seconds or is_drift(holes, frames)
+        if clock.jumps or drifted:
             report(Message("audio_times_wrong"))
-        samples = np.concatenate([np.zeros(0, np.float32), *_one_channel(pieces, resampler.gain, report)])
-        return Sound(samples=samples, start=max(start or 0.0, 0.0))
+        heard = [piece for piece in pieces if not isinstance(piece, float)] if drifted else _with_silence(pieces)
+        samples = np.concatenate([np.zeros(0, np.float32), *_one_channel(heard, resampler.gain, report)])
+        return Sound(samples=samples, start=0.0 if drifted else max(start or 0.0, 0.0))
+
+
+def _with_silence(pieces: Sequence[np.ndarray | float]) -> list[np.ndarray]:
+    return [np.zeros(round(piece * SAMPLE_RATE), np.float32) if isinstance(piece, float) else piece for piece in pieces]
 
 
 class _Resampler:

@@ -16,6 +16,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.subtitles.stream import SubtitleStream
 
 from extractors.messages import Message, MessageError
 
@@ -40,6 +41,12 @@ FORMATS = (
     "w64",
     "gif",
 )
+
+CAPTION_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")  # other tracks hold pictures
+
+GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
+DRIFT = 0.9  # of the frames of sound, after which a hole means that the stamps run at another speed than the sound
+DRIFT_HOLES = 10  # fewer are believed
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -119,6 +126,7 @@ class Media:
         video: The video stream.
         origin: Seconds.
         tracks: All sound tracks that can be decoded.
+        captions: All caption tracks that hold text.
     """
 
     container: InputContainer
@@ -126,6 +134,7 @@ class Media:
     video: av.VideoStream | None
     origin: float
     tracks: Sequence[av.AudioStream]
+    captions: Sequence[SubtitleStream]
 
 
 class Clock:
@@ -161,6 +170,11 @@ class Clock:
             self._origin = stamp - expected
         self._trusted = self._first_only
         return stamp - self._origin
+
+
+def is_drift(holes: int, frames: int) -> bool:
+    """Whether a stream of sound has so many holes between its frames that its time stamps are wrong."""
+    return holes >= DRIFT_HOLES and holes > DRIFT * frames
 
 
 @contextmanager
@@ -210,7 +224,12 @@ def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | 
             )
         if video is not None:
             limits.check_size(video.codec_context.width, video.codec_context.height)
-        yield Media(container, audio, video, _origin(audio, video), tracks)
+        captions = [
+            stream
+            for stream in container.streams.subtitles
+            if stream.codec_context is not None and stream.codec_context.name in CAPTION_CODECS
+        ]
+        yield Media(container, audio, video, _origin(audio, video), tracks, captions)
 
 
 def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[Packet | None]:

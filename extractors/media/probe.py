@@ -12,7 +12,19 @@ import av
 from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
-from extractors.media.container import LIMITS, Clock, Limits, Media, MediaError, Packet, open_media, packets
+from extractors.media.captions import decode_captions
+from extractors.media.container import (
+    GAP_SECONDS,
+    LIMITS,
+    Clock,
+    Limits,
+    Media,
+    MediaError,
+    Packet,
+    is_drift,
+    open_media,
+    packets,
+)
 from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
@@ -24,6 +36,7 @@ __all__ = [
     "MediaInfo",
     "Sound",
     "decode_audio",
+    "decode_captions",
     "decode_frames",
     "open_media",
     "probe",
@@ -31,6 +44,7 @@ __all__ = [
 
 EXACT_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv")  # whose headers state a length
 EARLY_SECONDS = 0.5  # by which a clip must fall short of the length in its header to end early
+UNKNOWN = "und"  # ISO 639's code of an undetermined language
 FIRST_PACKETS = 50  # of the frames, one of which must be decodable for size and rotation to be known
 
 
@@ -49,6 +63,7 @@ class MediaInfo:
         fps: Pictures per second on average, as counted; None for fewer than two.
         audio_tracks: How many sound tracks can be decoded.
         audio_track: Number, from 1, of the one that the file prefers; None where there is none.
+        caption_tracks: Language of each caption track that holds text; "und" where the file does not say.
         ends_early: Whether the file breaks off, or before the length in its header.
     """
 
@@ -62,6 +77,7 @@ class MediaInfo:
     fps: float | None
     audio_tracks: int = 0
     audio_track: int | None = None
+    caption_tracks: tuple[str, ...] = ()
     ends_early: bool = False
 
 
@@ -87,6 +103,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             if stream is not None
         }
         ends = dict.fromkeys(clocks, 0.0)
+        played, sounds, holes = 0.0, 0, 0  # seconds of sound, whatever its time stamps say; its packets, and holes
         for packet in packets(media, [stream for stream in (media.audio, media.video) if stream is not None]):
             if packet is None:  # damage, which decoding will report
                 continue
@@ -94,14 +111,26 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             stamp = _stamp(packet)
             begin = None if stamp is None else clocks[index].seconds(stamp, expected=ends[index])
             if begin is not None:
+                holes += packet.stream is media.audio and begin - ends[index] > GAP_SECONDS
                 ends[index] = max(ends[index], begin + float((packet.duration or 0) * packet.time_base))
+            if packet.stream is media.audio:
+                sounds += 1
+                played += float((packet.duration or 0) * packet.time_base)
+            else:
                 end = max(end, ends[index])
             if packet.stream is media.video and packet.size:
                 frames += 1
                 moments += [] if begin is None else [begin]
                 if first is None and frames <= FIRST_PACKETS:
                     first = _picture(packet)
-            limits.check_length(end, frames)
+            limits.check_length(max(end, played), frames)
+        wrong = False
+        if media.audio is not None:
+            heard = ends[media.audio.index]
+            # Stamps that alone make the clip too long are wrong, as where each is a multiple of what it should be.
+            wrong = played > 0 and (heard > limits.seconds or is_drift(holes, sounds))
+            end = max(end, played if wrong else heard)
+            limits.check_length(end)
         size = (None, None) if first is None or media.video is None else shown_size(first, pixel_aspect(media.video))
         span = max(moments) - min(moments) if moments else 0.0
         return MediaInfo(
@@ -115,7 +144,10 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
             fps=(len(moments) - 1) / span if span > 0 else None,
             audio_tracks=len(media.tracks),
             audio_track=None if media.audio is None else media.tracks.index(media.audio) + 1,
-            ends_early=_ends_early(Path(path), media, end, jumped=any(clock.jumps for clock in clocks.values())),
+            caption_tracks=tuple(stream.language or UNKNOWN for stream in media.captions),
+            ends_early=_ends_early(
+                Path(path), media, end, jumped=wrong or any(clock.jumps for clock in clocks.values())
+            ),
         )
 
 

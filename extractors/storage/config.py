@@ -12,11 +12,12 @@ from typing import Any
 
 from extractors.audio import acoustic
 from extractors.audio.columns import AudioColumns
-from extractors.language import asr, speech_states, text_encoder
+from extractors.language import asr, languages, speech_states, subtitles, text_encoder
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
-from extractors.language.transcript import Transcript
+from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media.probe import LIMITS, Limits
+from extractors.messages import Message
 from extractors.schema import FEATURE_SETS, FeatureSchema, FeatureSet, ModalitySchema, SchemaError
 from extractors.vision import facial
 
@@ -31,6 +32,7 @@ class ExtractionConfig:
     False
 
     Raises:
+        TranscriptError: If a transcript is given beside a caption track.
         ValueError: If there are no such descriptors or feature set, the descriptors have no statistics, or the frame
             rate is out of range.
     """
@@ -43,11 +45,14 @@ class ExtractionConfig:
     frame_rate: float = facial.FRAME_RATE
     feature_set: FeatureSet = "steps"
     audio_track: int | None = None
+    caption_track: int | None = None
 
     def __post_init__(self) -> None:
         if self.feature_set not in FEATURE_SETS:
             raise ValueError(f"feature_set: {self.feature_set!r}, expected one of {FEATURE_SETS}")
         AudioColumns(descriptors=self.descriptors, statistics=self.statistics)
+        if self.caption_track is not None and self.given is not None:
+            raise TranscriptError(Message("captions_given_twice"))
         if not 0 < self.frame_rate <= 100:
             raise ValueError(f"frame_rate: {self.frame_rate}, expected a number of frames per second in (0, 100]")
 
@@ -56,6 +61,19 @@ class ExtractionConfig:
         """The transcript; a blank one counts as not given."""
         blank = isinstance(self.transcript, str) and not self.transcript.strip()
         return None if blank else self.transcript
+
+    @property
+    def hears(self) -> bool:
+        """Whether the recogniser is used: no words are given, or words that the encoder does not read, or for states.
+
+        Raises:
+            AssetError: If the encoder's files cannot be had.
+        """
+        given = self.given
+        if given is None or self.states:  # a caption track may turn out to be in another language
+            return True
+        text = given if isinstance(given, str) else given.text
+        return languages.foreign(text[: subtitles.MAX_CHARACTERS], encoder=self.encoder) is not None
 
     @property
     def statistics(self) -> bool:
@@ -110,7 +128,9 @@ class ExtractionConfig:
         }
         if self.audio_track is not None:
             plain["audio_track"] = self.audio_track
-        if self.given is None or self.states:  # else the recogniser is not used
+        if self.caption_track is not None:
+            plain["caption_track"] = self.caption_track
+        if self.hears:
             plain["recogniser"] = {
                 "library": version("faster-whisper"),
                 "name": Path(self.recogniser).name,  # a note names it

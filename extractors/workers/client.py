@@ -87,6 +87,7 @@ def extract(
     encoder: str = ENCODER,
     feature_set: FeatureSet = "steps",
     audio_track: int | None = None,
+    caption_track: int | None = None,
     cache: Cache | None = None,
     budget: Budget = BUDGET,
     cancel: threading.Event | None = None,
@@ -103,6 +104,7 @@ def extract(
         encoder: As there.
         feature_set: As there.
         audio_track: As there.
+        caption_track: As there.
         cache: As there; read in the caller's own process, so that a hit waits for no worker.
         budget: As above.
         cancel: As above.
@@ -118,6 +120,7 @@ def extract(
         encoder=encoder,
         feature_set=feature_set,
         audio_track=audio_track,
+        caption_track=caption_track,
     )
     given = config.given
     task = {
@@ -128,6 +131,7 @@ def extract(
         "encoder": encoder,
         "feature_set": feature_set,
         "audio_track": audio_track,
+        "caption_track": caption_track,
     }
 
     def make() -> ClipFeatures:

@@ -117,6 +117,7 @@ def _extract(task: Packet, report: Hook) -> None:
         encoder=task["encoder"],
         feature_set=task["feature_set"],
         audio_track=task["audio_track"],
+        caption_track=task["caption_track"],
     )
     with _writing():
         feature_files.save(features, Path(task["folder"], FEATURES))

@@ -214,6 +214,7 @@ def test_frames_are_counted_by_the_clip_and_that_is_noted():
         ("0.5\t2.0\tword\n", "CSV"),
         ("$FontName = Arial\n00:00:01:00 , 00:00:02:00 , word\n", "Spruce STL"),
         ("<?xml version='1.0'?><captions><c>word</c></captions>", "XML"),
+        ("@ This file was made by\n<begin subtitles>\n00:00:01:00 00:00:02:00\nword\n<end subtitles>\n", "Avid DS"),
     ],
 )
 def test_other_formats_are_refused_by_name_and_never_read_as_speech(text, name):
@@ -223,8 +224,14 @@ def test_other_formats_are_refused_by_name_and_never_read_as_speech(text, name):
     assert refused.value.message == Message("subtitles_format_not_read", {"format": name})
 
 
-@pytest.mark.parametrize("text", ["0:00\nso\n0:05\nlong\n", "00:01 so\n00:05 long\n", "(0:01) so\n(0:02) long"])
-def test_lines_that_begin_with_times_are_refused(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0:00\nso\n0:05\nlong\n", "00:01 so\n00:05 long\n", "(0:01) so\n(0:02) long"),
+        *("Ann  0:01\nso\n\nBob  0:05\nlong\n", "Speaker 1 (00:01)\nso\nSpeaker 2 (00:05)\nlong\n"),
+    ],
+)
+def test_lines_that_begin_or_end_with_times_are_refused(text):
     with pytest.raises(TranscriptError, match="in no format that is read"):
         parse(text)
 
@@ -240,6 +247,7 @@ def test_lines_that_begin_with_times_are_refused(text):
         "<3 is love",
         "Dialogue is hard.",
         "I said -> go.",
+        "I came at 10:30\nI left at 11:45",
     ],
 )
 def test_plain_text_is_no_captions(text):
@@ -307,6 +315,26 @@ def test_webvtt_blocks_within_the_file_are_not_said():
     assert texts(text) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "timing",
+    [
+        "00：00：01，500 --> 00：00：02，500",
+        "00:00:01,500\u00a0-->\u00a000:00:02,500",
+        "\u200b00:00:01,500 --> 00:00:02,500\u200f",
+        "\u0660\u0660:\u0660\u0660:\u0660\u0661,\u0665\u0660\u0660 --> 00:00:02,500",
+        "00:00:01.5 → 00:00:02.5",
+    ],
+    ids=["full width", "no-break spaces", "format characters", "other digits", "an arrow"],
+)
+def test_times_are_read_whatever_keyboard_wrote_them(timing):
+    (word,) = parse(f"1\n{timing}\nwell\n").words
+    assert (word.text, word.start, word.end) == ("well", 1.5, 2.5)
+
+
+def test_ruby_annotations_are_not_said_twice():
+    assert texts("WEBVTT\n\n00:01.000 --> 00:02.000\n<ruby>base<rt>reading</rt></ruby> word\n") == ["base", "word"]
+
+
 def test_speakers_and_odd_words_survive_a_round_trip():
     words = (
         Word(text="-NO:", start=0.0, end=0.5, speaker="Ann & Co"),
@@ -338,6 +366,20 @@ def test_speakers_and_odd_words_survive_a_round_trip():
         ("我非常喜欢这部电影", "gb18030"),
         ("我非常喜歡這部電影", "big5"),
         ("이 영화를 정말 좋아해요", "cp949"),
+        # A few words, as short files have them.
+        *(
+            (text, "cp1252")
+            for text in ("Das ist schön", "très bien", "não sei", "Hyvää päivää", "ça va", "naïve café")
+        ),
+        *((text, "cp1252") for text in ("It’s me", "Über alles", "José", "Göteborg är fint", "Þetta er gott")),
+        *((text, "cp1250") for text in ("Dziękuję bardzo", "Tłumaczenie", "Gdzie jesteś?", "Děkuji", "Nem értem")),
+        *((text, "cp1250") for text in ("To je skvělý film", "Hvala lijepo, vidimo se večer", "Źle")),
+        *((text, "iso8859_2") for text in ("Cześć, jak się masz?", "Příliš žluťoučký kůň")),
+        *((text, "cp1251") for text in ("Привет", "Спасибо", "Я не знаю", "Добър ден", "Чудовий фільм")),
+        *((text, "cp1254") for text in ("Teşekkür ederim", "Günaydın", "Nasılsın?")),
+        *((text, "cp1257") for text in ("Labas rytas, kaip sekasi? Ačiū", "Paldies, tas ir ļoti labi")),
+        *(("Καλημέρα", "cp1253"), ("שלום", "cp1255"), ("هذا الفيلم رائع", "cp1256"), ("你好", "gb18030")),
+        *(("謝謝", "big5"), ("ありがとう", "cp932"), ("안녕하세요", "cp949"), ("Привет, как дела?", "koi8_r")),
     ],
 )
 def test_encodings_are_told_apart(text, encoding):
