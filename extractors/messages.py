@@ -63,6 +63,7 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
+    "picture_turned": N_("The picture lies askew; it was turned clockwise by {degrees} degrees to look for faces."),
     "several_audio_tracks": N_(
         "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
     ),
