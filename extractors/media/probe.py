@@ -12,17 +12,30 @@ import av
 from av.error import FFmpegError
 
 from extractors.media.audio import SAMPLE_RATE, Sound, decode_audio
-from extractors.media.container import LIMITS, Clock, Limits, Media, MediaError, Packet, open_media, packets
+from extractors.media.container import (
+    LIMITS,
+    LONG_LIMITS,
+    Clock,
+    Limits,
+    Media,
+    MediaError,
+    Packet,
+    configured_limits,
+    open_media,
+    packets,
+)
 from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
 __all__ = [
     "LIMITS",
+    "LONG_LIMITS",
     "SAMPLE_RATE",
     "Limits",
     "MediaError",
     "MediaInfo",
     "Sound",
+    "configured_limits",
     "decode_audio",
     "decode_frames",
     "open_media",

@@ -32,6 +32,8 @@ MOST_COLOUR = 4.0  # contrasts, beyond which colours count alike
 COLOUR_UNIT = 10.0  # of CIELAB's a and b
 GREY, GREY_UNIT = 128.0, 40.0  # of 255: middle and contrast of the picture whose gradients are counted
 
+TURNED_YAW = 0.45  # radians by which the landmarker sees a head turned aside, from which its mouth is not looked at
+EXPOSED = (12.0, 235.0)  # mean of the cheeks, of 255, between which a mouth can be made out
 LOOK_SECONDS = 0.2  # between looks at a mouth
 AROUND_SECONDS = 0.5  # on each side of a picture, over which looks are averaged
 COVERED = 1.5  # mean log odds from which a mouth is covered; of uncovered faces the model gave 1 in 400 more than 2
@@ -39,14 +41,19 @@ LEAST_LOOKS = 3  # within `AROUND_SECONDS`: a hand that passes covers nothing
 
 
 def look(image: UInt8[np.ndarray, "height width 3"], face: Face) -> Face:
-    """Return a face with the log odds that its mouth is covered.
+    """Return a face with the log odds that its mouth is covered; as it is where it is turned aside or ill exposed.
 
     Args:
         image: RGB, in which the face was found.
         face: As found.
     """
+    yaw = np.arctan2(face.matrix[0, 2], face.matrix[2, 2])
+    square = _square(image, face.anchors)
+    skin = np.mean([square[CHEEKS[0], columns].mean() for columns in CHEEKS[1]])
+    if abs(yaw) > TURNED_YAW or not EXPOSED[0] < skin < EXPOSED[1]:
+        return face
     weights, bias = _model()
-    return replace(face, cover=float(description(image, face.anchors) @ weights + bias))
+    return replace(face, cover=float(_describe(square) @ weights + bias))
 
 
 def description(
@@ -58,8 +65,15 @@ def description(
         image: RGB.
         anchors: Pixels (x, y) of the outer corners of the eyes and of the chin.
     """
+    return _describe(_square(image, anchors))
+
+
+def _square(image: np.ndarray, anchors: np.ndarray) -> UInt8[np.ndarray, "side side 3"]:
     upright = cv2.getAffineTransform(anchors.astype(np.float32), ANCHORS)
-    square = cv2.warpAffine(image, upright, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, upright, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _describe(square: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, " columns"]:
     lab = cv2.cvtColor(cv2.GaussianBlur(square, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
     skin = np.mean([lab[CHEEKS[0], columns].mean(axis=(0, 1)) for columns in CHEEKS[1]], axis=0)
     contrast = max(float(lab[UPPER][..., 0].std()), LEAST_CONTRAST)

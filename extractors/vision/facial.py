@@ -11,6 +11,8 @@ from jaxtyping import Float, Float32
 from extractors.assets.registry import asset_sha256
 from extractors.messages import Message
 from extractors.schema import ModalityFeatures, ModalitySchema, Track
+from extractors.vision import unread
+from extractors.vision.covering import covered
 from extractors.vision.landmarks import Face
 from extractors.vision.tracking import followed
 from extractors.vision.viewing import Frames, Viewed, view
@@ -130,6 +132,8 @@ def from_frames(frames: Frames, rate: float = FRAME_RATE) -> ModalityFeatures:
 def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
     """Extract features of one person's face (`tracking.followed` chooses whose); a frame without it stays, invalid.
 
+    So does one in which its mouth is covered: a face is read as a whole, and half of it is no expression.
+
     Args:
         frames: As `viewing.view` takes them.
         rate: Frames per second; a step lasts 1 / rate s.
@@ -143,13 +147,15 @@ def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
         return VideoFeatures(features=ModalityFeatures.missing(Message("no_video_stream"), SCHEMA.dim))
     faces = followed(viewed.faces, rate)
     start = np.array(viewed.seconds, float)
-    valid = np.array([face is not None for face in faces])
+    there = np.array([face is not None for face in faces])
+    hidden = covered(faces, start)
+    valid = there & ~hidden
     features = ModalityFeatures(
-        values=np.stack([_row(face) for face in faces]),
+        values=np.stack([_row(face if shown else None) for face, shown in zip(faces, valid, strict=True)]),
         start=start,
         end=start + 1 / rate,
         valid=valid,
-        absent=None if valid.any() else Message("no_face"),
+        absent=None if valid.any() else Message("mouth_covered" if there.any() else "no_face"),
     )
     boxes = [_shares(face, shape, viewed.quarters) for face, shape in zip(faces, viewed.shapes, strict=True)]
     names = ("face x", "face y", "face width", "face height")
@@ -157,13 +163,17 @@ def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
         Track(name=name, unit="", seconds=start, values=values)
         for name, values in zip(names, np.array(boxes).T, strict=True)
     )
-    return VideoFeatures(features=features, tracks=tracks, notes=_notes(viewed))
+    notes = _notes(viewed, share_covered=float(hidden.sum() / max(there.sum(), 1)))
+    return VideoFeatures(features=features, tracks=tracks, notes=notes)
 
 
-def _notes(viewed: Viewed) -> tuple[Message, ...]:
+def _notes(viewed: Viewed, *, share_covered: float) -> tuple[Message, ...]:
     notes = []
     if viewed.quarters:
         notes.append(Message("picture_turned", {"degrees": 360 - 90 * viewed.quarters}))
+    if share_covered:
+        notes.append(Message("mouth_covered_noted", {"share": max(1, round(100 * share_covered))}))
+    notes += unread.notes(viewed.unread)
     if (most := max(map(len, viewed.faces))) > 1:
         notes.append(Message("several_faces", {"count": most}))
     return tuple(notes)

@@ -153,13 +153,11 @@ def search(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 
     Returns:
         Up to `MAX_FACES` faces, the largest first, each read from a window around it.
     """
-    height, width = image.shape[:2]
     for share in (1.0, *TILE_SHARES):
-        side = round(share * max(height, width))
-        if share < 1 and side < MIN_TILE:
+        if share < 1 and round(share * max(image.shape[:2])) < MIN_TILE:
             break
-        tiles = [cut(image, x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
-        if faces := apart([face for tile in tiles for face in _read(still, image, tile)]):
+        parts = [cut(image, *tile) for tile in tiles(image, share)]
+        if faces := apart([face for part in parts for face in _read(still, image, part)]):
             windows = [find_near(still, image, face.box) for face in faces[:MAX_FACES]]
             return apart([face for face in windows if face is not None])
     return []
@@ -294,6 +292,13 @@ def cut(image: np.ndarray, x: int, y: int, side: int) -> Box:
     left, top = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     right, bottom = np.clip(x + side, left + 1, width), np.clip(y + side, top + 1, height)
     return Box(x=float(left), y=float(top), width=float(right - left), height=float(bottom - top))
+
+
+def tiles(image: np.ndarray, share: float) -> list[tuple[int, int, int]]:
+    """Return (left, top, side) of overlapping squares that cover an image, of a share of its longer side."""
+    height, width = image.shape[:2]
+    side = round(share * max(height, width))
+    return [(x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
 
 
 def _offsets(length: int, side: int) -> list[int]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from extractors.vision import detection
+from extractors.vision import covering, detection
 from extractors.vision.landmarks import Face, landmarker
 from extractors.vision.tracking import Tracker
 from extractors.vision.turning import Turning, turned
+from extractors.vision.unread import Reason, Unread
+
+if TYPE_CHECKING:
+    from mediapipe.tasks.python import vision
+
+EARLY = 0.01  # s by which a look may come early: time stamps are rounded
 
 Frames = Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]]
 
@@ -26,12 +33,14 @@ class Viewed:
         seconds: From the start of the clip.
         shapes: Of the pictures, turned.
         faces: By the number of their person, the largest first; in pixels of the turned picture.
+        unread: Why there is no face; None where there is one.
     """
 
     quarters: int = 0
     seconds: list[float] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     faces: list[dict[int, Face]] = field(default_factory=list)
+    unread: list[Reason | None] = field(default_factory=list)
 
 
 def view(frames: Frames) -> Viewed:
@@ -50,29 +59,36 @@ def view(frames: Frames) -> Viewed:
     with ExitStack() as stack:
         detector, still = stack.enter_context(detection.detector()), stack.enter_context(landmarker(still=True))
         turning = Turning(detector, still)
-        viewed = Viewed()
-        tracker = Tracker(stack.enter_context(landmarker()), still)
-        for second, image in _checked(frames):
-            faces = tracker.find(image, second)
-            _add(viewed, second, image, faces)
-            turning.look(image, second, next(iter(faces.values()), None))
-            if turning.quarters:
-                break
-        else:
-            turning.conclude()
+        viewed = _viewed(frames, 0, Tracker(stack.enter_context(landmarker()), still), detector, turning)
         if turning.quarters:
-            viewed = Viewed(quarters=turning.quarters)
             tracker = Tracker(stack.enter_context(landmarker()), still)
-            for second, image in _checked(frames):
-                image = turned(image, viewed.quarters)
-                _add(viewed, second, image, tracker.find(image, second))
+            viewed = _viewed(frames, turning.quarters, tracker, detector, None)
         return viewed
 
 
-def _add(viewed: Viewed, second: float, image: np.ndarray, faces: dict[int, Face]) -> None:
-    viewed.seconds.append(second)
-    viewed.shapes.append(image.shape)
-    viewed.faces.append(faces)
+def _viewed(
+    frames: Frames, quarters: int, tracker: Tracker, detector: vision.FaceDetector, turning: Turning | None
+) -> Viewed:
+    """Look at pictures that are turned before, until `turning` finds that they lie askew."""
+    viewed, unread = Viewed(quarters=quarters), Unread(detector)
+    next_look = -np.inf  # s, at mouths
+    for second, picture in _checked(frames):
+        image = turned(picture, quarters) if quarters else picture
+        faces = tracker.find(image, second)
+        if second >= next_look - EARLY:
+            next_look = second + covering.LOOK_SECONDS
+            faces = {person: covering.look(image, face) for person, face in faces.items()}
+        viewed.seconds.append(second)
+        viewed.shapes.append(image.shape)
+        viewed.faces.append(faces)
+        viewed.unread.append(None if faces else unread.look(image, second))
+        if turning is not None:
+            turning.look(image, second, next(iter(faces.values()), None))
+            if turning.quarters:
+                return viewed
+    if turning is not None:
+        turning.conclude()
+    return viewed
 
 
 def _checked(frames: Frames) -> Iterator[tuple[float, np.ndarray]]:

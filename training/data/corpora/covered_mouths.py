@@ -160,12 +160,16 @@ def _pixel(point: np.ndarray) -> tuple[int, int]:
 
 
 def _spoilt(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blur, darken, grey, compress or tint an image, or leave it."""
-    choice = rng.integers(6)
+    """Blur, darken, grey, compress, tint or expose an image too long or too short, or leave it."""
+    choice = rng.integers(8)
     if choice == 0:
         return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2))
     if choice == 1:
         return np.clip(image * rng.uniform(0.4, 1.3) + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
+    if choice == 5:
+        return np.clip(image.astype(float) + rng.uniform(40, 130), 0, 255).astype(np.uint8)
+    if choice == 6:
+        return (image * rng.uniform(0.08, 0.4)).astype(np.uint8)
     if choice == 2:
         return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if choice == 3:
