@@ -1,7 +1,8 @@
 """The summary of one clip: `python -m extractors FILE [--transcript TEXT | --captions FILE] [--cache DIR]`.
 
 `--audio-track` and `--caption-track` choose among the tracks of the file. The clip is opened in a worker process, which
-has no network.
+has no network. It may last 15 minutes, or what the variables `ALIGNMAMBA_MAX_SECONDS` and `ALIGNMAMBA_MAX_MEGABYTES`
+say.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import sys
 from pathlib import Path
 
 from extractors.language import subtitles
+from extractors.media.probe import configured_limits
 from extractors.pipeline import summary
 from extractors.progress import ProgressHook
 from extractors.schema import FEATURE_SETS
 from extractors.storage.cache import Cache
-from extractors.workers.client import AssetError, MediaError, TranscriptError, WorkerError, extract
+from extractors.workers.client import AssetError, Budget, MediaError, TranscriptError, WorkerError, extract
 
 
 def main() -> int:
@@ -32,7 +34,7 @@ def main() -> int:
     parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args()
-    cache = Cache(arguments.cache) if arguments.cache else None
+    cache, limits = Cache(arguments.cache) if arguments.cache else None, configured_limits()
     try:
         captions = arguments.captions
         said = arguments.transcript if captions is None else subtitles.decode(captions.read_bytes())
@@ -41,10 +43,12 @@ def main() -> int:
                 arguments.file,
                 said,
                 hook,
+                limits,
                 feature_set=arguments.features,
                 audio_track=arguments.audio_track,
                 caption_track=arguments.caption_track,
                 cache=cache,
+                budget=Budget.of(limits.seconds),
             )
         print(summary(features))
     except (MediaError, TranscriptError, AssetError, WorkerError, OSError) as error:

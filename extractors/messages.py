@@ -24,6 +24,7 @@ TEMPLATES: Mapping[str, str] = {
     "no_audio_stream": N_("no audio stream"),
     "no_video_stream": N_("no video stream"),
     "no_face": N_("no face found"),
+    "mouth_covered": N_("the mouth is covered"),
     "no_speech": N_("no speech"),
     "audio_too_short": N_("the sound is too short"),
     "audio_silent": N_("the sound is silent"),
@@ -75,6 +76,17 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
+    "picture_turned": N_("The picture lies askew; it was turned clockwise by {degrees} degrees to look for faces."),
+    "mouth_covered_noted": N_(
+        "The mouth is covered, as by a mask, a hand or a microphone, in {share} % of the pictures with a face; these "
+        "count as pictures without one."
+    ),
+    "face_turned_away": N_("In {share} % of the pictures a face is turned away too far to be read."),
+    "face_in_the_dark": N_("In {share} % of the pictures no face is found, as they are very dark."),
+    "face_overexposed": N_("In {share} % of the pictures no face is found, as they are overexposed."),
+    "face_small": N_("In {share} % of the pictures a face is too small to be read. Use a clip that shows it larger."),
+    "face_unclear": N_("In {share} % of the pictures a face is seen but too unclear or too far covered to be read."),
+    "face_not_always_there": N_("In {share} % of the pictures no face is found."),
     "several_audio_tracks": N_(
         "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
     ),

@@ -247,20 +247,30 @@ def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
 
 def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:
     rate = work.config.frame_rate
-    total = round(info.seconds * rate) or 1
-
-    def reported() -> Iterator[tuple[float, np.ndarray]]:
-        frames = probe.decode_frames(path, rate, work.config.limits, work.notes.append)
-        for done, frame in enumerate(frames):
-            work.report("face", min(done, total), total)
-            yield frame
-
+    frames = _Frames(path, round(info.seconds * rate) or 1, work)
     with work.step("face"):
-        video = facial.read(reported(), rate)
+        video = facial.read(frames, rate)
+    work.notes += frames.notes
     if info.video_codec is not None and not len(video.features.start):
         missing = ModalityFeatures.missing(Message("video_not_decoded"), facial.SCHEMA.dim)
         video = VideoFeatures(features=missing)
     return replace(video, features=facial.with_statistics(video.features)) if work.config.statistics else video
+
+
+class _Frames:
+    """A clip's frames with reports of progress; each iteration decodes them anew, from the start."""
+
+    def __init__(self, path: Path, total: int, work: _Work) -> None:
+        self.notes: list[Message] = []  # of the last iteration
+        self._path, self._total, self._work = path, total, work
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        self.notes = []
+        config = self._work.config
+        frames = probe.decode_frames(self._path, config.frame_rate, config.limits, self.notes.append)
+        for done, frame in enumerate(frames):
+            self._work.report("face", min(done, self._total), self._total)
+            yield frame
 
 
 def _words(path: Path, sound: Sound | None, info: MediaInfo, duration: float, work: _Work) -> Transcript:

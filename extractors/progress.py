@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-BAR_FORMAT = "{desc} {percentage:3.0f} %|{bar}| {elapsed}"
+BAR_FORMAT = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
 NAME_COLUMNS = 10  # of the step's name
 
 

@@ -97,7 +97,7 @@ def portrait():
     """A head with real landmarks: the first frame of a shipped clip."""
     import mediapipe
 
-    from extractors.vision.facial import landmarker
+    from extractors.vision.landmarks import landmarker
 
     picture = next(picture for _, picture in probe.decode_frames(FOLDER / "neutral.webm", 1.0))
     height, width = picture.shape[:2]

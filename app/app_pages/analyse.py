@@ -14,7 +14,7 @@ from app.services import errors, links, samples, session, upload
 from app.services.analysis import Analysis, Clip, predict_all
 from app.services.errors import PlainError
 from app.services.jobs import Job
-from extractors.media.probe import LIMITS
+from extractors.media.probe import configured_limits
 
 # The texts of samples.json, marked for translation.
 SAMPLE_TEXTS = (
@@ -57,13 +57,15 @@ def choose_upload() -> Clip | None:
     """
     if not notice.agreed():
         return None
+    limits = configured_limits()
+    megabytes = limits.file_bytes // upload.MEGABYTE
     with st.form("upload", border=False):
         uploaded = st.file_uploader(
             _("A video or recording of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
-                seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES
+                seconds=limits.seconds, megabytes=megabytes
             ),
             type=list(upload.MIME_TYPES),
-            max_upload_size=upload.MAX_MEGABYTES,
+            max_upload_size=megabytes,
             key="clip",
         )
         typed = st.text_area(
@@ -83,9 +85,9 @@ def choose_upload() -> Clip | None:
     if uploaded is None:
         raise PlainError(_("Choose a video or sound file first."))
     # The browser checks the size as well, but a request need not come from a browser.
-    upload.check_size(uploaded.size)
+    upload.check_size(uploaded.size, limits)
     written = None if captions is None else captions.getvalue()
-    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed, captions=written)
+    return upload.clip(uploaded.name, uploaded.getvalue(), transcript=typed, captions=written, limits=limits)
 
 
 def choose_recording() -> Clip | None:

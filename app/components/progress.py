@@ -15,6 +15,7 @@ from app.services.analysis import Analysis
 from app.services.jobs import Job, Progress
 
 POLL_SECONDS = 0.15
+EARLY_SECONDS = 5.0  # of a step, before which the time left is not estimated; nor where less is left
 
 
 class ProgressBars:
@@ -33,7 +34,26 @@ class ProgressBars:
             running.add(step)
         for step in running:
             slot, began = self._bars[step]
-            slot.progress(self._shares[step], text=f"{wording.step(step)} · {time.perf_counter() - began:.1f} s")
+            text = f"{wording.step(step)} · {time.perf_counter() - began:.1f} s"
+            if (left := seconds_left(self._shares[step], time.perf_counter() - began)) is not None:
+                text += " · " + _("about {seconds:.0f} s left").format(seconds=left)
+            slot.progress(self._shares[step], text=text)
+
+
+def seconds_left(share: float, elapsed: float) -> float | None:
+    """Estimate how long a step still takes at the pace so far; None where it is too early to say, or soon over.
+
+    >>> seconds_left(0.25, 10.0)
+    30.0
+
+    Args:
+        share: Of the step that is done.
+        elapsed: Seconds since it began.
+    """
+    if not 0 < share < 1 or elapsed < EARLY_SECONDS:
+        return None
+    left = elapsed * (1 - share) / share
+    return left if left >= EARLY_SECONDS else None
 
 
 def watch(job: Job) -> Analysis:

@@ -18,6 +18,7 @@ from alignmamba.modality import SUBSETS, Modality
 from app.i18n.translate import _
 from app.services import model
 from app.services.errors import PlainError, StorageError
+from extractors.media.container import LIMITS, Limits
 from extractors.storage.scratch import private_folder
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Clip:
         sample: Name of the shipped sample that it is; None for a user's own clip.
         audio_track: Which of its sound tracks is used, from 1; None for the one with the most speech.
         caption_track: Which of its caption tracks says the words, from 1; None for none of them.
+        limits: What it may cost.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Clip:
     sample: str | None = None
     audio_track: int | None = None
     caption_track: int | None = None
+    limits: Limits = LIMITS
 
     @property
     def content(self) -> tuple[str, str | None, int | None, int | None]:

@@ -86,6 +86,7 @@ class Job:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
         from extractors.workers.client import (
             AssetError,
+            Budget,
             CancelledError,
             MediaError,
             StorageError,
@@ -101,8 +102,10 @@ class Job:
                     audio_track=self.clip.audio_track,
                     caption_track=self.clip.caption_track,
                     hook=self._report,
+                    limits=self.clip.limits,
                     encoder=model.default().encoder,
                     feature_set=model.feature_set(model.default()),
+                    budget=Budget.of(self.clip.limits.seconds),
                     cancel=self._abandoned,
                 )
             except CancelledError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from app.i18n.translate import N_, _
 from app.services.analysis import Clip
 from app.services.errors import PlainError
-from extractors.media.probe import LIMITS
+from extractors.media.probe import LIMITS, Limits
 
 # Suffixes that the browser's file dialogue offers, and their media types; what a file holds is told by its content.
 MIME_TYPES = {
@@ -125,16 +125,16 @@ def _first(kinds: Sequence[tuple[bytes, str]], head: bytes) -> str | None:
     return next((kind for pattern, kind in kinds if re.match(pattern, head, re.DOTALL | re.IGNORECASE)), None)
 
 
-def check_size(size: int) -> None:
+def check_size(size: int, limits: Limits = LIMITS) -> None:
     """Check a file's size in bytes against the limit.
 
     Raises:
         SizeError: If it is too large.
     """
-    if size > LIMITS.file_bytes:
+    if size > limits.file_bytes:
         raise SizeError(
             _("This file has {size:.0f} MB; the limit is {limit} MB. Cut it and try again.").format(
-                size=size / MEGABYTE, limit=MAX_MEGABYTES
+                size=size / MEGABYTE, limit=limits.file_bytes // MEGABYTE
             )
         )
 
@@ -168,7 +168,14 @@ def said(transcript: str | None, captions: bytes | None) -> str | None:
         raise PlainError(error.message) from error
 
 
-def clip(name: str, data: bytes, *, transcript: str | None = None, captions: bytes | None = None) -> Clip:
+def clip(
+    name: str,
+    data: bytes,
+    *,
+    transcript: str | None = None,
+    captions: bytes | None = None,
+    limits: Limits = LIMITS,
+) -> Clip:
     """Make a clip of an uploaded file.
 
     Args:
@@ -176,12 +183,13 @@ def clip(name: str, data: bytes, *, transcript: str | None = None, captions: byt
         data: The file's bytes.
         transcript: Of the clip; None or blank lets speech be recognised.
         captions: Bytes of a caption file, instead of a transcript.
+        limits: What the clip may cost.
 
     Raises:
         KindError: If this kind of file is not accepted.
         SizeError: If it is too large.
         PlainError: As `said`.
     """
-    check_size(len(data))
+    check_size(len(data), limits)
     mime = mime_type(name, data)
-    return Clip(title=title(name), data=data, mime=mime, transcript=said(transcript, captions))
+    return Clip(title=title(name), data=data, mime=mime, transcript=said(transcript, captions), limits=limits)

@@ -11,6 +11,7 @@ from extractors.media.audio import SAMPLE_RATE
 from extractors.schema import Track
 
 FRAME = 512  # samples, 32 ms
+BLOCK = 2048 * FRAME  # samples, about a minute, that are looked at at once
 STEP_SECONDS = 0.1  # of the curve that is drawn
 AROUND_SECONDS = 2.0  # on each side of a moment, within which noise and speech are compared
 QUIET_LEVEL = 0.03  # of full scale, -30 dB: below it the loudest part is raised before recognition
@@ -31,10 +32,10 @@ def raised(samples: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " sa
 
 def is_narrow(samples: Float32[np.ndarray, " samples"]) -> bool:
     """Whether sound holds nothing above 4 kHz, as after a telephone or at 8 kHz, by its mean spectrum."""
-    power = _frames(samples, windowed=True)
-    if not len(power):
-        return False
-    spectrum = np.square(np.abs(np.fft.rfft(power, axis=1))).mean(axis=0)
+    spectrum = np.zeros(FRAME // 2 + 1)
+    for first in range(0, len(samples), BLOCK):
+        frames = _frames(samples[first : first + BLOCK]) * np.hanning(FRAME)
+        spectrum += np.square(np.abs(np.fft.rfft(frames, axis=1))).sum(axis=0)
     hertz = np.fft.rfftfreq(FRAME, 1 / SAMPLE_RATE)
     low, high = spectrum[(hertz > 100) & (hertz < 3_800)].sum(), spectrum[(hertz > 4_400) & (hertz < 7_600)].sum()
     return bool(low > 0 and 10 * np.log10(max(high, 1e-30) / low) < NARROW_DB)
@@ -53,19 +54,26 @@ def signal_to_noise(
     Returns:
         "signal-to-noise" in dB, every `STEP_SECONDS`; NaN where nobody speaks.
     """
-    energy = np.square(_frames(samples)).mean(axis=1) + 1e-10
+    blocks = range(0, len(samples), BLOCK)
+    energies = [np.square(_frames(samples[first : first + BLOCK])).mean(axis=1) for first in blocks]
+    energy = np.concatenate([np.zeros(0), *energies]) + 1e-10
     centres = start + (np.arange(len(energy)) + 0.5) * FRAME / SAMPLE_RATE
     spoken = np.zeros(len(energy), bool)
     for first, last in voiced:
         spoken |= (centres >= first) & (centres < last)
     seconds = start + STEP_SECONDS * np.arange(round(len(samples) / SAMPLE_RATE / STEP_SECONDS))
     values = np.full(len(seconds), np.nan)
-    for index, second in enumerate(seconds):
-        near = np.abs(centres - second) <= AROUND_SECONDS
-        if not any(first <= second < last for first, last in voiced) or not (spoken & near).any():
+    begins = np.searchsorted(centres, seconds - AROUND_SECONDS, side="left")
+    ends = np.searchsorted(centres, seconds + AROUND_SECONDS, side="right")
+    talking = np.zeros(len(seconds), bool)
+    for first, last in voiced:
+        talking |= (seconds >= first) & (seconds < last)
+    for index in np.flatnonzero(talking):
+        near = slice(begins[index], ends[index])
+        if not spoken[near].any():
             continue
         noise = np.percentile(energy[near], 5)
-        speech = max(energy[spoken & near].mean() - noise, 1e-3 * noise)
+        speech = max(energy[near][spoken[near]].mean() - noise, 1e-3 * noise)
         values[index] = 10 * np.log10(speech / noise)
     return Track(name="signal-to-noise", unit="dB", seconds=seconds, values=values)
 
@@ -76,6 +84,5 @@ def overall(track: Track) -> float | None:
     return float(np.median(known)) if len(known) else None
 
 
-def _frames(samples: np.ndarray, *, windowed: bool = False) -> Float[np.ndarray, "frames samples"]:
-    whole = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)  # (frames, samples)
-    return whole * np.hanning(FRAME) if windowed else whole
+def _frames(samples: np.ndarray) -> Float[np.ndarray, "frames samples"]:
+    return samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import numpy as np
@@ -17,6 +18,7 @@ NAMES = tuple(f"whisper_state_{index:03d}" for index in range(DIM))
 """Columns, of no unit and no meaning of their own."""
 FRAMES_PER_SECOND = 100  # of the mel spectrogram
 WINDOW_SECONDS = 30  # that Whisper was trained on; longer sound is read in windows
+BLOCK_SAMPLES = 4 * WINDOW_SECONDS * SAMPLE_RATE  # of which a spectrogram is made at once
 ALIGNED_FRAMES = 10  # spectrograms are cut to a multiple of this
 MIN_SAMPLES = ALIGNED_FRAMES * SAMPLE_RATE // FRAMES_PER_SECOND
 
@@ -37,18 +39,29 @@ def mean_state(
     whisper = asr.load(recogniser).whisper
     samples = quality.raised(samples)
     samples = np.pad(samples, (0, max(0, MIN_SAMPLES - len(samples))))
-    mel = whisper.feature_extractor(samples)
-    mel = mel[:, : mel.shape[1] // ALIGNED_FRAMES * ALIGNED_FRAMES]
     total, count = np.zeros(DIM), 0
-    window = WINDOW_SECONDS * FRAMES_PER_SECOND
-    for first in range(0, mel.shape[1], window):
-        part = np.ascontiguousarray(mel[:, first : first + window])
+    for part in _windows(samples, whisper.feature_extractor):
         states = np.array(whisper.encode(part), np.float64)[0]  # (steps, dim)
         if states.shape[1] != DIM:
             raise ValueError(f"recogniser: {recogniser!r} has states of {states.shape[1]} numbers, expected {DIM}")
         total += states.sum(axis=0)
         count += len(states)
     return (total / count).astype(np.float32)
+
+
+def _windows(
+    samples: Float32[np.ndarray, " samples"], spectrogram: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Float32[np.ndarray, "mels frames"]]:
+    """Yield windows of the spectrogram, which is made block by block: a long clip needs no more memory."""
+    window = WINDOW_SECONDS * FRAMES_PER_SECOND
+    for begin in range(0, len(samples), BLOCK_SAMPLES):
+        block = samples[begin : begin + BLOCK_SAMPLES]
+        if begin and len(block) < MIN_SAMPLES:
+            return
+        mel = spectrogram(block)
+        mel = mel[:, : mel.shape[1] // ALIGNED_FRAMES * ALIGNED_FRAMES]
+        for first in range(0, mel.shape[1], window):
+            yield np.ascontiguousarray(mel[:, first : first + window])
 
 
 def clip_state(recogniser: str = asr.RECOGNISER) -> ClipState:

@@ -15,8 +15,8 @@ from extractors.audio import voice_activity
 from extractors.messages import Message, MessageError
 from extractors.schema import TranscriptSource, Word
 
-MAX_WORDS = 1_000
-MAX_CHARACTERS = 20_000
+MAX_WORDS = 4_000  # 15 minutes of fast speech
+MAX_CHARACTERS = 40_000
 FASTEST_SPEECH = 40.0  # characters per second
 USUAL_SPEECH = 15.0  # characters per second
 

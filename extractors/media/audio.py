@@ -175,9 +175,13 @@ def _one_channel(pieces: Sequence[np.ndarray], gain: float, report: Report) -> l
         gain: Of mixed channels.
         report: Called with a note where channels cancel.
     """
-    pairs = [piece for piece in pieces if piece.ndim == 2 and piece.shape[1] == 2]
-    both = np.concatenate([np.zeros((0, 2)), *pairs])
-    left, right, middle = (float(np.square(part).sum()) for part in (both[:, 0], both[:, 1], both.mean(axis=1)))
+    left = right = middle = 0.0
+    for piece in pieces:
+        if piece.ndim == 2 and piece.shape[1] == 2:
+            both = piece.astype(np.float64)
+            left += float(np.square(both[:, 0]).sum())
+            right += float(np.square(both[:, 1]).sum())
+            middle += float(np.square(both.mean(axis=1)).sum())
     louder = int(right > left)
     cancel = middle < CANCELLED * max(left, right)
     if cancel and min(left, right) > SILENT * max(left, right):

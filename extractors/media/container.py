@@ -6,9 +6,11 @@ Clips come from users, so what a header claims is never trusted where it can be 
 from __future__ import annotations
 
 import logging
+import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,6 +116,36 @@ class Limits:
 
 
 LIMITS = Limits()
+"""What a clip may cost where many clips come at once: over HTTP and in corpora."""
+
+LONG_LIMITS = Limits(file_bytes=500_000_000, seconds=900.0, frames=59_400)
+"""What a single clip may cost on screen and at the command line, unless the environment says otherwise."""
+
+SECONDS_VARIABLE, MEGABYTES_VARIABLE = "ALIGNMAMBA_MAX_SECONDS", "ALIGNMAMBA_MAX_MEGABYTES"
+FRAMES_PER_SECOND = 66  # that a clip of the longest length may have on average
+
+
+def configured_limits() -> Limits:
+    """Return `LONG_LIMITS`, or the length and size that `ALIGNMAMBA_MAX_SECONDS` and `ALIGNMAMBA_MAX_MEGABYTES` state.
+
+    Raises:
+        ValueError: If one of them is not a positive number.
+    """
+    seconds = _positive(SECONDS_VARIABLE, LONG_LIMITS.seconds)
+    megabytes = _positive(MEGABYTES_VARIABLE, LONG_LIMITS.file_bytes / 1e6)
+    frames = max(LIMITS.frames, round(FRAMES_PER_SECOND * seconds))
+    return replace(LONG_LIMITS, file_bytes=round(1e6 * megabytes), seconds=seconds, frames=frames)
+
+
+def _positive(variable: str, usual: float) -> float:
+    stated = os.environ.get(variable)
+    try:
+        number = float(stated) if stated else usual
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError(f"{variable}: {stated!r}, expected a positive number")
+    return number
 
 
 @dataclass(frozen=True)

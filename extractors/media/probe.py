@@ -16,11 +16,13 @@ from extractors.media.captions import decode_captions
 from extractors.media.container import (
     GAP_SECONDS,
     LIMITS,
+    LONG_LIMITS,
     Clock,
     Limits,
     Media,
     MediaError,
     Packet,
+    configured_limits,
     is_drift,
     open_media,
     packets,
@@ -30,11 +32,13 @@ from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_
 
 __all__ = [
     "LIMITS",
+    "LONG_LIMITS",
     "SAMPLE_RATE",
     "Limits",
     "MediaError",
     "MediaInfo",
     "Sound",
+    "configured_limits",
     "decode_audio",
     "decode_captions",
     "decode_frames",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
 from extractors.assets.registry import asset_sha256
 from extractors.messages import Message
 from extractors.schema import DIMENSIONLESS, ModalityFeatures, ModalitySchema, Track
-from extractors.vision.landmarks import Face, landmarker
-from extractors.vision.tracking import Tracker, followed
+from extractors.vision import unread
+from extractors.vision.covering import covered
+from extractors.vision.landmarks import Face
+from extractors.vision.tracking import followed
+from extractors.vision.viewing import Frames, Viewed, view
 
 FRAME_RATE = 10.0  # steps per second
 
@@ -131,62 +132,59 @@ def with_statistics(features: ModalityFeatures) -> ModalityFeatures:
     return replace(features, values=values)
 
 
-def from_frames(
-    frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE
-) -> ModalityFeatures:
+def from_frames(frames: Frames, rate: float = FRAME_RATE) -> ModalityFeatures:
     """Return `read`'s features only."""
     return read(frames, rate).features
 
 
-def read(
-    frames: Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]], rate: float = FRAME_RATE
-) -> VideoFeatures:
+def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
     """Extract features of one person's face (`tracking.followed` chooses whose); a frame without it stays, invalid.
 
+    So does one in which its mouth is covered: a face is read as a whole, and half of it is no expression.
+
     Args:
-        frames: (seconds from the start of the clip, RGB image) with rising seconds.
+        frames: As `viewing.view` takes them.
         rate: Frames per second; a step lasts 1 / rate s.
 
     Raises:
         ValueError: If the seconds do not rise by at least 1 ms or an image is not (height, width, 3) uint8.
         AssetError: If the model file cannot be had.
     """
-    views: list[dict[int, Face]] = []
-    shapes: list[tuple[int, ...]] = []
-    seconds: list[float] = []
-    with ExitStack() as stack:
-        tracker = Tracker(stack.enter_context(landmarker()), stack.enter_context(landmarker(still=True)))
-        for second, image in frames:
-            if seconds and round(1000 * second) <= round(1000 * seconds[-1]):
-                raise ValueError(f"frames: {second} s after {seconds[-1]} s, expected rising by at least 1 ms")
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(f"frames: {image.shape} {image.dtype}, expected (height, width, 3) uint8")
-            views.append(tracker.find(image, second))
-            shapes.append(image.shape)
-            seconds.append(second)
-    if not seconds:
+    viewed = view(frames)
+    if not viewed.seconds:
         return VideoFeatures(features=ModalityFeatures.missing(Message("no_video_stream"), SCHEMA.dim))
-    faces = followed(views, rate)
-    start = np.array(seconds, float)
-    valid = np.array([face is not None for face in faces])
+    faces = followed(viewed.faces, rate)
+    start = np.array(viewed.seconds, float)
+    there = np.array([face is not None for face in faces])
+    hidden = covered(faces, start)
+    valid = there & ~hidden
     features = ModalityFeatures(
-        values=np.stack([_row(face) for face in faces]),
+        values=np.stack([_row(face if shown else None) for face, shown in zip(faces, valid, strict=True)]),
         start=start,
         end=start + 1 / rate,
         valid=valid,
-        absent=None if valid.any() else Message("no_face"),
+        absent=None if valid.any() else Message("mouth_covered" if there.any() else "no_face"),
     )
-    boxes = [_shares(face, shape) for face, shape in zip(faces, shapes, strict=True)]
+    boxes = [_shares(face, shape, viewed.quarters) for face, shape in zip(faces, viewed.shapes, strict=True)]
     names = ("face x", "face y", "face width", "face height")
     tracks = tuple(
         Track(name=name, unit="", seconds=start, values=values)
         for name, values in zip(names, np.array(boxes).T, strict=True)
     )
-    return VideoFeatures(features=features, tracks=tracks, notes=_notes(max(map(len, views))))
+    notes = _notes(viewed, share_covered=float(hidden.sum() / max(there.sum(), 1)))
+    return VideoFeatures(features=features, tracks=tracks, notes=notes)
 
 
-def _notes(most: int) -> tuple[Message, ...]:
-    return (Message("several_faces", {"count": most}),) if most > 1 else ()
+def _notes(viewed: Viewed, *, share_covered: float) -> tuple[Message, ...]:
+    notes = []
+    if viewed.quarters:
+        notes.append(Message("picture_turned", {"degrees": 360 - 90 * viewed.quarters}))
+    if share_covered:
+        notes.append(Message("mouth_covered_noted", {"share": max(1, round(100 * share_covered))}))
+    notes += unread.notes(viewed.unread)
+    if (most := max(map(len, viewed.faces))) > 1:
+        notes.append(Message("several_faces", {"count": most}))
+    return tuple(notes)
 
 
 def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
@@ -196,12 +194,14 @@ def _row(face: Face | None) -> Float32[np.ndarray, " columns"]:
     return np.array([*face.blendshapes, *head_angles(face.matrix)], np.float32)
 
 
-def _shares(face: Face | None, shape: tuple[int, ...]) -> list[float]:
-    """Return a face's box as shares of the image, NaN without a face."""
+def _shares(face: Face | None, shape: tuple[int, ...], quarters: int) -> list[float]:
+    """Return a face's box as shares of the image as it was before it was turned, NaN without a face."""
     if face is None:
         return [np.nan] * 4
     height, width = shape[:2]
-    box = face.box
+    box = face.box.turned(-quarters, float(width), float(height))
+    if quarters % 2:
+        height, width = width, height
     return [box.x / width, box.y / height, box.width / width, box.height / height]
 
 

@@ -29,13 +29,16 @@ MAX_FACES = 4  # that are distinguished in an image
 TILE_SHARES = (0.6, 0.3)  # of the longer side; in the smaller tiles a face of 5 % spans 17 %
 TILE_OVERLAP = 0.2  # of a tile: a face of 5 % of the image lies whole in one of the small tiles
 MIN_TILE = 160  # pixels; a face that needs smaller tiles has too few pixels to be described
+MOST = 0.5  # of the smaller box's area
 WINDOW = 3.0  # side of the window around a small face, in sides of the face's box
 LIPS = [13, 14]  # landmarks of the inner lips' middle
+ANCHORS = [33, 263, 152]  # landmarks of the outer corners of the eyes and of the chin
 HEIGHT = [10, 152]  # landmarks of the forehead's top and the chin
 
 USUAL_LOG = re.compile(
-    r"^WARNING: Logging before InitGoogle|^W0000 .*(face_landmarker_graph|inference_feedback_manager)\.cc"
-    r"|^INFO: Created TensorFlow Lite XNNPACK delegate"
+    r"^WARNING: Logging before InitGoogle"
+    r"|^W0000 .*(face_landmarker_graph|inference_feedback_manager|inference_runner_litert)\.cc"
+    r"|^INFO: (Created TensorFlow Lite XNNPACK delegate|\[\w+\.cc:\d+\])"
 )
 _stderr_lock = threading.Lock()
 
@@ -69,6 +72,20 @@ class Box:
         large = max(self.side, other.side)
         return math.dist(self.centre, other.centre) < large < 2 * min(self.side, other.side)
 
+    def covers(self, other: Box) -> bool:
+        """Whether most of the smaller of both lies in the other: one face found twice, or a part of it."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return width > 0 and height > 0 and width * height > MOST * min(self.area, other.area)
+
+    def turned(self, quarters: int, width: float, height: float) -> Box:
+        """Return the box in an image of this size that was turned by quarters anticlockwise."""
+        box = self
+        for _ in range(quarters % 4):
+            box = Box(x=box.y, y=width - box.x - box.width, width=box.height, height=box.width)
+            width, height = height, width
+        return box
+
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
@@ -79,22 +96,26 @@ class Face:
         blendshapes: MediaPipe's 52, in [0, 1].
         matrix: 4 x 4, from the face's to the camera's axes.
         mouth: Opening between the lips, in heights of the face.
+        anchors: (x, y) of `ANCHORS` in pixels of the whole image.
+        cover: Log odds that the mouth is covered (`extractors.vision.covering`); None where nobody looked.
     """
 
     box: Box
     blendshapes: tuple[float, ...]
     matrix: np.ndarray
     mouth: float
+    anchors: Float[np.ndarray, "3 2"]
+    cover: float | None = None
 
 
 def find_all(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"]) -> list[Face]:
-    """Return up to `MAX_FACES` faces that the whole image shows at once, the largest first.
+    """Return up to `MAX_FACES` faces that the whole image shows at once, each once, the largest first.
 
     Args:
         still: As `landmarker` gives it.
         image: RGB.
     """
-    return _largest_first(_read(still, image, _whole_of(image)))
+    return distinct(_read(still, image, _whole_of(image)))
 
 
 def find_next(stream: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], second: float) -> Face | None:
@@ -105,13 +126,13 @@ def find_next(stream: vision.FaceLandmarker, image: UInt8[np.ndarray, "height wi
         image: RGB.
         second: Of the clip, later by at least 1 ms than that of the image before.
     """
-    found = _faces(stream.detect_for_video(_image(image), round(1000 * second)), _whole_of(image))
+    found = _faces(stream.detect_for_video(media_image(image), round(1000 * second)), _whole_of(image))
     return found[0] if found else None
 
 
 def find_near(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], box: Box) -> Face | None:
     """Return the face near a box, read from a window around it: also where the whole image is too coarse for it."""
-    near = [face for face in _read(still, image, _window(image, box)) if face.box.is_near(box)]
+    near = [face for face in _read(still, image, window(image, box)) if face.box.is_near(box)]
     return min(near, key=lambda face: math.dist(face.box.centre, box.centre), default=None)
 
 
@@ -119,9 +140,8 @@ def mesh_near(
     still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], box: Box
 ) -> Float[np.ndarray, "points 2"] | None:
     """Return the 478 points (x, y in pixels of the image) of the face near a box; None where there is none."""
-    part = _window(image, box)
-    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
-    found = still.detect(_image(image[y:bottom, x:right])).face_landmarks
+    part = window(image, box)
+    found = still.detect(media_image(part_of(image, part))).face_landmarks
     meshes = [_points(landmarks, part) for landmarks in found]
     near = [mesh for mesh in meshes if _box_of(mesh).is_near(box)]
     return min(near, key=lambda mesh: math.dist(_box_of(mesh).centre, box.centre), default=None)
@@ -133,23 +153,30 @@ def search(still: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 
     Returns:
         Up to `MAX_FACES` faces, the largest first, each read from a window around it.
     """
-    height, width = image.shape[:2]
     for share in (1.0, *TILE_SHARES):
-        side = round(share * max(height, width))
-        if share < 1 and side < MIN_TILE:
+        if share < 1 and round(share * max(image.shape[:2])) < MIN_TILE:
             break
-        tiles = [_cut(image, x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
-        if faces := apart([face for tile in tiles for face in _read(still, image, tile)]):
+        parts = [cut(image, *tile) for tile in tiles(image, share)]
+        if faces := apart([face for part in parts for face in _read(still, image, part)]):
             windows = [find_near(still, image, face.box) for face in faces[:MAX_FACES]]
             return apart([face for face in windows if face is not None])
     return []
 
 
-def apart(faces: Sequence[Face]) -> list[Face]:
-    """Return each face once, the largest first: windows and tiles overlap."""
+def distinct(faces: Sequence[Face]) -> list[Face]:
+    """Return the faces of one image that do not lie in each other, the largest first."""
     kept: list[Face] = []
     for face in _largest_first(faces):
-        if not any(face.box.is_near(other.box) for other in kept):
+        if not any(face.box.covers(other.box) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def apart(faces: Sequence[Face]) -> list[Face]:
+    """Return each face once, the largest first: windows and tiles overlap, and parts of a face pass for small ones."""
+    kept: list[Face] = []
+    for face in _largest_first(faces):
+        if not any(face.box.is_near(other.box) or face.box.covers(other.box) for other in kept):
             kept.append(face)
     return kept
 
@@ -175,14 +202,14 @@ def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
         output_face_blendshapes=True,
         output_facial_transformation_matrixes=True,
     )
-    with _without_usual_log():
+    with without_usual_log():
         model = vision.FaceLandmarker.create_from_options(options)
     with model:
         yield model
 
 
 @contextmanager
-def _without_usual_log() -> Iterator[None]:
+def without_usual_log() -> Iterator[None]:
     """Suppress what MediaPipe's native code logs for every new landmarker; all other lines are passed on.
 
     It writes to the file descriptor itself and offers no setting for it.
@@ -202,10 +229,17 @@ def _without_usual_log() -> Iterator[None]:
                     print(line, file=sys.stderr)
 
 
-def _image(image: np.ndarray) -> mp.Image:
+def media_image(image: np.ndarray) -> mp.Image:
+    """Return an RGB image as MediaPipe takes it."""
     import mediapipe as mp
 
     return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+
+
+def part_of(image: np.ndarray, part: Box) -> np.ndarray:
+    """Return the pixels of a box that lies in the image."""
+    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
+    return image[y:bottom, x:right]
 
 
 def _whole_of(image: np.ndarray) -> Box:
@@ -214,8 +248,7 @@ def _whole_of(image: np.ndarray) -> Box:
 
 
 def _read(still: vision.FaceLandmarker, image: np.ndarray, part: Box) -> list[Face]:
-    x, y, right, bottom = (round(edge) for edge in (part.x, part.y, part.x + part.width, part.y + part.height))
-    return _faces(still.detect(_image(image[y:bottom, x:right])), part)
+    return _faces(still.detect(media_image(part_of(image, part))), part)
 
 
 def _faces(result: vision.FaceLandmarkerResult, part: Box) -> list[Face]:
@@ -243,21 +276,29 @@ def _face(points: Float[np.ndarray, "points 2"], shapes: Sequence[Category], mat
         blendshapes=tuple(shape.score for shape in shapes),
         matrix=matrix,
         mouth=math.dist(*points[LIPS]) / max(math.dist(*points[HEIGHT]), 1.0),
+        anchors=points[ANCHORS],
     )
 
 
-def _window(image: np.ndarray, box: Box) -> Box:
+def window(image: np.ndarray, box: Box) -> Box:
     """Return the part of the image around a face's box."""
     side = round(WINDOW * box.side)
-    return _cut(image, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
+    return cut(image, round(box.centre[0] - side / 2), round(box.centre[1] - side / 2), side)
 
 
-def _cut(image: np.ndarray, x: int, y: int, side: int) -> Box:
+def cut(image: np.ndarray, x: int, y: int, side: int) -> Box:
     """Return the part of a square that lies in the image."""
     height, width = image.shape[:2]
     left, top = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     right, bottom = np.clip(x + side, left + 1, width), np.clip(y + side, top + 1, height)
     return Box(x=float(left), y=float(top), width=float(right - left), height=float(bottom - top))
+
+
+def tiles(image: np.ndarray, share: float) -> list[tuple[int, int, int]]:
+    """Return (left, top, side) of overlapping squares that cover an image, of a share of its longer side."""
+    height, width = image.shape[:2]
+    side = round(share * max(height, width))
+    return [(x, y, side) for y in _offsets(height, side) for x in _offsets(width, side)]
 
 
 def _offsets(length: int, side: int) -> list[int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from extractors.vision.landmarks import MAX_FACES, Box, Face, find_all, find_near, find_next, search
+from extractors.vision.landmarks import MAX_FACES, Box, Face, distinct, find_all, find_near, find_next, search
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python import vision
@@ -91,7 +91,7 @@ class Tracker:
             if not any(face.box.is_near(box) for face in found):
                 face = find_near(self._still, image, box)
                 found += [] if face is None else [face]
-        return found
+        return distinct(found)
 
     def _single(self, image: np.ndarray, second: float, box: Box | None, looked: Face | None) -> list[Face]:
         """Read the one face in view, last at `box`, or search for faces; `looked` is what a look around found."""

@@ -46,6 +46,16 @@ class Budget:
     cpu_seconds: float = 600.0
     memory_bytes: int = 3_000_000_000
 
+    @classmethod
+    def of(cls, seconds: float) -> Budget:
+        """Return the budget of a clip of at most this many seconds: its own length, and never less than the default.
+
+        >>> Budget.of(900.0).seconds, Budget.of(10.0) == Budget()
+        (900.0, True)
+        """
+        usual = cls()
+        return cls(seconds=max(seconds, usual.seconds), cpu_seconds=max(2 * seconds, usual.cpu_seconds))
+
 
 class Process:
     """A worker process, which does one task after the other; a thread here puts its packets into a queue.

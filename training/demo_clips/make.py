@@ -21,7 +21,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
-from extractors.vision.facial import landmarker
+from extractors.vision.landmarks import landmarker
 from training.demo_clips.portrait import Expression, Portrait, smoothstep
 
 SIZE = 480  # pixels, width and height

@@ -113,7 +113,7 @@ def test_subtitles_are_distinguished_from_plain_text(text, expected):
         ("00:01 --> 99999999999999:00:00\nhi", "Line 1 .* no timing"),
         ("WEBVTT\n\n00:05.000 --> 00:01.000\nhi", "Line 3 .* ends before it begins"),
         ("WEBVTT\n\n00:01.000 --> 00:02.000\n<b></b> ...", "hold no word"),
-        ("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "a " * (MAX_WORDS + 1), "more than 1,000 words"),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "a " * (MAX_WORDS + 1), f"more than {MAX_WORDS:,} words"),
         ("WEBVTT" + " " * MAX_CHARACTERS, "characters; the limit is"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from skimage.transform import rotate
 
 from extractors.messages import Message
-from extractors.vision.facial import BLENDSHAPES, FRAME_RATE, SCHEMA, from_frames, head_angles, landmarker
+from extractors.vision.facial import BLENDSHAPES, FRAME_RATE, SCHEMA, from_frames, head_angles
+from extractors.vision.landmarks import landmarker
 from tests.extractors.support.clips import face, grey
 
 YAW, PITCH, ROLL = 52, 53, 54

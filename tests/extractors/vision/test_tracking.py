@@ -23,7 +23,8 @@ LARGE, SMALL = 200.0, 150.0  # pixels
 
 
 def one(side, *, mouth=0.0, left=0.0):
-    return Face(box=Box(x=left, y=0.0, width=side, height=side), blendshapes=(0.0,) * 52, matrix=np.eye(4), mouth=mouth)
+    box = Box(x=left, y=0.0, width=side, height=side)
+    return Face(box=box, blendshapes=(0.0,) * 52, matrix=np.eye(4), mouth=mouth, anchors=np.zeros((3, 2)))
 
 
 def talk(frame):
