@@ -137,6 +137,23 @@ def asset(name: str, hook: Hook | None = None) -> Path:
     return folder if wanted.folder else folder / wanted.files[0].name
 
 
+def missing_files(name: str) -> list[ModelFile]:
+    """List the files of a model that would have to be fetched; nothing is.
+
+    Args:
+        name: A key of `ASSETS`.
+
+    Raises:
+        AssetError: If a file is damaged or missing in the user's own folder.
+    """
+    wanted = ASSETS[name]
+    with _lock:
+        if _own_folder(wanted) is not None:
+            return []
+        folder = cache_folder() / wanted.folder
+        return [file for file in wanted.files if not _is_intact(folder / file.name, file)]
+
+
 def asset_sha256(name: str) -> str:
     """Return the hash of a model's weights, its largest file."""
     return max(ASSETS[name].files, key=lambda file: file.size).sha256
