@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
 from pathlib import Path
@@ -40,8 +39,6 @@ def made(file: Path, form: Format, *, transcript: str | None = None, captions: P
         WorkerError: If no process can do it.
         OSError: If a file cannot be read.
     """
-    # Streamlit warns of each look at what only its server has.
-    logging.getLogger("streamlit.runtime").setLevel(logging.ERROR)
     with spoken_in(SOURCE):
         upload.check_size(file.stat().st_size)
         said = upload.said(transcript, None if captions is None else captions.read_bytes())
@@ -51,7 +48,8 @@ def made(file: Path, form: Format, *, transcript: str | None = None, captions: P
 
 def reason(error: Exception) -> str:
     """Return the sentence of one of `FAILURES`."""
-    return errors.sentence(error) if isinstance(error, PlainError) else str(error)
+    with spoken_in(SOURCE):
+        return errors.sentence(error) if isinstance(error, PlainError) else str(error)
 
 
 def _followed(job: Job) -> Analysis:
