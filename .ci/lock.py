@@ -1,8 +1,8 @@
 """Locks every package that the requirement files bring along: `make lock`, after a pin has changed.
 
-Writes .ci/lock/app.txt (what the app needs), dev.txt (what tests and checks need beside it), cuda.txt (what a torch with
+Writes .ci/lock/app.txt (what the app needs), dev.txt (what tests and checks need beside it), cuda.txt (what torch with
 CUDA needs beside them) and uv.txt (an installer), for Linux, macOS and Windows and every Python that is supported, with
-the hash of each file that an index may serve. Needs uv and the package index. Versions stay unless a pin asks for others.
+the hash of each file that an index may serve. Needs uv and the index. Versions stay unless a pin asks for others.
 `.ci/lock.py check FILE...` exits with 1 where the lock lacks a pin of a requirement file; it needs nothing.
 """
 

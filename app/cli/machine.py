@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from extractors.assets.installers import explain
+
 Level = Literal["good", "note", "stop"]
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -25,21 +27,6 @@ ROOM_BYTES = 1_000_000_000  # at work: model files, compiled kernels, clips
 OLDEST_DRIVER = {12: 525, 13: 580}
 CUDA = 13  # of the torch that requirements.txt pins
 QUERY_SECONDS = 30
-# What installers print, in small letters, and what it means.
-NO_ROOM = ("no space left on device", "errno 28", "disk quota exceeded", "not enough space on the disk")
-NO_NETWORK = (
-    "name or service not known",
-    "temporary failure in name resolution",
-    "failed to establish a new connection",
-    "getaddrinfo failed",
-    "nodename nor servname",
-    "network is unreachable",
-    "connection refused",
-    "dns error",
-    "error sending request",
-)
-SLOW_NETWORK = ("timed out", "timeout", "connection broken", "incompleteread", "connection reset")
-WRONG_BYTES = ("do not match the hashes", "hash mismatch", "hashes are required")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,23 +129,6 @@ def graphics(found: Sequence[Gpu], cuda: int = CUDA) -> list[Finding]:
         "for the fastest: set ALIGNMAMBA_DEVICE=cuda:1 for the next."
     )
     return [named, Finding(topic="GPU", level="note", sentence=sentence)]
-
-
-def explain(output: str) -> str | None:
-    """Return in a sentence why an installer failed; None where its output tells nothing known."""
-    said = output.lower()
-    if any(sign in said for sign in NO_ROOM):
-        return "The disk is full: make room and run the same command again, it goes on from here."
-    if any(sign in said for sign in WRONG_BYTES):
-        return "A package has other bytes than the lock file says: do not install it; ask where the index got it from."
-    if any(sign in said for sign in NO_NETWORK):
-        return (
-            "The package index cannot be reached: check the network and the proxy (HTTPS_PROXY, PIP_INDEX_URL) and run "
-            "the same command again."
-        )
-    if any(sign in said for sign in SLOW_NETWORK):
-        return "The network is slow or broke off: run the same command again, what has come is kept."
-    return None
 
 
 def _major(version: str) -> int:
