@@ -1,12 +1,16 @@
 # `make demo` opens the app; `make test` and `make lint` check it. Each target first installs what is missing. Only
-# Python 3.11 has to be there; when nothing is missing, a target starts at once.
+# Python (3.11, 3.12 or 3.13) or uv has to be there; when nothing is missing, a target starts at once. Another Python
+# beside the first: make test VENV=.venv-3.13 SETUP_PYTHON=python3.13
 
-PYTHON := .venv/bin/python
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+export VENV
 
-.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings clean help
+.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings lock clean help
 
-demo: fetch  ## open the app in a browser
-	$(PYTHON) -m streamlit run app/main.py
+demo:  ## open the app in a browser
+	@.ci/setup app
+	$(PYTHON) -m app.cli demo
 
 fetch:  ## packages and model files, without starting anything
 	@.ci/setup app
@@ -48,11 +52,15 @@ tables:  ## write the tables of the documents from the committed result files
 strings:  ## add new strings of the screen to app/i18n/locale/, to be translated there
 	@.ci/setup app
 	@mkdir -p build
-	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app extractors/messages.py
-	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/i18n/locale/zh.po -l zh
+	$(VENV)/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app extractors/messages.py
+	$(VENV)/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/i18n/locale/zh.po -l zh
+
+lock:  ## lock every package that the requirement files bring along, with hashes
+	@.ci/setup app
+	$(PYTHON) .ci/lock.py
 
 clean:  ## remove .venv and caches; model files stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 help:  ## this list

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from alignmamba.modality import MODALITIES, Modality
 
+SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"  # beside the package, also installed
 MAX_JSON_BYTES = 4_000_000  # of a file; the largest that this project writes has a tenth of that
 # Upper bounds, so that a damaged or hostile config cannot ask for more than a machine has: far above any use.
 MAX_SIZES = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
-from alignmamba.config import ModelConfig
+from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
 from alignmamba.modeling.model import AlignMamba, Output, Stream, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
@@ -37,7 +37,7 @@ class Predictor:
     Features come from `extractors.pipeline.extract`; here they are made up:
 
     >>> from types import SimpleNamespace
-    >>> predictor = Predictor.from_pretrained("checkpoints/alignmamba-open", device="cpu")
+    >>> predictor = Predictor.from_pretrained(device="cpu")
     >>> def steps(count: int, dim: int) -> SimpleNamespace:
     ...     start, valid = np.arange(count) / 10, np.ones(count, bool)
     ...     values = np.zeros((count, dim), np.float32)
@@ -57,11 +57,11 @@ class Predictor:
         self._streams: dict[Modality, Stream] = {}
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str | None = None) -> Predictor:
+    def from_pretrained(cls, folder: str | Path = SHIPPED, *, device: str | None = None) -> Predictor:
         """Load a checkpoint folder.
 
         Args:
-            folder: Holds `model.safetensors` and `config.json`.
+            folder: Holds `model.safetensors` and `config.json`; the shipped one if not given.
             device: A torch device; by default the one of `alignmamba.ops.device.default_device`.
 
         Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from extractors.language import subtitles
@@ -20,20 +21,28 @@ from extractors.storage.cache import Cache
 from extractors.workers.client import AssetError, Budget, MediaError, TranscriptError, WorkerError, extract
 
 
-def main() -> int:
-    """Print a clip's summary."""
-    parser = argparse.ArgumentParser(prog="python -m extractors", description=main.__doc__)
+def main(given: Sequence[str] | None = None, *, prog: str = "python -m extractors") -> int:
+    """Print a clip's summary.
+
+    Args:
+        given: Arguments; those of the process if not given.
+        prog: Name of the command, for its help.
+
+    Returns:
+        0, or 1 where the clip cannot be used.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description="Print a clip's summary.")
     parser.add_argument("file", type=Path)
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument("--transcript", help="what is said; recognised if not given")
-    given.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
-    given.add_argument("--caption-track", type=int, help="which caption track of the clip says it, from 1")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument("--transcript", help="what is said; recognised if not given")
+    words.add_argument("--captions", type=Path, help="file with what is said: SRT, WebVTT and others, or plain text")
+    words.add_argument("--caption-track", type=int, help="which caption track of the clip says it, from 1")
     parser.add_argument(
         "--audio-track", type=int, help="which sound track to use, from 1; that with most speech if not given"
     )
     parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     cache, limits = Cache(arguments.cache) if arguments.cache else None, configured_limits()
     try:
         captions = arguments.captions

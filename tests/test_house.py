@@ -44,7 +44,7 @@ LAYERS = {
         "experiments",
         "choose planted",
     ],
-    "app": ["i18n", "services charts", "export", "components api", "app_pages main"],
+    "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
     "benchmarks": ["clip fusion scan server words", "screen talk"],
 }
 
@@ -69,15 +69,21 @@ APP_MAY_IMPORT = {
     "alignmamba.evaluation",
     "alignmamba.config",
     "alignmamba.modality",
+    "alignmamba.ops.device",
+    "alignmamba.ops.selective_scan",
     "alignmamba.prediction",
     "alignmamba.predictor",
     "alignmamba.result",
+    "extractors.__main__",
+    "extractors.assets",
+    "extractors.corpus.run",
     "extractors.language.languages",
     "extractors.language.subtitles",
     "extractors.language.transcript",
     "extractors.media.container",
     "extractors.media.probe",
     "extractors.messages",
+    "extractors.progress",
     "extractors.schema",
     "extractors.storage",
     "extractors.vision.stills",
@@ -85,6 +91,7 @@ APP_MAY_IMPORT = {
     "extractors.workers.fair_queue",
 }
 MAX_ENTRIES = 14  # of a folder
+MARKERS = ("py.typed",)  # empty files whose place a standard fixes; not counted
 MAX_LINES = 350  # of a module outside tests
 
 
@@ -191,7 +198,7 @@ def test_folders_and_modules_are_small():
     crowded = {
         str(folder): len(entries)
         for folder, entries in folders.items()
-        if sum(not entry.startswith(".") for entry in entries) > MAX_ENTRIES
+        if sum(not entry.startswith(".") and entry not in MARKERS for entry in entries) > MAX_ENTRIES
     }
     assert not crowded, f"{crowded}, expected at most {MAX_ENTRIES} entries a folder"
     code = [path for path in tracked if path.suffix in (".py", ".cpp", ".hpp", ".js") and path.parts[0] != "tests"]

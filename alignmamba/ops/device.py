@@ -32,3 +32,13 @@ def default_device() -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
         raise ValueError(f"{DEVICE_VARIABLE}: {named!r}, expected one of the {found} GPUs that torch sees, or cpu")
     return device
+
+
+def named_gpus() -> list[str]:
+    """The names of the GPUs that torch sees, in its order."""
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def cuda_version() -> str | None:
+    """The CUDA version that torch was built for, as in "13.0"; None for a build for the CPU alone."""
+    return torch.version.cuda

@@ -76,7 +76,7 @@ def licences() -> None:
     """Show the licences of code, weights and parts."""
     if language() != SOURCE:
         st.caption(_("This part is written in English."))
-    st.markdown(documents.section(documents.ROOT / "README.md", "Licences"))
+    st.markdown(documents.section(documents.readme(), "Licences"))
 
 
 def privacy() -> None:

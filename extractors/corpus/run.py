@@ -33,6 +33,7 @@ from extractors.storage.scratch import sweep
 from extractors.workers.errors import WorkerError
 from extractors.workers.pool import Pool
 
+DESCRIPTION = "Extract features of many clips; may be killed and started again at any moment."
 MAX_REASONS = 10  # that the summary lists
 
 Outcomes = Callable[[list[Task]], Generator[tuple[str, Outcome], None, None]]
@@ -177,7 +178,7 @@ def _record(item: Item, outcome: Outcome, output: Output, summary: Summary) -> N
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """Return the options that all ways to extract a corpus share."""
-    made = argparse.ArgumentParser(prog=prog, description=main.__doc__)
+    made = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
     made.add_argument("source", type=Path, help="a folder of clips, or a CSV file with columns video[,transcript]")
     made.add_argument("--out", type=Path, required=True, help="folder for the features; the same one to go on")
     made.add_argument("--shard", default="1/1", help="i/n: only the i-th of n parts, i from 1")
@@ -222,7 +223,15 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     return parse
 
 
-def main() -> int:
-    """Extract features of many clips; may be killed and started again at any moment."""
-    arguments = parser("python -m extractors.corpus").parse_args()
+def main(given: Sequence[str] | None = None, *, prog: str = "python -m extractors.corpus") -> int:
+    """Extract the features of many clips.
+
+    Args:
+        given: Arguments; those of the process if not given.
+        prog: Name of the command, for its help.
+
+    Returns:
+        As `start`.
+    """
+    arguments = parser(prog).parse_args(given)
     return start(arguments, in_processes(arguments.workers, seconds=arguments.timeout))

@@ -246,9 +246,9 @@ def test_documents_lose_comments_and_sink(tmp_path):
     file = tmp_path / "read.md"
     file.write_text("# One\n<!-- hidden -->\n## Two\ntext\n## Three\nmore\n")
     assert documents.read(file, below=2) == "### One\n#### Two\ntext\n#### Three\nmore\n"
-    assert documents.section(file, "Two") == "text"
+    assert documents.section(file.read_text(), "Two") == "text"
     with pytest.raises(ValueError, match="no section 'Four', expected one of"):
-        documents.section(file, "Four")
+        documents.section(file.read_text(), "Four")
 
 
 def test_a_graph_escapes_its_texts():

