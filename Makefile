@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings clean help
+.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings audit sbom licences clean help
 
 demo: fetch  ## open the app in a browser
 	$(PYTHON) -m streamlit run app/main.py
@@ -50,6 +50,19 @@ strings:  ## add new strings of the screen to app/i18n/locale/, to be translated
 	@mkdir -p build
 	.venv/bin/pybabel -q extract --keywords=N_ --no-location --no-wrap --sort-output -o build/app.pot app extractors/messages.py
 	.venv/bin/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap --omit-header -i build/app.pot -o app/i18n/locale/zh.po -l zh
+
+audit:  ## known vulnerabilities of the installed packages, where the package index can be asked
+	@.ci/setup dev
+	@$(PYTHON) -m deploy.audit
+
+sbom:  ## software bill of materials of the installed packages: build/sbom.cdx.json (CycloneDX)
+	@.ci/setup dev
+	@mkdir -p build
+	$(PYTHON) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json .venv
+
+licences:  ## write docs/licences.md from what is installed
+	@.ci/setup app
+	$(PYTHON) -m deploy.licences
 
 clean:  ## remove .venv and caches; model files stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
