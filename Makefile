@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 export VENV
 
-.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings lock clean help
+.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings lock audit sbom licences clean help
 
 demo:  ## open the app in a browser
 	@.ci/setup app
@@ -58,6 +58,19 @@ strings:  ## add new strings of the screen to app/i18n/locale/, to be translated
 lock:  ## lock every package that the requirement files bring along, with hashes
 	@.ci/setup app
 	$(PYTHON) .ci/lock.py
+
+audit:  ## known vulnerabilities of the installed packages, where the package index can be asked
+	@.ci/setup dev
+	@$(PYTHON) -m deploy.audit
+
+sbom:  ## software bill of materials of the installed packages: build/sbom.cdx.json (CycloneDX)
+	@.ci/setup dev
+	@mkdir -p build
+	$(PYTHON) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json $(VENV)
+
+licences:  ## write docs/licences.md from what is installed
+	@.ci/setup app
+	$(PYTHON) -m deploy.licences
 
 clean:  ## remove .venv and caches; model files stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -46,6 +46,7 @@ LAYERS = {
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
     "benchmarks": ["clip fusion scan server words", "screen talk"],
+    "deploy": ["packages", "audit licences"],
 }
 
 # What a top folder may import of the others, and libraries that it must not know.
@@ -55,12 +56,14 @@ FOLDERS_BELOW = {
     "training": {"alignmamba", "extractors"},
     "benchmarks": {"alignmamba", "extractors", "training"},
     "app": {"alignmamba", "extractors"},
+    "deploy": {"extractors", "training"},
 }
 UNKNOWN_LIBRARIES = {
     "alignmamba": {"streamlit", "av", "cv2", "mediapipe", "opensmile", "transformers", "faster_whisper"},
     "extractors": {"streamlit"},
     "training": {"streamlit"},
     "benchmarks": {"streamlit"},
+    "deploy": {"streamlit", "torch"},
     "app": {"torch", "mediapipe", "transformers", "av", "cv2", "faster_whisper", "opensmile"},
 }
 

@@ -7,7 +7,6 @@ import functools
 import logging
 import math
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +54,7 @@ def describe() -> str:
         return f"not built: {library}"
     bits = 8 * library.handle.selective_scan_vector_bytes()
     threads = "OpenMP" if library.handle.selective_scan_openmp() else "one thread"
-    return f"C++ kernel built by {Path(library.compiler).name}, {bits}-bit vectors, {threads}"
+    return f"C++ kernel {library.origin}, {bits}-bit vectors, {threads}"
 
 
 def kernel() -> ctypes.CDLL:
