@@ -181,7 +181,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
     except BaseException:
         work.stopped.set()
         raise
-    if sound is None and not len(video.features.start):
+    if (sound is None or not len(sound.samples)) and not len(video.features.start):
         raise MediaError(Message("nothing_decoded"), "; ".join(map(str, work.notes)))
     steps = video.features
     duration = float(steps.start.max(initial=duration))
