@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
+
+import psutil
 
 from training.reporting.result_files import ROOT
 
 START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
 STOP_SECONDS = 30.0
+
+
+class Answer(NamedTuple):
+    """What the HTTP interface answers: a result, or an error."""
+
+    status: int
+    document: dict[str, Any]
 
 
 @contextmanager
@@ -94,6 +107,35 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path) ->
         time.sleep(0.1)
 
 
+def post(port: int, clip: bytes, *, name: str = "clip.bin", seconds: float = 600.0, **fields: str) -> Answer:
+    """Send a clip to the HTTP interface.
+
+    Args:
+        port: Of the server.
+        clip: A file's bytes.
+        name: Of the file.
+        seconds: Until the server must have answered.
+        fields: Of text, as `transcript`.
+
+    Raises:
+        OSError: If there is no answer.
+    """
+    boundary = secrets.token_hex(16)
+    parts = [f'name="{key}"\r\n\r\n'.encode() + value.encode() for key, value in fields.items()]
+    parts.append(f'name="file"; filename="{name}"\r\n\r\n'.encode() + clip)
+    body = b"".join(f"--{boundary}\r\ncontent-disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        connection.request("POST", "/api/v1/analyse", body + f"--{boundary}--\r\n".encode(), headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, json.loads(answer.read()))
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is cut off: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def answers(port: int) -> bool:
     """Whether a server reports that it is healthy."""
     try:
@@ -101,3 +143,16 @@ def answers(port: int) -> bool:
             return answer.status == 200
     except OSError:
         return False
+
+
+def started_mb(*, without: Collection[int] = ()) -> float:
+    """Resident memory of all processes that this one has started, and they in turn.
+
+    Args:
+        without: Ids of processes that do not count.
+    """
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += 0 if process.pid in without else process.memory_info().rss
+    return total / 1e6
