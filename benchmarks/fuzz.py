@@ -12,7 +12,7 @@ import hashlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from training.reporting.result_files import write
 
 SAVED_EVERY = 500  # clips, so that a run that is cut off leaves what it has found
 NOT_TYPED = 500  # HTTP status; the server's answer to an error that nobody foresaw
+BrokenClip = tuple[int, str, bytes]
 TRANSCRIPT = "a fine day"  # of every other clip that is sent; speech is recognised in the others
 
 
@@ -38,7 +39,7 @@ class Tally:
         results: Clips that were decoded to their end.
         errors: Typed errors by code.
         aborted: Clips that crashed their worker or went beyond the budget, by kind.
-        untyped: Seeds of clips that met an error that nobody foresaw.
+        untyped: Numbers of clips that met an error that nobody foresaw.
         slowest_s: Seconds of the clip that took longest.
         peak_mb: Largest memory of a worker process.
     """
@@ -64,18 +65,18 @@ class Tally:
             "results": self.results,
             "errors": dict(self.errors.most_common()),
             "aborted": dict(self.aborted.most_common()),
-            "untyped_seeds": self.untyped[:20],
+            "untyped_numbers": self.untyped[:20],
             "untyped": len(self.untyped),
             "slowest_s": round(self.slowest_s, 2),
             "peak_mb": round(self.peak_mb),
         }
 
 
-def broken_clips(n: int, seed: int) -> Iterator[tuple[int, str, bytes]]:
-    """Yield (number, format, bytes); each is decided by the seed and its number alone."""
+def broken_clips(numbers: Iterable[int], seed: int) -> Iterator[BrokenClip]:
+    """Yield (number, format, bytes) for each number; the seed and the number alone decide the rest."""
     whole = {name: mutants.clip(name) for name in mutants.FORMATS}
     names = list(whole)
-    for number in range(n):
+    for number in numbers:
         random = np.random.default_rng([seed, number])
         name, other = names[number % len(names)], names[int(random.integers(len(names)))]
         yield number, name, mutants.mutant(whole[name], whole[other], random)
@@ -115,45 +116,54 @@ def send(port: int, content: bytes, tally: Tally, *, number: int) -> None:
     tally.slowest_s = max(tally.slowest_s, time.perf_counter() - begin)
 
 
-def run(*, n: int, models: int, seed: int, minutes: float, save: Any) -> None:
+def run(*, n: int, models: int, seed: int, minutes: float, save: Callable[[list[dict[str, Any]]], None]) -> None:
     """Try broken clips until there are enough, or the time is up.
 
     Args:
         n: Clips that are decoded.
-        models: Of them, how many are sent to a server as well.
+        models: Of them, how many are then sent to a server as well.
         seed: Of all clips.
         minutes: After which no other clip begins.
         save: Called with the rows, now and then and at the end.
     """
     end = time.monotonic() + 60 * minutes
-    decoded = {name: Tally() for name in mutants.FORMATS}
-    sent = Tally()
-    chosen = set(np.random.default_rng(seed).choice(n, min(models, n), replace=False).tolist())
-    failures = 0
+    decoded, sent = {name: Tally() for name in mutants.FORMATS}, Tally()
     pool = Pool(1, threads=1)
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "server.log"
         path = Path(folder) / "clip.bin"
         try:
-            with server.running(log) as port:
-                for number, name, content in broken_clips(n, seed):
-                    if time.monotonic() > end:
-                        break
-                    path.write_bytes(content)
-                    decode(path, decoded[name], number=number, pool=pool)
-                    if number in chosen:
-                        send(port, content, sent, number=number)
-                        sent.peak_mb = max(sent.peak_mb, server.started_mb(without=pool.processes()))
-                        failures += not server.answers(port)
-                    if number % SAVED_EVERY == SAVED_EVERY - 1:
-                        save(_rows(decoded, sent, failures))
-                        print(f"{number + 1} clips", flush=True)
-        except RuntimeError as error:  # it has stopped, or printed a traceback
-            print(error, flush=True)
-            failures += 1
+            for number, name, content in _in_time(broken_clips(range(n), seed), end):
+                path.write_bytes(content)
+                decode(path, decoded[name], number=number, pool=pool)
+                if number % SAVED_EVERY == SAVED_EVERY - 1:
+                    save(_rows(decoded, sent, 0))
         finally:
             pool.close()
+        chosen = np.random.default_rng(seed).choice(n, min(models, n), replace=False).tolist()
+        failures = _send_all(_in_time(broken_clips(chosen, seed), end), sent, log=Path(folder) / "log") if chosen else 0
     save(_rows(decoded, sent, failures))
+
+
+def _in_time(clips: Iterable[BrokenClip], end: float) -> Iterator[BrokenClip]:
+    for clip in clips:
+        if time.monotonic() > end:
+            return
+        yield clip
+
+
+def _send_all(clips: Iterable[BrokenClip], sent: Tally, *, log: Path) -> int:
+    """Send clips to a server of their own; return how often it failed."""
+    failures = 0
+    try:
+        with server.running_process(log) as (process, port):
+            for number, _name, content in clips:
+                send(port, content, sent, number=number)
+                sent.peak_mb = max(sent.peak_mb, server.tree_mb(process.pid))
+                failures += not server.answers(port)
+    except RuntimeError as error:  # it did not start, or printed a traceback
+        print(error, flush=True)
+        failures += 1
+    return failures
 
 
 def _rows(decoded: dict[str, Tally], sent: Tally, failures: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -52,11 +52,24 @@ def running(
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
     """
+    with running_process(log, address=address, under=under, environment=environment) as (_process, port):
+        yield port
+
+
+@contextmanager
+def running_process(
+    log: Path,
+    *,
+    address: str = "127.0.0.1",
+    under: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Do what `running` does, and give the process as well."""
     with log.open("wb") as stream:
         server, port = start(stream, address=address, under=under, environment=environment)
         try:
             wait_until_healthy(server, port, log)
-            yield port
+            yield server, port
         finally:
             server.send_signal(signal.SIGINT)
             try:
@@ -145,14 +158,15 @@ def answers(port: int) -> bool:
         return False
 
 
-def started_mb(*, without: Collection[int] = ()) -> float:
-    """Resident memory of all processes that this one has started, and they in turn.
-
-    Args:
-        without: Ids of processes that do not count.
-    """
+def tree_mb(pid: int) -> float:
+    """Resident memory of a process and of all that it has started; 0 once it has ended."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
     total = 0
-    for process in psutil.Process().children(recursive=True):
+    for process in tree:
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += 0 if process.pid in without else process.memory_info().rss
+            total += process.memory_info().rss
     return total / 1e6

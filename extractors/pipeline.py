@@ -138,17 +138,19 @@ def check(path: Path | str, limits: Limits = LIMITS, hook: Hook | None = None) -
     Raises:
         MediaError: As `extract`.
     """
+    notes: list[Message] = []
     info = probe.probe(path, limits)
-    sound = probe.decode_audio(path, limits)
+    sound = probe.decode_audio(path, limits, notes.append)
     frames = 0
     total = round(info.seconds * facial.FRAME_RATE) or 1
-    for frames, _frame in enumerate(probe.decode_frames(path, facial.FRAME_RATE, limits), start=1):
+    images = probe.decode_frames(path, facial.FRAME_RATE, limits, notes.append)
+    for frames, _image in enumerate(images, start=1):
         if hook is not None:
             hook("check", min(frames, total), total)
-    _check_decoded(sound, frames)
+    _check_decoded(sound, frames, notes)
 
 
-def _check_decoded(sound: Sound | None, frames: int, notes: Iterable[Message] = ()) -> None:
+def _check_decoded(sound: Sound | None, frames: int, notes: Iterable[Message]) -> None:
     if (sound is None or not len(sound.samples)) and not frames:
         raise MediaError(Message("nothing_decoded"), "; ".join(map(str, notes)))
 

@@ -27,7 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alignmamba.modality import MODALITIES, Modality, parse_modalities
-from app.api import openapi, refusals
+from app.api import connections, openapi, refusals
 from app.api.forms import FieldSizeError, FormError, FormParser, Part
 from app.api.gate import Gate
 from app.api.places import HELD_BYTES, UPLOADS, UPLOADS_PER_CLIENT, NoPlaceError, Places
@@ -150,6 +150,7 @@ class Nothing(_Endpoint):
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None, None]:
     """Sweep up after a killed server and load the models before anybody asks; stop all jobs at the end."""
+    connections.limit_heads()
     await asyncio.to_thread(sweep)
     model.warm_up()
     yield
