@@ -12,11 +12,13 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from app.i18n.translate import SOURCE, spoken_in
 from benchmarks import server
 from extractors.assets.files import cache_folder
 from extractors.storage.scratch import PREFIX
 from tests.app.api.test_endpoints import CLIP, ask, form, head
 from tests.app.app_pages.test_analyse import movie
+from tests.app.test_browser import submit, visit
 from tests.paths import SAMPLES
 
 SAMPLE = SAMPLES / "positive.webm"
@@ -167,3 +169,15 @@ def test_used_up_memory_is_a_sentence(temporary):
         assert (status, plain["error"]["code"]) == (503, "no_memory")
         assert ask(port, body=form(transcript="a fine day"))[0] == 200
     assert "Traceback" not in temporary.with_suffix(".log").read_text()
+
+
+@pytest.mark.slow
+def test_a_tab_that_is_closed_leaves_nothing(temporary, browser):
+    with serving(temporary) as (_process, port):
+        page = visit(browser, f"http://127.0.0.1:{port}/?lang=en")
+        with spoken_in(SOURCE):
+            submit(page, name="long.mp4", content=LONG, mime="video/mp4")
+        wait(lambda: clips(temporary))
+        page.context.close()
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
