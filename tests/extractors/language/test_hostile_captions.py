@@ -62,7 +62,7 @@ PIECES = st.sampled_from(
 
 def check(text: str) -> None:
     try:
-        words = parse(text, duration=DURATION, frame_rate=25).words
+        words = parse(text, duration=DURATION, frame_rate=25.0).words
     except TranscriptError as error:
         assert str(error).endswith((".", "?"))
         return
