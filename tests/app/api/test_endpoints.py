@@ -259,12 +259,24 @@ def test_an_upload_is_bounded_while_it_streams_in(port):
         begin = form(file=b"")[: -len(BOUNDARY) - 8]
         stream.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
         try:
-            while sent < 2 * endpoints.FORM_BYTES:
+            while sent < 4 * endpoints.FORM_BYTES:
                 stream.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 sent += len(chunk)
         except OSError:  # the server has closed its end
             pass
-    assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
+    most = endpoints.FORM_BYTES + endpoints.DISCARDED_BYTES
+    assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < most + 20_000_000
+
+
+@pytest.mark.parametrize("length", ["content-length: {}", "transfer-encoding: chunked"])
+def test_a_client_that_first_sends_and_then_reads_sees_why_its_body_is_too_large(port, length):
+    size = endpoints.FORM_BYTES + 10_000_000
+    begin = form(file=b"")[: -len(BOUNDARY) - 8]
+    body = begin + bytes(size - len(begin))
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as stream:
+        stream.sendall(head(length.format(size)))
+        stream.sendall(body if "content" in length else b"%x\r\n%s\r\n0\r\n\r\n" % (size, body))
+        assert stream.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 def test_uploads_of_one_client_do_not_keep_out_others(port):

@@ -396,6 +396,6 @@ def test_the_markup_of_voices_is_no_word(form, markup, escaped):
     if form == "typed":
         words = split_words(html.unescape(markup))
     else:
-        words = [word.text for word in parse(CAPTIONS[form].format(markup), duration=9, frame_rate=25.0).words]
+        words = [word.text for word in parse(CAPTIONS[form].format(markup), duration=9.0, frame_rate=25.0).words]
     assert any("good" in word for word in words)
     assert not [word for word in words if re.match(r"<*/?v\b", word, re.IGNORECASE) or "<v" in word.lower()]
