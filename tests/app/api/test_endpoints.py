@@ -21,6 +21,7 @@ from openapi_spec_validator import validate
 
 from app.api import connections, endpoints, gate, openapi, refusals
 from app.api.places import UPLOADS_PER_CLIENT
+from app.services import errors
 from app.services.errors import PlainError
 from app.services.upload import title
 from benchmarks import server
@@ -402,3 +403,5 @@ def test_an_unforeseen_error_keeps_its_details_in_the_log(caplog):
     assert "secret detail" not in str(answer)
     assert caplog.records[0].exc_info[1].args == ("secret detail",)
     assert refusals.not_analysed(PlainError("The trained model could not be loaded.")).status == 503
+    assert refusals.not_analysed(errors.NotStartedError()).status == 503
+    assert "no memory left" in errors.sentence(MemoryError())

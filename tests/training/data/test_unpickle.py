@@ -242,7 +242,7 @@ HONEST = [
 OPCODES = st.sampled_from([code.code.encode("latin-1") for code in pickletools.opcodes])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     honest=st.sampled_from(HONEST),
     at=st.floats(0, 1, exclude_max=True),
@@ -263,7 +263,7 @@ def test_a_pickle_with_other_bytes_in_it_is_read_or_refused(tmp_path, honest, at
     assert most < 50_000_000
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(program=st.lists(OPCODES | st.binary(max_size=8), max_size=40).map(b"".join))
 def test_a_program_of_any_operations_does_nothing(tmp_path, program):
     try:
