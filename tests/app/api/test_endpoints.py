@@ -331,27 +331,21 @@ def test_a_body_that_dawdles_is_cut_off(port):
 
 
 def test_a_head_that_dawdles_is_cut_off(port):
-    """Whether nothing comes, the head comes byte by byte, or a second one does after an answer; others go on."""
+    """Whether nothing comes, the head comes byte by byte, or a second one does after an answer."""
     with ExitStack() as stack:
-        silent, dripping, second, whole = (
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(4)
+        silent, dripping, second = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(3)
         )
         second.sendall(b"GET /api/v1/docs HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert second.recv(1_000_000).startswith(b"HTTP/1.1 200 ")
-        whole.sendall(head("content-length: 10000000"))
         began = time.monotonic()
         while time.monotonic() - began < 2 * connections.HEAD_SECONDS + 5:
             for stream in (dripping, second):
                 with contextlib.suppress(OSError):  # it has been cut off
                     stream.send(b"GET /" if time.monotonic() - began < 0.5 else b"x")
-            whole.sendall(bytes(100_000))
             time.sleep(1)
         for stream in (silent, dripping, second):
-            stream.setblocking(False)
             assert b"HTTP/1.1 408 " in stream.recv(1_000_000)
-        whole.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            whole.recv(1)
 
 
 @pytest.mark.parametrize(
