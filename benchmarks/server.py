@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,12 +16,21 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
+
+import psutil
 
 from training.reporting.result_files import ROOT
 
 START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
 STOP_SECONDS = 30.0
+
+
+class Answer(NamedTuple):
+    """What the HTTP interface answers: a result, or an error."""
+
+    status: int
+    document: dict[str, Any]
 
 
 @contextmanager
@@ -39,11 +52,24 @@ def running(
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
     """
+    with running_process(log, address=address, under=under, environment=environment) as (_process, port):
+        yield port
+
+
+@contextmanager
+def running_process(
+    log: Path,
+    *,
+    address: str = "127.0.0.1",
+    under: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Do what `running` does, and give the process as well."""
     with log.open("wb") as stream:
         server, port = start(stream, address=address, under=under, environment=environment)
         try:
             wait_until_healthy(server, port, log)
-            yield port
+            yield server, port
         finally:
             server.send_signal(signal.SIGINT)
             try:
@@ -94,6 +120,35 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int, log: Path) ->
         time.sleep(0.1)
 
 
+def post(port: int, clip: bytes, *, name: str = "clip.bin", seconds: float = 600.0, **fields: str) -> Answer:
+    """Send a clip to the HTTP interface.
+
+    Args:
+        port: Of the server.
+        clip: A file's bytes.
+        name: Of the file.
+        seconds: Until the server must have answered.
+        fields: Of text, as `transcript`.
+
+    Raises:
+        OSError: If there is no answer.
+    """
+    boundary = secrets.token_hex(16)
+    parts = [f'name="{key}"\r\n\r\n'.encode() + value.encode() for key, value in fields.items()]
+    parts.append(f'name="file"; filename="{name}"\r\n\r\n'.encode() + clip)
+    body = b"".join(f"--{boundary}\r\ncontent-disposition: form-data; ".encode() + part + b"\r\n" for part in parts)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        connection.request("POST", "/api/v1/analyse", body + f"--{boundary}--\r\n".encode(), headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, json.loads(answer.read()))
+    except http.client.HTTPException as error:
+        raise OSError(f"the answer is cut off: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def answers(port: int) -> bool:
     """Whether a server reports that it is healthy."""
     try:
@@ -101,3 +156,17 @@ def answers(port: int) -> bool:
             return answer.status == 200
     except OSError:
         return False
+
+
+def tree_mb(pid: int) -> float:
+    """Resident memory of a process and of all that it has started; 0 once it has ended."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = 0
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -132,6 +132,34 @@ def extract(
     return _extract(Path(path), config, hook)
 
 
+def check(path: Path | str, limits: Limits = LIMITS, hook: Hook | None = None) -> None:
+    """Decode a clip to its end without any model: what a file is refused for, it is refused for here.
+
+    Args:
+        path: As in `extract`.
+        limits: As there.
+        hook: Called as there, with the step "check".
+
+    Raises:
+        MediaError: As `extract`.
+    """
+    notes: list[Message] = []
+    info = probe.probe(path, limits)
+    sound = probe.decode_audio(path, limits, notes.append)
+    frames = 0
+    total = round(info.seconds * facial.FRAME_RATE) or 1
+    images = probe.decode_frames(path, facial.FRAME_RATE, limits, notes.append)
+    for frames, _image in enumerate(images, start=1):
+        if hook is not None:
+            hook("check", min(frames, total), total)
+    _check_decoded(sound, frames, notes)
+
+
+def _check_decoded(sound: Sound | None, frames: int, notes: Iterable[Message]) -> None:
+    if (sound is None or not len(sound.samples)) and not frames:
+        raise MediaError(Message("nothing_decoded"), "; ".join(map(str, notes)))
+
+
 def warm(*, encoder: str = ENCODER) -> None:
     """Load all models and run each once, so that the first clip is as quick as the next.
 
@@ -187,8 +215,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
     except BaseException:
         work.stopped.set()
         raise
-    if sound is None and not len(video.features.start):
-        raise MediaError(Message("nothing_decoded"), "; ".join(map(str, work.notes)))
+    _check_decoded(sound, len(video.features.start), work.notes)
     steps = video.features
     duration = float(steps.start.max(initial=duration))
     return ClipFeatures(

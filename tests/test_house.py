@@ -45,7 +45,7 @@ LAYERS = {
         "choose planted",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
-    "benchmarks": ["clip fusion scan server words", "screen talk"],
+    "benchmarks": ["clip fusion mutants scan server words", "fuzz screen talk", "soak"],
     "deploy": ["packages", "audit licences"],
 }
 

@@ -12,9 +12,8 @@ Responses are in English, whatever the language of the screen. Errors say what h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alignmamba.modality import MODALITIES, Modality, parse_modalities
-from app.api import openapi, refusals
+from app.api import connections, openapi, refusals
 from app.api.forms import FieldSizeError, FormError, FormParser, Part
 from app.api.gate import Gate
 from app.api.places import HELD_BYTES, UPLOADS, UPLOADS_PER_CLIENT, NoPlaceError, Places
@@ -42,6 +41,7 @@ from extractors.workers.fair_queue import FullError
 
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
+DISCARDED_BYTES = 100_000_000  # of a refused body; whoever sends more is cut off
 CHUNK_BYTES = 256_000  # parsed at once, in a thread
 FIELDS = ("file", "captions", "transcript", "modalities", "audio_track", "caption_track")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
@@ -89,16 +89,20 @@ class Analyse(_Endpoint):
 
     async def post(self, request: Request) -> Response:
         """Read a clip, analyse it in a worker process, return the result document."""
-        _check_headers(request.headers)
         client = request.client.host if request.client else ""
+        body = request.stream()
         try:
+            _check_headers(request.headers)
             with PLACES.held(_claimed_bytes(request.headers)):
                 with PLACES.upload(client):
-                    asked = await _read(request)
+                    asked = await _read(request.headers, body)
                 analysis = await _analyse(asked.clip, request, owner=client)
                 document = await asyncio.to_thread(_document, analysis, asked.modalities)
+        except refusals.RefusedError:
+            await _discard(body)
+            raise
         except NoPlaceError as error:
-            await _drain(_bounded(request))
+            await _discard(body)
             raise refusals.busy(str(error), retry_seconds=jobs.queue().retry_seconds()) from error
         except FullError as error:
             why = "More clips wait for their analysis than may wait"
@@ -150,6 +154,7 @@ class Nothing(_Endpoint):
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None, None]:
     """Sweep up after a killed server and load the models before anybody asks; stop all jobs at the end."""
+    connections.limit_heads()
     await asyncio.to_thread(sweep)
     model.warm_up()
     yield
@@ -190,30 +195,27 @@ def _claimed_bytes(headers: Headers) -> int:
     return int(length) if length.isascii() and length.isdigit() else FORM_BYTES
 
 
-async def _read(request: Request) -> AnalyseRequest:
+async def _read(headers: Headers, body: AsyncIterator[bytes]) -> AnalyseRequest:
     """Read the form; its size is bounded while it streams in, and it is parsed in a thread.
 
     Raises:
         RefusedError: If it cannot be used.
     """
-    body = _bounded(request)
     try:
-        parser = FormParser(request.headers["content-type"], max_parts=len(FIELDS), text_bytes=TEXT_BYTES)
-        async for chunk in body:
+        parser = FormParser(headers["content-type"], max_parts=len(FIELDS), text_bytes=TEXT_BYTES)
+        async for chunk in _bounded(body):
             await asyncio.to_thread(parser.feed, chunk)
         return await asyncio.to_thread(_parse, parser.finish())
     except FieldSizeError as error:
-        await _drain(body)
         raise refusals.too_large(str(error)) from error
     except FormError as error:
-        await _drain(body)
         raise refusals.unreadable_form(str(error), FIELDS) from error
 
 
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body in chunks of about `CHUNK_BYTES`; refuse it once it exceeds the limit."""
+async def _bounded(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield a body in chunks of about `CHUNK_BYTES`; refuse it once it exceeds the limit."""
     size, held = 0, bytearray()
-    async for chunk in request.stream():
+    async for chunk in body:
         size += len(chunk)
         if size > FORM_BYTES:
             raise refusals.too_large(TOO_LARGE)
@@ -224,11 +226,13 @@ async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
     yield bytes(held)
 
 
-async def _drain(body: AsyncGenerator[bytes, None]) -> None:
-    """Discard the rest of a body: a client that is still sending when the connection closes never sees the answer."""
-    with contextlib.suppress(refusals.RefusedError):
-        async for _chunk in body:
-            pass
+async def _discard(body: AsyncIterator[bytes]) -> None:
+    """Read the rest of a body: a client that is still sending when the connection closes never sees the answer."""
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > DISCARDED_BYTES:
+            return
 
 
 def _parse(parts: Sequence[Part]) -> AnalyseRequest:

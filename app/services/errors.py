@@ -38,6 +38,13 @@ class StorageError(PlainError):
         )
 
 
+class NotStartedError(PlainError):
+    """No process could be started for an analysis."""
+
+    def __init__(self) -> None:
+        super().__init__(_("The server could not start the analysis. Please try again later."))
+
+
 class AbandonedError(Exception):
     """An extraction was stopped because its user has left or started another one."""
 
@@ -50,6 +57,9 @@ def sentence(error: Exception) -> str:
         return _("Too many clips are waiting already. Please try again in {seconds} seconds.").format(
             seconds=error.retry_seconds
         )
+    if isinstance(error, MemoryError):
+        log.error("out of memory", exc_info=error)
+        return _("The server has no memory left for this clip. Please try again later, or with a smaller clip.")
     code = secrets.token_hex(3)
     log.error("error %s", code, exc_info=error)
     return _(

@@ -91,6 +91,8 @@ class Job:
             MediaError,
             StorageError,
             TranscriptError,
+            UnforeseenError,
+            WorkerError,
             extract,
         )
 
@@ -117,6 +119,11 @@ class Job:
             except StorageError as error:
                 log.error("%s", error)
                 raise errors.StorageError from error
+            except UnforeseenError:
+                raise
+            except WorkerError as error:
+                log.error("%s", error)
+                raise errors.NotStartedError from error
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))

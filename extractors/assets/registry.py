@@ -181,14 +181,12 @@ def _own_folder(wanted: Asset) -> Path | None:
 def _is_intact(path: Path, file: ModelFile) -> bool:
     try:
         status = path.stat()
-    except FileNotFoundError:
-        return False
-    stamp = (status.st_size, status.st_mtime_ns)
-    if _verified.get(path) == stamp:
-        return True
-    if status.st_size != file.size:
-        return False
-    if file_sha256(path) != file.sha256:
+        stamp = (status.st_size, status.st_mtime_ns)
+        if _verified.get(path) == stamp:
+            return True
+        if status.st_size != file.size or file_sha256(path) != file.sha256:
+            return False
+    except OSError:  # it is not there, or may not be read
         return False
     _verified[path] = stamp
     return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 ENCODER = "minilm"
 HIDDEN = 384  # columns of the default encoder's states
-MAX_CONFIG_BYTES = 1_000_000  # of an encoder's config.json
+MAX_BYTES = {"config.json": 1_000_000, "tokenizer.json": 50_000_000, "model.safetensors": 4_000_000_000}  # of its files
+MAX_LAYERS = 200  # of an encoder, several times what the largest have
 FAMILY = ("bert", "distilbert", "electra", "roberta")  # `model_type` of the encoders that are understood
 FILES = ("config.json", "tokenizer.json", "model.safetensors")  # what an encoder's folder holds
 
@@ -138,9 +141,11 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> TextModel:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        _check_weights(folder, settings)
         encoder = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
+        _check_finite(encoder)
     except Exception as error:  # tokenizers raises bare Exceptions, safetensors and transformers a dozen others
         raise AssetError(Message("encoder_not_loaded", {"source": str(folder), "error": str(error)})) from error
     tokenizer.no_truncation()
@@ -170,16 +175,48 @@ def _settings(folder: Path) -> dict[str, object]:
     if missing:
         values = {"source": repr(str(folder)), "file": missing[0], "files": ", ".join(FILES)}
         raise AssetError(Message("encoder_incomplete", values))
+    for name, limit in MAX_BYTES.items():
+        if (size := (folder / name).stat().st_size) > limit:
+            error = f"{name} has {size:,} bytes, expected at most {limit:,}"
+            raise AssetError(Message("encoder_unreadable", {"source": str(folder), "error": error}))
     try:
-        text = (folder / "config.json").read_bytes()[:MAX_CONFIG_BYTES]  # a longer one is cut, and is no JSON then
-        settings = dict(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
+        settings = dict(json.loads((folder / "config.json").read_bytes()))
+    except (ValueError, TypeError, RecursionError, OSError) as error:
         values = {"path": str(folder / "config.json"), "error": str(error)}
         raise AssetError(Message("encoder_config_unreadable", values)) from error
     if settings.get("model_type") not in FAMILY:
         values = {"source": str(folder), "type": repr(settings.get("model_type")), "expected": str(FAMILY)}
         raise AssetError(Message("encoder_of_other_type", values))
     return settings
+
+
+def _check_weights(folder: Path, settings: Mapping[str, object]) -> None:
+    """Compare the sizes in an encoder's config with the header of its weights, before memory is taken for either.
+
+    Raises:
+        ValueError: If the weights cannot be those of the config.
+    """
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModel
+
+    for name in ("num_hidden_layers", "n_layers"):
+        if not 0 <= (layers := int(str(settings.get(name, 0)))) <= MAX_LAYERS:
+            raise ValueError(f"{name}: {layers}, expected at most {MAX_LAYERS}")
+    with safe_open(folder / "model.safetensors", framework="pt") as stream:
+        held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())
+    with torch.device("meta"):
+        model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    # A pooler is not used, and many files lack it.
+    needed = sum(weights.numel() for name, weights in model.named_parameters() if not name.startswith("pooler."))
+    if needed > held:
+        raise ValueError(f"config.json asks for {needed:,} weights, model.safetensors holds {held:,}")
+
+
+def _check_finite(encoder: Module) -> None:
+    broken = (name for name, weights in encoder.named_parameters() if not bool(weights.isfinite().all()))
+    if (name := next(broken, None)) is not None:
+        raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _put_spaces_before_words(tokenizer: Tokenizer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ MAX_WORDS = 4_000  # 15 minutes of fast speech
 MAX_CHARACTERS = 40_000
 FASTEST_SPEECH = 40.0  # characters per second
 USUAL_SPEECH = 15.0  # characters per second
+_VOICE = re.compile(r"</?v(?:[.\s/][^<>]*)?>|</?v(?![^\s./<])", re.IGNORECASE)  # a tag, or one that is cut off
 
 
 class TranscriptError(MessageError):
@@ -137,8 +139,14 @@ def _too_many(words: Sequence[object]) -> TranscriptError:
 
 
 def clean_words(text: str) -> list[str]:
-    """Split a text into printable words; what holds neither letter nor digit is dropped."""
-    return [word for word in printable(text).split() if has_letters(word)]
+    """Split a text into printable words; what holds neither letter nor digit is dropped.
+
+    So is WebVTT's markup of voices, which is pasted into transcripts, and which careless converters escape.
+
+    >>> clean_words("<v.loud Ann>good</v> film - <v")
+    ['good', 'film']
+    """
+    return [word for word in _VOICE.sub(" ", printable(text)).split() if has_letters(word)]
 
 
 def edit(words: Sequence[Word], text: str, *, duration: float) -> tuple[Word, ...]:

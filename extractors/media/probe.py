@@ -5,6 +5,7 @@ The names that other packages need of `container`, `audio` and `video` are expor
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from extractors.media.container import (
     open_media,
     packets,
 )
+from extractors.media.decoder_log import refused_sizes
 from extractors.media.truncation import breaks_off
 from extractors.media.video import decode_frames, pixel_aspect, rotation, shown_size
 
@@ -96,10 +98,12 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
         Its container, its streams, its length, and its frames' size, rotation and rate.
 
     Raises:
-        MediaError: As `open_media`, and if the clip is too long.
+        MediaError: As `open_media`, and if the clip is too long, or its frames are too large to be decoded.
     """
     with open_media(path, limits) as media:
         end, frames, first = 0.0, 0, None
+        if media.video is not None:
+            media.video.codec_context.thread_count = 1  # what the decoder logs is told by its thread
         moments: list[float] = []
         clocks = {
             stream.index: Clock(media.origin, limits, first_only=stream is media.video)
@@ -126,7 +130,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
                 frames += 1
                 moments += [] if begin is None else [begin]
                 if first is None and frames <= FIRST_PACKETS:
-                    first = _picture(packet)
+                    first = _picture(packet, limits)
             limits.check_length(max(end, played), frames)
         wrong = False
         if media.audio is not None:
@@ -170,8 +174,11 @@ def _ends_early(path: Path, media: Media, end: float, *, jumped: bool) -> bool:
     return short or breaks_off(path)
 
 
-def _picture(packet: Packet) -> av.VideoFrame | None:
-    try:
-        return next(iter(packet.decode()), None)
-    except FFmpegError:
-        return None
+def _picture(packet: Packet, limits: Limits) -> av.VideoFrame | None:
+    """Decode a frame; None where that fails for another reason than its size, which the file's header may hide."""
+    frame = None
+    with refused_sizes() as sizes, contextlib.suppress(FFmpegError):
+        frame = next(iter(packet.decode()), None)
+    for width, height in sizes if frame is None else ():
+        limits.check_size(width, height)
+    return frame

@@ -34,6 +34,8 @@ from extractors.schema import (
 FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
+MAX_BYTES = 500_000_000  # of a file; the longest clip with the widest features has a tenth of that
+MAX_HEADER_BYTES = 4_000_000  # of names, shapes and texts
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
 
 
@@ -84,7 +86,7 @@ def load(path: Path, *, schema: FeatureSchema | None = None) -> ClipFeatures:
         raise FeatureFileError(f"{path}: its content is not what was written (its SHA-256 differs).")
     try:
         features = _features(json.loads(texts["clip"]), tensors)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
     if schema is not None and features.schema != schema:
         raise SchemaError(f"{path}: {_difference(features.schema, schema)}")
@@ -101,7 +103,7 @@ def read_origin(path: Path) -> dict[str, Any]:
     texts, _ = _read(path, arrays=False)
     try:
         return dict(json.loads(texts["origin"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureFileError(f"{path}: holds no features of a clip: {error}") from error
 
 
@@ -117,14 +119,23 @@ def save_steps(parts: Sequence[ModalityFeatures], path: Path) -> None:
 
 
 def load_steps(path: Path) -> list[ModalityFeatures]:
-    """Inverse of `save_steps`."""
-    with safe_open(path, framework="numpy") as stream:
-        return [
-            ModalityFeatures(
-                **{array: stream.get_tensor(f"{place}.{array}") for array in STEP_ARRAYS}, absent=_from_plain(reason)
-            )
-            for place, reason in enumerate(json.loads(stream.metadata()["absent"]))
-        ]
+    """Inverse of `save_steps`.
+
+    Raises:
+        FeatureFileError: If the file is damaged or holds something else.
+    """
+    _check_size(path)
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            return [
+                ModalityFeatures(
+                    **{array: stream.get_tensor(f"{place}.{array}") for array in STEP_ARRAYS},
+                    absent=_from_plain(reason),
+                )
+                for place, reason in enumerate(json.loads((stream.metadata() or {})["absent"]))
+            ]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FeatureFileError(f"{path}: holds no steps of a modality: {error}") from error
 
 
 def _to_plain(message: Message | None) -> dict[str, Any] | None:
@@ -189,6 +200,7 @@ def _source(text: str) -> TranscriptSource:
 def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    _check_size(path)
     try:
         with safe_open(path, framework="numpy") as stream:
             wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in STEP_ARRAYS] if arrays else []
@@ -196,6 +208,23 @@ def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.nda
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
         raise FeatureFileError(f"{path}: is no whole file of features: {error}") from error
+
+
+def _check_size(path: Path) -> None:
+    """Check a file before memory is taken for it; its arrays take no more than it has bytes, as safetensors sees to.
+
+    Raises:
+        FeatureFileError: If it, or its header, is too large.
+        OSError: If it cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header = int.from_bytes(stream.read(8), "little")
+    for what, found, limit in (("the file", size, MAX_BYTES), ("its header", header, MAX_HEADER_BYTES)):
+        if found > limit:
+            raise FeatureFileError(
+                f"{path}: is no whole file of features: {what} has {found:,} bytes, expected at most {limit:,}"
+            )
 
 
 def _digest(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:

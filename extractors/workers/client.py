@@ -62,6 +62,7 @@ __all__ = [
     "TranscriptError",
     "UnforeseenError",
     "WorkerError",
+    "check",
     "extract",
     "noisy_voices",
     "processes",
@@ -139,6 +140,21 @@ def extract(
             return feature_files.load(folder / FEATURES)
 
     return make() if cache is None else cache.fetch(Path(path), config, make)
+
+
+def check(
+    path: Path | str,
+    *,
+    limits: Limits = LIMITS,
+    hook: Hook | None = None,
+    budget: Budget = BUDGET,
+    cancel: threading.Event | None = None,
+    pool: Pool = SHARED,
+) -> None:
+    """Do what `extractors.pipeline.check` does, in a worker process; `hook` gets the step "check"."""
+    task = {"path": os.path.abspath(path), "limits": asdict(limits)}
+    with _results("check", task, hook, budget, cancel, pool):
+        pass
 
 
 def noisy_voices(

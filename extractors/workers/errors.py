@@ -69,6 +69,8 @@ def to_packet(error: Exception) -> Packet:
     """Return the last packet about a task that raised an error; call it while the error is handled."""
     kind: AnswerKind
     match error:
+        case MemoryError():
+            return to_packet(MediaError(Message("clip_needs_memory"), str(error)))
         case MediaError():
             kind = "media"
         case TranscriptError():

@@ -12,7 +12,7 @@ from extractors.storage.feature_files import SUFFIX
 
 Packet = dict[str, Any]
 
-TaskKind = Literal["extract", "noise", "reread", "stills", "warm"]
+TaskKind = Literal["check", "extract", "noise", "reread", "stills", "warm"]
 AnswerKind = Literal["done", "cancelled", "media", "transcript", "asset", "unforeseen", "unwritten"]
 
 # Files in the private folder of a task.

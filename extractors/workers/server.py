@@ -105,6 +105,11 @@ def _do(task: Packet, send: Callable[..., None], cancelled: threading.Event) -> 
     return {"kind": "done"}
 
 
+def _check(task: Packet, report: Hook) -> None:
+    """Decode a clip to its end."""
+    pipeline.check(task["path"], Limits(**task["limits"]), report)
+
+
 def _extract(task: Packet, report: Hook) -> None:
     """Extract a clip."""
     given = task["transcript"]
@@ -149,6 +154,7 @@ def _stills(task: Packet, report: Hook) -> None:
 
 
 WORK: dict[TaskKind, Callable[[Packet, Hook], None]] = {
+    "check": _check,
     "extract": _extract,
     "noise": _noise,
     "reread": _reread,

@@ -11,11 +11,10 @@ import re
 import jsonschema
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from alignmamba.result import schema
 from app.i18n.translate import LANGUAGES, SOURCE, _, spoken_in
-from benchmarks.screen import QUIET, find_browser
 from benchmarks.server import ROOT, running
 from tests.app.app_pages.test_analyse import movie
 
@@ -31,19 +30,6 @@ def address(tmp_path_factory):
     """Address of a running server."""
     with running(tmp_path_factory.mktemp("server") / "server.log") as port:
         yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser without a window."""
-    if (path := find_browser()) is None:
-        pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=path, args=[*QUIET, "--autoplay-policy=no-user-gesture-required"]
-        )
-        yield opened
-        opened.close()
 
 
 def visit(browser: Browser, url: str, **settings) -> Page:
@@ -95,7 +81,15 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
 
 
 def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, transcript: str = "") -> None:
-    """Agree to the notice, upload a file (with its transcript, if given), wait for its result."""
+    """Upload a file and wait for its result."""
+    submit(page, name=name, content=content, mime=mime, transcript=transcript)
+    page.get_by_role("heading", name=name).wait_for()
+    settle(page)
+    assert page.locator("b").count() == 0, "a file's name is text"
+
+
+def submit(page: Page, *, name: str, content: bytes, mime: str, transcript: str = "") -> None:
+    """Agree to the notice and upload a file, with its transcript, if given."""
     page.get_by_role("tab", name=_("Your own clip")).click()
     page.get_by_role("button", name=_("I have read this and may use my clips")).click()
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(
@@ -105,9 +99,6 @@ def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, t
     if transcript:
         page.get_by_role("textbox").first.fill(transcript)
     page.get_by_role("button", name=_("Analyse my clip")).click()
-    page.get_by_role("heading", name=name).wait_for()
-    settle(page)
-    assert page.locator("b").count() == 0, "a file's name is text"
 
 
 def follow_the_words(page: Page) -> None:

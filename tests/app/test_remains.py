@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
+from app.i18n.translate import SOURCE, spoken_in
 from benchmarks import server
+from extractors.assets.files import cache_folder
 from extractors.storage.scratch import PREFIX
-from tests.app.api.test_endpoints import ask, form, head
+from tests.app.api.test_endpoints import CLIP, ask, form, head
 from tests.app.app_pages.test_analyse import movie
+from tests.app.test_browser import submit, visit
+from tests.paths import SAMPLES
 
+SAMPLE = SAMPLES / "positive.webm"
 LONG = movie(seconds=110, rate=25)
 WAIT_SECONDS = 120.0
+ROOM_BYTES = 15_000_000  # that a server without memory has left, for its threads' small needs
 
 
 @contextmanager
-def serving(folder):
+def serving(folder, *, environment=(), under=()):
     """A server whose temporary folder is the given one."""
     log = folder.with_suffix(".log")
     with log.open("wb") as stream:
-        process, port = server.start(stream, environment={"TMPDIR": str(folder)})
+        process, port = server.start(stream, environment={"TMPDIR": str(folder), **dict(environment)}, under=under)
         try:
             server.wait_until_healthy(process, port, log)
             yield process, port
@@ -100,3 +109,75 @@ def test_a_killed_server_is_swept_up_after_by_the_next(temporary):
         assert clips(temporary), "the test would not have seen it"
     with serving(temporary):
         wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+
+
+@pytest.fixture
+def unprivileged():
+    """A program before the server that takes root's right to write where nobody may."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root writes everywhere, and there is no setpriv on this machine")
+    return ["setpriv", "--bounding-set", "-dac_override", "--"]
+
+
+def read_only(folder):
+    folder.mkdir()
+    folder.chmod(0o500)
+    return folder
+
+
+def test_home_and_cache_that_cannot_be_written_do_not_matter(temporary, tmp_path, unprivileged):
+    """Where the models are there; no library may need a folder of its own in them."""
+    home, cache = read_only(tmp_path / "home"), tmp_path / "cache"
+    cache.mkdir()
+    for entry in cache_folder().iterdir():
+        (cache / entry.name).symlink_to(entry)
+    cache.chmod(0o500)
+    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "ALIGNMAMBA_CACHE": str(cache)}
+    with serving(temporary, environment=environment, under=unprivileged) as (_process, port):
+        for transcript in ({"transcript": "a fine day"}, {}):
+            status, _, plain = ask(port, body=form(file=SAMPLE.read_bytes(), name=SAMPLE.name, **transcript))
+            assert (status, plain.get("error")) == (200, None)
+        assert ask(port, "GET", "/")[0] == 200
+    assert "Traceback" not in temporary.with_suffix(".log").read_text()
+    assert not list(home.iterdir())
+
+
+def test_models_that_cannot_be_kept_are_a_sentence(temporary, tmp_path, unprivileged):
+    """An empty cache folder that cannot be written: each analysis says so, and the server goes on."""
+    environment = {"ALIGNMAMBA_CACHE": str(read_only(tmp_path / "cache"))}
+    with serving(temporary, environment=environment, under=unprivileged) as (_process, port):
+        for _ in range(2):
+            status, _, plain = ask(port, body=form(transcript="a fine day"))
+            assert (status, plain["error"]["code"]) == (503, "not_ready")
+            assert "could not be fetched" in plain["error"]["why"] and "Permission denied" in plain["error"]["why"]
+        assert ask(port, "GET", "/")[0] == 200
+    assert "Traceback" not in temporary.with_suffix(".log").read_text()
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="limits of another process are Linux's")
+def test_used_up_memory_is_a_sentence(temporary):
+    """The kernel gives the server no more memory for a while; the clip that needs it is refused, then all is well."""
+    with serving(temporary) as (process, port):
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+        watched = psutil.Process(process.pid)
+        before = watched.rlimit(psutil.RLIMIT_AS)
+        watched.rlimit(psutil.RLIMIT_AS, (watched.memory_info().vms + ROOM_BYTES, before[1]))
+        status, _, plain = ask(port, body=form(file=CLIP + bytes(3 * ROOM_BYTES)))
+        watched.rlimit(psutil.RLIMIT_AS, before)
+        assert (status, plain["error"]["code"]) == (503, "no_memory")
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+    assert "Traceback" not in temporary.with_suffix(".log").read_text()
+
+
+@pytest.mark.slow
+def test_a_tab_that_is_closed_leaves_nothing(temporary, browser):
+    with serving(temporary) as (_process, port):
+        page = visit(browser, f"http://127.0.0.1:{port}/?lang=en")
+        with spoken_in(SOURCE):
+            submit(page, name="long.mp4", content=LONG, mime="video/mp4")
+        wait(lambda: clips(temporary))
+        page.context.close()
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200

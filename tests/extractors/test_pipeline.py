@@ -183,6 +183,24 @@ def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
         extract(path)
 
 
+@pytest.mark.parametrize("frames", [(), every(1, grey(90))], ids=["sound", "both"])
+@pytest.mark.parametrize("transcript", [None, "good film"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_streams_of_which_nothing_can_be_decoded(tmp_path, suffix, transcript, frames):
+    import av
+
+    sound = tone(1, rate=48_000)
+    path = make_clip(tmp_path / f"clip{suffix}", frames=frames, sound=sound, rate=48_000)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.size:
+                content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match="could be decoded"):
+        extract(path, transcript)
+
+
 def test_damage_is_noted(tmp_path):
     path = make_clip(tmp_path / "clip.mp4", frames=every(1, face()), sound=tone(1))
     import av

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import numpy as np
 from alignmamba.modality import Modality
 from training.data.datasets import SPLITS, Dataset, Example, as_steps, sha256, share_of
 
+MAX_BYTES = 2_000_000_000  # of all arrays together
+MAX_HEADER_CHARACTERS = 10_000  # of an array; numpy's own limit
 VALID_SHARE = 0.12  # of the training videos, which come without a validation part
 ARRAYS = {Modality.AUDIO: "x_audio", Modality.VIDEO: "x_video", Modality.LANGUAGE: "x_text"}
 LEAK = (
@@ -76,9 +79,32 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             missing = sorted(set(names) - set(file.files))
             if missing:
                 raise ValueError(f"{path.name}: arrays {missing} missing, expected {sorted(names)}")
+            _check_sizes(path, names)
             arrays = {name: file[name] for name in names}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path.name}: {error}, expected an .npz file") from error
     if len({len(array) for array in arrays.values()}) != 1:
         raise ValueError(f"{path.name}: arrays of { {n: len(a) for n, a in arrays.items()} } rows, expected one number")
     return arrays
+
+
+def _check_sizes(path: Path, names: Sequence[str]) -> None:
+    """Compare the shapes in the arrays' headers with the sizes in the zip file's list, before memory is taken.
+
+    Raises:
+        ValueError: If they differ, or the arrays are too large.
+        EOFError: If a header is cut off.
+    """
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            with archive.open(f"{name}.npy") as stream:
+                major, _minor = np.lib.format.read_magic(stream)
+                read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                shape, _order, kind = read(stream, max_header_size=MAX_HEADER_CHARACTERS)
+                size = math.prod(shape) * kind.itemsize
+                if not kind.hasobject and archive.getinfo(f"{name}.npy").file_size != size + stream.tell():
+                    raise ValueError(f"{path.name}: {name} has the shape {shape}, expected one that fits its bytes")
+            total += size
+    if total > MAX_BYTES:
+        raise ValueError(f"{path.name}: arrays of {total:,} bytes, expected at most {MAX_BYTES:,}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.reporting import checkpoint_tables, experiment_tables, short_tables
+from training.reporting import checkpoint_tables, experiment_tables, security_tables, short_tables
 from training.reporting.markdown import (
     UNDEFINED,
     mean_and_deviation,
@@ -255,6 +255,8 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     },
     "clip": (RESULTS / "clip-cpu.json", clip_table),
     "screen": (RESULTS / "screen-cpu.json", screen_table),
+    "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
+    "soak": (RESULTS / "soak.json", security_tables.soak_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
     "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),

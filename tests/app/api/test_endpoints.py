@@ -19,8 +19,9 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from app.api import endpoints, gate, openapi, refusals
+from app.api import connections, endpoints, gate, openapi, refusals
 from app.api.places import UPLOADS_PER_CLIENT
+from app.services import errors
 from app.services.errors import PlainError
 from app.services.upload import title
 from benchmarks import server
@@ -267,12 +268,24 @@ def test_an_upload_is_bounded_while_it_streams_in(port):
         begin = form(file=b"")[: -len(BOUNDARY) - 8]
         stream.sendall(b"%x\r\n%s\r\n" % (len(begin), begin))
         try:
-            while sent < 2 * endpoints.FORM_BYTES:
+            while sent < 4 * endpoints.FORM_BYTES:
                 stream.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                 sent += len(chunk)
         except OSError:  # the server has closed its end
             pass
-    assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < endpoints.FORM_BYTES + 20_000_000
+    most = endpoints.FORM_BYTES + endpoints.DISCARDED_BYTES
+    assert endpoints.FORM_BYTES - len(begin) < sent + 2_000_000 < most + 20_000_000
+
+
+@pytest.mark.parametrize("length", ["content-length: {}", "transfer-encoding: chunked"])
+def test_a_client_that_first_sends_and_then_reads_sees_why_its_body_is_too_large(port, length):
+    size = endpoints.FORM_BYTES + 10_000_000
+    begin = form(file=b"")[: -len(BOUNDARY) - 8]
+    body = begin + bytes(size - len(begin))
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as stream:
+        stream.sendall(head(length.format(size)))
+        stream.sendall(body if "content" in length else b"%x\r\n%s\r\n0\r\n\r\n" % (size, body))
+        assert stream.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 def test_uploads_of_one_client_do_not_keep_out_others(port):
@@ -325,6 +338,24 @@ def test_a_body_that_dawdles_is_cut_off(port):
             assert stream.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_head_that_dawdles_is_cut_off(port):
+    """Whether nothing comes, the head comes byte by byte, or a second one does after an answer."""
+    with ExitStack() as stack:
+        silent, dripping, second = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(3)
+        )
+        second.sendall(b"GET /api/v1/docs HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert second.recv(1_000_000).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        while time.monotonic() - began < 2 * connections.HEAD_SECONDS + 5:
+            for stream in (dripping, second):
+                with contextlib.suppress(OSError):  # it has been cut off
+                    stream.send(b"GET /" if time.monotonic() - began < 0.5 else b"x")
+            time.sleep(1)
+        for stream in (silent, dripping, second):
+            assert b"HTTP/1.1 408 " in stream.recv(1_000_000)
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
@@ -374,3 +405,5 @@ def test_an_unforeseen_error_keeps_its_details_in_the_log(caplog):
     assert "secret detail" not in str(answer)
     assert caplog.records[0].exc_info[1].args == ("secret detail",)
     assert refusals.not_analysed(PlainError("The trained model could not be loaded.")).status == 503
+    assert refusals.not_analysed(errors.NotStartedError()).status == 503
+    assert "no memory left" in errors.sentence(MemoryError())

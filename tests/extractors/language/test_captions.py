@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 
 import pytest
 
 from extractors.language.subtitles import MAX_CHARACTERS, decode, is_subtitles, parse, to_webvtt
-from extractors.language.transcript import MAX_WORDS, TranscriptError
+from extractors.language.transcript import MAX_WORDS, TranscriptError, split_words
 from extractors.messages import Message
 from extractors.schema import Word
 
@@ -408,3 +410,34 @@ def test_hostile_captions_take_no_time(begin, filling):
     except TranscriptError as error:
         assert str(error).endswith(".")
     assert time.process_time() - began < 5
+
+
+CAPTIONS = {
+    "WebVTT": "WEBVTT\n\n00:01.000 --> 00:02.000\n{}\n",
+    "SRT": "1\n00:00:01,000 --> 00:00:02,000\n{}\n",
+    "SBV": "0:00:01.000,0:00:02.000\n{}\n",
+    "LRC": "[00:01.00]{}\n",
+    "SubStation Alpha": "[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00,{}\n",
+    "MicroDVD": "{{25}}{{50}}{}\n",
+    "MPL2": "[10][20]{}\n",
+    "TMPlayer": "00:00:01:{}\n",
+    "SAMI": "<SAMI><BODY>\n<SYNC Start=1000><P>{}\n</BODY></SAMI>\n",
+    "TTML": '<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="1s" end="2s">{}</p></div></body></tt>',
+}
+VOICES = ("<v Ann>good</v>", "<v.loud Ann>good", "<V ANN>good</V>", "<v>good", "good <v", "good </v", "good <v.loud")
+VOICES += ("<v Ann<b>>good", "<<v Ann>>good", "<v/>good", "<v\tAnn>good", "&#60;v Ann&#62;good", "<\u200bv Ann>good")
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("markup", VOICES)
+@pytest.mark.parametrize("form", [*CAPTIONS, "typed"])
+def test_the_markup_of_voices_is_no_word(form, markup, escaped):
+    """Whatever the format, and also where a converter has escaped it."""
+    if escaped or form == "TTML":
+        markup = html.escape(markup)
+    if form == "typed":
+        words = split_words(html.unescape(markup))
+    else:
+        words = [word.text for word in parse(CAPTIONS[form].format(markup), duration=9.0, frame_rate=25.0).words]
+    assert any("good" in word for word in words)
+    assert not [word for word in words if re.match(r"<*/?v\b", word, re.IGNORECASE) or "<v" in word.lower()]

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+import time
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from extractors.assets.registry import AssetError, asset
 from extractors.language import text_encoder, word_features
@@ -190,6 +195,48 @@ def test_what_is_no_encoder_is_a_sentence(tmp_path):
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(AssetError, match="cannot be loaded"):
+        text_encoder.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("hidden_size", 1_200_000, "asks for .* weights"),
+        ("vocab_size", 10**10, "asks for .* weights"),
+        ("intermediate_size", 10**9, "asks for .* weights"),
+        ("num_hidden_layers", 10**9, "expected at most 200"),
+        ("num_hidden_layers", "many", "invalid literal"),
+        ("num_hidden_layers", 3, "asks for .* weights"),
+    ],
+)
+def test_a_config_that_asks_for_more_than_the_weights_hold_is_refused_before_memory_is_taken(
+    tmp_path, name, value, why
+):
+    save_encoder(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: value}))
+    began = time.perf_counter()
+    with pytest.raises(AssetError, match=why):
+        text_encoder.load(str(tmp_path))
+    assert time.perf_counter() - began < 60
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, number):
+    save_encoder(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    name = sorted(weights)[0]
+    weights[name].view(-1)[3] = number
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(AssetError, match=f"{name} holds NaN or infinity"):
+        text_encoder.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(text_encoder.MAX_BYTES))
+def test_files_of_an_encoder_that_are_too_large_are_not_read(tmp_path, name):
+    save_encoder(tmp_path)
+    os.truncate(tmp_path / name, text_encoder.MAX_BYTES[name] + 1)  # a hole: it takes no room on the disk
+    with pytest.raises(AssetError, match=f"{name} has .* bytes, expected at most"):
         text_encoder.load(str(tmp_path))
 
 

@@ -92,6 +92,23 @@ def test_a_file_of_this_shape_that_lies_is_refused(tmp_path, monkeypatch):
             load(tmp_path / "a")
 
 
+@pytest.mark.parametrize("read", [load, read_origin, feature_files.load_steps])
+def test_files_that_would_fill_the_memory_are_not_read(tmp_path, read):
+    path = tmp_path / "a"
+    save(clip(), path)
+    with path.open("r+b") as stream:
+        stream.write((feature_files.MAX_HEADER_BYTES + 1).to_bytes(8, "little"))
+    with pytest.raises(FeatureFileError, match=r"its header has .* bytes, expected at most"):
+        read(path)
+    save(clip(), path)
+    os.truncate(path, feature_files.MAX_BYTES + 1)  # a hole: it takes no room on the disk
+    with pytest.raises(FeatureFileError, match=r"the file has .* bytes, expected at most"):
+        read(path)
+    save_file({"weight": np.zeros(3, np.float32)}, path, {"clip": "[" * 100_000, "origin": "[" * 100_000})
+    with pytest.raises(FeatureFileError):
+        read(path)
+
+
 def test_another_schema_is_named(tmp_path):
     save(clip(), tmp_path / "a")
     other = replace(SCHEMA, video=replace(SCHEMA.video, rate=5.0))

@@ -32,6 +32,7 @@ from extractors.workers.client import (
     extract,
     noisy_voices,
 )
+from extractors.workers.errors import from_packet, to_packet
 from extractors.workers.pool import START_ATTEMPTS, Pool
 from tests.extractors.support.clips import every, face, grey, make_clip, tone
 from tests.extractors.support.features import SPOKEN
@@ -356,3 +357,22 @@ def test_a_warm_process_is_replaced_by_one_that_warms_up(film, portrait):
 
     extract(portrait, SPOKEN, hook)
     assert loaded == [True]  # before the clip's first step
+
+
+def test_memory_that_a_clip_asks_for_in_vain_is_its_own_fault():
+    found = from_packet(to_packet(MemoryError("9 TB")))
+    assert isinstance(found, MediaError) and found.message.code == "clip_needs_memory"
+
+
+def test_a_check_refuses_what_an_extraction_refuses(film, tmp_path):
+    steps = []
+    client.check(film, hook=lambda step, completed, total: steps.append((step, completed, total)))
+    assert steps and {step for step, _, _ in steps} == {"check"}
+    assert all(completed <= total for _, completed, total in steps)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(film.read_bytes()[:300])
+    with pytest.raises(MediaError) as checked:
+        client.check(broken)
+    with pytest.raises(MediaError) as extracted:
+        extract(broken)
+    assert checked.value.message == extracted.value.message

@@ -1,7 +1,9 @@
 """The common form of datasets, batches, and the readers of MOSI utterances, ICT-MMMO and sentences."""
 
 import csv
+import re
 import shutil
+import zipfile
 
 import h5py
 import numpy as np
@@ -166,6 +168,21 @@ def test_files_of_another_form_are_refused(changed, message, tmp_path, monkeypat
     np.savez(tmp_path / "x.npz", **(mosi_arrays() | changed))
     monkeypatch.setattr("training.data.mosi.share_of", {"v1": 0.5, "v2": 0.01, "v3": 0.5}.__getitem__)
     with pytest.raises(ValueError, match=message):
+        datasets.read("mosi-utterance", tmp_path / "x.npz")
+
+
+def test_an_npz_whose_headers_claim_more_than_it_holds_is_not_read(tmp_path):
+    np.savez(tmp_path / "whole.npz", **mosi_arrays())
+    with zipfile.ZipFile(tmp_path / "whole.npz") as whole, zipfile.ZipFile(tmp_path / "x.npz", "w") as lying:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "x_audio.npy":
+                shape = re.search(rb"\((\d+), (\d+)\)", content)
+                claimed = b"(%d, %d)" % (9_000_000_000, int(shape[2]))
+                spaces = len(claimed) - len(shape[0])
+                content = content.replace(shape[0], claimed, 1).replace(b" " * spaces + b"\n", b"\n", 1)
+            lying.writestr(name, content)
+    with pytest.raises(ValueError, match=r"x_audio has the shape .*, expected one that fits its bytes"):
         datasets.read("mosi-utterance", tmp_path / "x.npz")
 
 

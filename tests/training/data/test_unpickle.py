@@ -9,6 +9,8 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from training.data import unpickle
 from training.data.unpickle import RefusedError
@@ -230,3 +232,41 @@ def test_every_allowed_operation_exists():
 @pytest.mark.parametrize("value", [None, {}, [], [1, "a"], "text", [[1], [2]]], ids=repr)
 def test_what_is_no_array_is_none(value):
     assert unpickle.array(value) is None
+
+
+HONEST = [
+    pickle.dumps({"x": [array, 1.5, "text"], "y": (array, None)}, protocol=p)
+    for array in ARRAYS.values()
+    for p in (2, 4)
+]
+OPCODES = st.sampled_from([code.code.encode("latin-1") for code in pickletools.opcodes])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    honest=st.sampled_from(HONEST),
+    at=st.floats(0, 1, exclude_max=True),
+    put=st.lists(OPCODES | st.binary(max_size=8), max_size=6).map(b"".join),
+    dropped=st.integers(0, 10),
+)
+def test_a_pickle_with_other_bytes_in_it_is_read_or_refused(tmp_path, honest, at, put, dropped):
+    place = int(at * len(honest))
+    path = write(tmp_path, honest[:place] + put + honest[place + dropped :])
+    tracemalloc.start()
+    try:
+        unpickle.load(path)
+    except RefusedError as error:
+        assert str(error)
+    finally:
+        _now, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 50_000_000
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(program=st.lists(OPCODES | st.binary(max_size=8), max_size=40).map(b"".join))
+def test_a_program_of_any_operations_does_nothing(tmp_path, program):
+    try:
+        unpickle.load(write(tmp_path, b"\x80\x04" + program + b"."))
+    except RefusedError as error:
+        assert str(error)

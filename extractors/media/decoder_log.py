@@ -1,0 +1,33 @@
+"""What FFmpeg says in its log only: the size of a frame that it refuses to decode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import av.logging
+
+# From av_image_check_size2, which every decoder asks before it allocates a frame.
+_SIZE = re.compile(r"Picture size (\d+)x(\d+) (?:is invalid|exceeds)")
+
+
+@contextmanager
+def refused_sizes() -> Iterator[list[tuple[int, int]]]:
+    """Collect the sizes that decoders refuse in this thread during the block.
+
+    Yields:
+        (width, height) in pixels; filled at the end of the block.
+    """
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    sizes: list[tuple[int, int]] = []
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as lines:
+            yield sizes
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+        found = (_SIZE.search(text) for _level, _part, text in lines)
+        sizes += [(int(size[1]), int(size[2])) for size in found if size]

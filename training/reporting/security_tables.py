@@ -1,0 +1,46 @@
+"""Tables of what was tried against the app: broken clips, and a long time of use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.reporting.markdown import UNDEFINED, table
+
+
+def fuzz_table(result: dict[str, Any]) -> str:
+    """How broken clips ended: decoded in isolation, all and by format, and analysed by a server."""
+    rows = [
+        [
+            row["what"] if row["format"] == "all" else row["format"],
+            str(row["clips"]),
+            str(row["results"]),
+            str(sum(row["errors"].values())),
+            ", ".join(f"{count} {kind}" for kind, count in row["aborted"].items()) or "0",
+            str(row["untyped"]),
+            f"{row['slowest_s']:.1f}",
+            str(row["peak_mb"]) if row["peak_mb"] else UNDEFINED,
+        ]
+        for row in result["rows"]
+        if row["clips"]
+    ]
+    header = ["broken clips", "tried", "results", "typed errors", "ended by the budget or a crash"]
+    header += ["errors that nobody foresaw", "slowest, s", "peak memory, MB"]
+    every = result["rows"][0]
+    causes = ", ".join(f"{count} `{code}`" for code, count in every["errors"].items())
+    return table(header, rows) + f"\nSeed {result['seeds'][0]}. Why decoders refused: {causes or 'never'}.\n"
+
+
+def soak_table(result: dict[str, Any]) -> str:
+    """What clients met in a long time of use, and what became of memory and disk."""
+    memory, *clients, remains = result["rows"]
+    rows = [
+        [row["what"], *(str(row[key]) for key in ("clients", "asked", "results", "busy", "mixed", "failed"))]
+        for row in clients
+    ]
+    counts = table(["by", "at once", "clips", "own results", "asked to come back", "results of others", "failed"], rows)
+    grown = f"{memory['mb_per_hour']:+.0f} ± {memory['error_mb_per_hour']:.0f} MB an hour"
+    return (
+        f"{counts}\nIn {memory['minutes']:.0f} minutes the memory of the process tree changed by {grown} (from minute "
+        f"{memory['from_minute']:.0f} on; {memory['first_mb']} MB then, {memory['last_mb']} MB at the end, "
+        f"{memory['peak_mb']} MB at most). Files that stayed: {len(remains['files'])}.\n"
+    )
