@@ -132,7 +132,7 @@ def told(monkeypatch, model, batch):
 
 
 def test_tokens_are_told_which_modalities_the_clip_lacks(monkeypatch):
-    model = AlignMamba(config(gate="missing"))
+    model = AlignMamba(config(gate="missing", local="uniform"))  # which leaves no step without any
     found = told(monkeypatch, model, collate([clip(audio=4, language=4)]))
     no_video = torch.zeros(3, 3)
     no_video[:, MODALITIES.index(VIDEO)] = 1
