@@ -130,8 +130,8 @@ def test_planted(monkeypatch):
     assert seen == ["cuda"] * 2
 
 
-def test_processes_send_tensors_of_the_gpu_only(tmp_path, monkeypatch):
-    """As NCCL does, the group refuses CPU tensors; two processes that hold the same part train as one."""
+def strict(monkeypatch):
+    """Lets `all_reduce` refuse CPU tensors; returns the dtypes that are sent."""
     sent = []
 
     def all_reduce(tensor, op=distributed.ReduceOp.SUM):
@@ -140,6 +140,30 @@ def test_processes_send_tensors_of_the_gpu_only(tmp_path, monkeypatch):
         sent.append(tensor.dtype)
 
     monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    return sent
+
+
+def test_torchrun_makes_a_table(world, monkeypatch):
+    """The command in one of two processes, whose group is as strict as NCCL."""
+    monkeypatch.chdir(world)
+    sent, begin = strict(monkeypatch), distributed.init_process_group
+    monkeypatch.setattr(
+        distributed, "init_process_group", lambda _: begin("fake", store=FakeStore(), rank=0, world_size=2)
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    arguments = ["--settings", "small.yaml", "--data", "aligned_50.pkl", "--seeds", "2", "--runs", "shared"]
+    with fake_cuda():
+        experiments.main(["complete", *arguments, "--results", "shared-results"])
+    assert not distributed.is_initialized()
+    assert json.loads((world / "shared-results" / "small" / "complete.json").read_text())["rows"]
+    assert {torch.int64, torch.int32, torch.float32, torch.float64} == set(sent)
+
+
+def test_processes_send_tensors_of_the_gpu_only(tmp_path, monkeypatch):
+    """As NCCL does, the group refuses CPU tensors; two processes that hold the same part train as one."""
+    sent = strict(monkeypatch)
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
         with fake_cuda():
