@@ -24,6 +24,7 @@ Scaling = Literal["paper", "mean"]
 Bandwidth = Literal["inverse_dim", "median"]
 Absent = Literal["skip", "embed"]
 Level = Literal["clip", "step"]
+Gate = Literal["none", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,9 @@ class ModelConfig:
         bandwidth: Gaussian kernel of the MMD: "inverse_dim" (gamma = 1/d) or "median" heuristic.
         align_weight: Lambda, weight of the MMD loss; 0 switches global alignment off.
         absent: "skip" leaves an absent modality's tokens out; "embed" puts a learned vector in their place.
+        gate: "missing" lets every step size of the fusion depend on which modalities are missing at the step, beside
+            the masks, by a learnt gate (ours; see `alignmamba.modeling.missingness`). At level "step" the encoders have
+            it too, and the last column of every modality tells whether a step is there (1) or filled in (0).
         classes: Number of classes of the classification head; 0 for none.
         level: What is scored: the "clip", or every "step" of a grid that all modalities share (the utterances of a
             conversation).
@@ -88,6 +92,7 @@ class ModelConfig:
     bandwidth: Bandwidth = "inverse_dim"
     align_weight: float = 0.01
     absent: Absent = "skip"
+    gate: Gate = "none"
     classes: int = 3
     level: Level = "clip"
     audio_statistics: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
-from alignmamba.modeling.model import AlignMamba, Output, Stream, stream_cost
+from alignmamba.modeling.encoders import Stream
+from alignmamba.modeling.model import AlignMamba, Output, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.device import default_device
 from alignmamba.ops.selective_scan import backend_name
@@ -26,6 +28,7 @@ _log = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
 SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of this size
+WARM_STEPS = (32, 33)  # Triton compiles a kernel for lengths that 16 divides, and one for the others
 
 
 class Predictor:
@@ -81,6 +84,19 @@ class Predictor:
         """Return a predictor without a clip that shares these weights."""
         return Predictor(self._trained, device=self._device)
 
+    def warm(self) -> None:
+        """Predict from made-up clips, so that kernels are built and loaded before the first real one comes."""
+        other = self.fork()
+        for steps in WARM_STEPS:
+            mask, seconds = torch.ones(1, steps, dtype=torch.bool), torch.arange(float(steps))[None]
+            dims = {modality: self.config.feature_dim(modality) for modality in MODALITIES}
+            other._clip = {
+                modality: PaddedSteps(values=torch.zeros(1, steps, dim), mask=mask, seconds=seconds)
+                for modality, dim in dims.items()
+            }
+            other._streams = other._or_on_cpu(partial(other._encode, other._clip))
+            other.predict()
+
     @property
     def encoder(self) -> str:
         """Text encoder of the language features, to be given to `extractors.pipeline.extract`."""
@@ -107,16 +123,15 @@ class Predictor:
         return frozenset(self._clip)
 
     def set_clip(self, features: Features) -> None:
-        """Set the clip and encode each of its modalities once.
+        """Set the clip and encode each of its modalities once; where that fails, the clip before stays.
 
         Raises:
             CheckpointError: If the features were made by another schema than the model's.
         """
         checkpoint.check_schema(features.schema.to_dict(), self.schema, whose="the clip")
         present = {m: features.modality(m) for m in MODALITIES if features.modality(m).absent is None}
-        self._streams = {}
-        self._clip = {modality: _steps(steps) for modality, steps in present.items()}
-        self._streams = self._or_on_cpu(self._encode)
+        clip = {modality: _steps(steps) for modality, steps in present.items()}
+        self._streams, self._clip = self._or_on_cpu(partial(self._encode, clip)), clip
 
     def predict(self, modalities: Iterable[str] | None = None) -> Prediction:
         """Predict from some of the clip's modalities.
@@ -156,6 +171,9 @@ class Predictor:
             ValueError: As `predict`.
         """
         used = self._used(modalities)
+        return self._or_on_cpu(lambda: self._shapes(used))
+
+    def _shapes(self, used: frozenset[Modality]) -> dict[str, tuple[int, ...]]:
         streams = {modality: stream for modality, stream in self._streams.items() if modality in used}
         found = {f"features {modality}": self._clip[modality].values for modality in streams}
         found |= {f"encoded {modality}": stream.x for modality, stream in streams.items()}
@@ -187,16 +205,17 @@ class Predictor:
             raise ValueError(f"blur: {blur}, expected a positive number")
         used = self._used(modalities)
         anchor = anchor_of(used)
-        found = {}
-        with torch.no_grad():
-            for source in MODALITIES:
-                if source in used and source != anchor:
-                    masks = self._streams[source].mask, self._streams[anchor].mask
-                    if (pairs := masks[0].numel() * masks[1].numel()) > SINKHORN_PAIRS:
-                        raise ValueError(f"{source}: {pairs:,} pairs of steps, expected at most {SINKHORN_PAIRS:,}")
-                    plan = sinkhorn_plan(self._cost(source, anchor), *masks, blur=blur)
-                    found[str(source)] = self._alignment(source, anchor, plan)
-        return found
+        sources = [modality for modality in MODALITIES if modality in used and modality != anchor]
+        for source in sources:
+            pairs = self._streams[source].mask.numel() * self._streams[anchor].mask.numel()
+            if pairs > SINKHORN_PAIRS:
+                raise ValueError(f"{source}: {pairs:,} pairs of steps, expected at most {SINKHORN_PAIRS:,}")
+        return {str(source): self._or_on_cpu(partial(self._sinkhorn, source, anchor, blur)) for source in sources}
+
+    @torch.no_grad()
+    def _sinkhorn(self, source: Modality, anchor: Modality, blur: float) -> Alignment:
+        masks = self._streams[source].mask, self._streams[anchor].mask
+        return self._alignment(source, anchor, sinkhorn_plan(self._cost(source, anchor), *masks, blur=blur))
 
     def transported(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the encoded steps of each modality as the plan transports them to the anchor.
@@ -212,19 +231,22 @@ class Predictor:
             ValueError: As `predict`.
         """
         used = self._used(modalities)
+        return self._or_on_cpu(lambda: self._transported(used))
+
+    @torch.no_grad()
+    def _transported(self, used: frozenset[Modality]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         streams = {modality: self._streams[modality] for modality in MODALITIES if modality in used}
         model = self._trained.model
-        with torch.no_grad():
-            plans = model.fuse(streams, with_mmd=False).plans
-            moved = {m: plan.transport(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
+        plans = model.fuse(streams, with_mmd=False).plans
+        moved = {m: plan.transport(streams[m].x, scaling=model.config.scaling)[0] for m, plan in plans.items()}
         anchor = anchor_of(used)
         target = streams[anchor].x[0].cpu().numpy()
         return {str(m): (rows[rows.any(1)].cpu().numpy(), target) for m, rows in moved.items() if m != anchor}
 
     @torch.no_grad()
-    def _encode(self) -> dict[Modality, Stream]:
+    def _encode(self, clip: dict[Modality, PaddedSteps]) -> dict[Modality, Stream]:
         encode = self._trained.model.encoders.encode
-        return {modality: encode(modality, steps.to(self._device)) for modality, steps in self._clip.items()}
+        return {modality: encode(modality, steps.to(self._device)) for modality, steps in clip.items()}
 
     def _or_on_cpu(self, compute: Callable[[], _R]) -> _R:
         """Compute, and once more on the CPU where the GPU is out of memory; this predictor then stays there."""

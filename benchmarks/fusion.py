@@ -1,7 +1,8 @@
 """Time, memory and arithmetic of whole models against the sequence length.
 
-`python -m benchmarks.fusion` writes results/fusion-<device>.json. All models have the same width and depth, one clip of
-random features per forward pass, no gradients. AlignMamba leaves its MMD out, which only the loss needs. Times of one
+`python -m benchmarks.fusion` writes results/fusion-<device>.json. All models have the same width and depth, one or 16
+clips of random features per forward pass, no gradients. AlignMamba leaves its MMD out, which only the loss needs. The
+Transformers are run with SDPA and, as in the paper's comparison, with attention weights that are stored. Times of one
 length are taken in turns in one process; memory is the growth of a fresh process's peak during one pass (on a GPU
 `max_memory_allocated`), weights and inputs not counted.
 """
@@ -24,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from alignmamba.batch import PaddedSteps
@@ -33,17 +35,25 @@ from alignmamba.modeling import mamba
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import FORCE_VARIABLE
 from training.baselines.streams import STREAMS
+from training.reporting.efficiency import STORED, ratios_table
 from training.reporting.result_files import ROOT, write
 
 WIDTH, ENCODER_LAYERS, FUSION_LAYERS = 128, 1, 3
 FEATURE_DIM = 64  # columns of every modality
-LENGTHS = (50, 128, 512, 1500, 4096)  # steps per modality
+LENGTHS = (50, 128, 512, 1500, 2133, 4096)  # steps per modality; 2133 are the paper's 6.4k tokens
+BATCH = 16  # clips of the second series
+BATCH_LENGTHS = {"cpu": (50, 128, 512), "cuda": LENGTHS}  # beyond, a CPU takes minutes for a pass
 LONG = 66_667  # steps per modality: 200,001 tokens, AlignMamba only
 SLOW_SECONDS = 3.0  # passes longer than this are timed fewer times
 QUICK_SECONDS = 0.05  # where all passes are shorter, rounds are cheap and noise is large: QUICK_ROUNDS for each
 QUICK_ROUNDS = 10
 SCAN_FLOP = 9  # per step, channel and state: the count used by Mamba's authors
-MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {"alignmamba": AlignMamba, **STREAMS}
+TRANSFORMERS = tuple(name for name in STREAMS if name.endswith("transformer"))
+MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {
+    "alignmamba": AlignMamba,
+    **STREAMS,
+    **{f"{name}{STORED}": STREAMS[name] for name in TRANSFORMERS},
+}
 
 
 def build(name: str, device: str) -> Callable[[dict[Modality, PaddedSteps]], Any]:
@@ -56,17 +66,24 @@ def build(name: str, device: str) -> Callable[[dict[Modality, PaddedSteps]], Any
         fusion_layers=FUSION_LAYERS,
     )
     model = MODELS[name](config).eval().requires_grad_(False).to(device)
+    if name.endswith(STORED):
+        return partial(_with_stored_weights, model)
     return partial(model, with_mmd=False) if name == "alignmamba" else model
 
 
-def batch(steps: int, device: str) -> dict[Modality, PaddedSteps]:
-    """One clip of random features."""
+def _with_stored_weights(model: torch.nn.Module, inputs: dict[Modality, PaddedSteps]) -> Any:
+    with sdpa_kernel(SDPBackend.MATH):  # the weights of all pairs of tokens at once, as they are written down
+        return model(inputs)
+
+
+def batch(steps: int, device: str, clips: int = 1) -> dict[Modality, PaddedSteps]:
+    """Clips of random features."""
     torch.manual_seed(2222)
     return {
         modality: PaddedSteps(
-            values=torch.randn(1, steps, FEATURE_DIM),
-            mask=torch.ones(1, steps, dtype=torch.bool),
-            seconds=torch.arange(steps)[None] / 10,
+            values=torch.randn(clips, steps, FEATURE_DIM),
+            mask=torch.ones(clips, steps, dtype=torch.bool),
+            seconds=(torch.arange(steps) / 10).repeat(clips, 1),
         ).to(device)
         for modality in MODALITIES
     }
@@ -118,9 +135,9 @@ def _resident_mb(field: str) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def peak_here(name: str, steps: int, device: str) -> float:
+def peak_here(name: str, steps: int, device: str, clips: int = 1) -> float:
     """Megabytes by which one pass raises this process's (or the GPU's) peak; a short pass comes first."""
-    model, inputs = build(name, device), batch(steps, device)
+    model, inputs = build(name, device), batch(steps, device, clips)
     model(batch(2, device))
     gc.collect()
     if device == "cuda":
@@ -133,9 +150,9 @@ def peak_here(name: str, steps: int, device: str) -> float:
     return _resident_mb("VmHWM") - before
 
 
-def peak_apart(name: str, steps: int, device: str) -> tuple[float | None, str]:
+def peak_apart(name: str, steps: int, device: str, clips: int = 1) -> tuple[float | None, str]:
     """`peak_here` in a fresh process, and how it ended."""
-    command = [sys.executable, "-m", "benchmarks.fusion", "--device", device, "--peak", name, str(steps)]
+    command = [sys.executable, "-m", "benchmarks.fusion", "--device", device, "--peak", name, str(steps), str(clips)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1]), "ok"
@@ -144,10 +161,10 @@ def peak_apart(name: str, steps: int, device: str) -> tuple[float | None, str]:
     raise RuntimeError(f"{name} at {steps} steps failed:\n{done.stderr}")
 
 
-def rows_of(steps: int, names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
+def rows_of(steps: int, names: list[str], device: str, rounds: int, clips: int = 1) -> list[dict[str, Any]]:
     """Measure some models at one length, in turns; with no rounds the first pass is timed and nothing is counted."""
-    inputs = batch(steps, device)
-    peaks = {name: peak_apart(name, steps, device) for name in names}
+    inputs = batch(steps, device, clips)
+    peaks = {name: peak_apart(name, steps, device, clips) for name in names}
     models = {name: build(name, device) for name in names if peaks[name][1] == "ok"}
     first = {name: timed(model, inputs, device) for name, model in models.items()}  # warms up, and finds the slow
     times: dict[str, list[float]] = {name: [] for name in models}
@@ -159,7 +176,8 @@ def rows_of(steps: int, names: list[str], device: str, rounds: int) -> list[dict
     rows = []
     for name in names:
         peak, status = peaks[name]
-        measured = {"model": name, "tokens": len(MODALITIES) * steps, "time_ms": None, "peak_mb": peak, "gflop": None}
+        measured = {"model": name, "batch": clips, "tokens": len(MODALITIES) * steps}
+        measured |= {"time_ms": None, "peak_mb": peak, "gflop": None}
         if name in models:
             measured["time_ms"] = round(statistics.median(times[name] or [first[name]]), 2)
             measured["peak_mb"] = round(peak, 1)
@@ -176,15 +194,18 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=9, help="timed passes per model and length")
     parser.add_argument("--long", type=int, default=LONG, help="steps of AlignMamba's longest pass; 0 for none")
-    parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
+    parser.add_argument("--peak", nargs=3, metavar=("MODEL", "STEPS", "CLIPS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with torch.no_grad():
         if arguments.peak:
-            print(peak_here(arguments.peak[0], int(arguments.peak[1]), arguments.device))
+            name, steps, clips = arguments.peak
+            print(peak_here(name, int(steps), arguments.device, int(clips)))
             return
         rows = []
-        for steps in LENGTHS:
-            rows += rows_of(steps, list(MODELS), arguments.device, arguments.rounds)
+        for clips, lengths in ((1, LENGTHS), (BATCH, BATCH_LENGTHS[arguments.device])):
+            for steps in lengths:
+                rows += rows_of(steps, list(MODELS), arguments.device, arguments.rounds, clips)
+        print(ratios_table({"rows": rows}))
         command = f"python -m benchmarks.fusion --device {arguments.device}"
         print(write("fusion", command, rows, device=arguments.device))  # the long pass may not end well
         if arguments.long:

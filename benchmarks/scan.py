@@ -1,8 +1,8 @@
 """Time, memory and error of every selective scan at hand: `python -m benchmarks.scan`.
 
 All implementations run in turn on the same inputs, round after round, so that a busy machine slows all of them alike;
-medians are kept. Baselines: mambapy (`pip install --no-deps -r benchmarks/requirements.txt`) and mamba-ssm's
-`selective_scan_ref`, where they import.
+medians are kept. Baselines: mambapy, which tests/requirements.txt brings, and mamba-ssm's `selective_scan_ref`, which
+imports only where its CUDA kernel was built (alignmamba/ops/requirements.txt).
 """
 
 from __future__ import annotations

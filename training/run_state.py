@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,21 +21,28 @@ log = logging.getLogger(__name__)
 LOG_FILE, STATE_FILE = "log.jsonl", "state.safetensors"
 
 
+class Parts(NamedTuple):
+    """What changes in training beside the model."""
+
+    optimiser: torch.optim.Optimizer
+    schedule: ReduceLROnPlateau
+    scaler: torch.amp.GradScaler
+
+
 class Progress:
     """The history of a run, its best weights, and the files that keep them."""
 
     def __init__(
         self,
         model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        schedule: ReduceLROnPlateau,
+        parts: Parts,
         settings: Mapping[str, Any],
         folder: Path | None,
         *,
         patience: int,
         board: bool,
     ) -> None:
-        self._model, self._optimiser, self._schedule, self._settings = model, optimiser, schedule, dict(settings)
+        self._model, self._parts, self._settings = model, parts, dict(settings)
         self._patience = patience
         self._board = board
         self._folder = folder if not dist.is_initialized() or dist.get_rank() == 0 else None
@@ -63,7 +70,7 @@ class Progress:
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        state = self._optimiser.state_dict()
+        state = self._parts.optimiser.state_dict()
         tensors = {
             **{f"model.{name}": value for name, value in self._model.state_dict().items()},
             **{f"best.{name}": value for name, value in self.best_weights.items()},
@@ -74,7 +81,10 @@ class Progress:
             "history": self.history,
             "best_epoch": self.best_epoch,
             "groups": state["param_groups"],
-            "schedule": {name: value for name, value in self._schedule.state_dict().items() if name != "mode_worse"},
+            "schedule": {
+                name: value for name, value in self._parts.schedule.state_dict().items() if name != "mode_worse"
+            },
+            "scaler": self._parts.scaler.state_dict(),  # empty unless training is in float16
         }
         draft = self._folder / f".{STATE_FILE}"
         save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"run": json.dumps(metadata)})
@@ -106,8 +116,10 @@ class Progress:
         for name, value in part("optimiser.").items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value
-        self._optimiser.load_state_dict({"state": state, "param_groups": metadata["groups"]})
-        self._schedule.load_state_dict(metadata["schedule"])
+        self._parts.optimiser.load_state_dict({"state": state, "param_groups": metadata["groups"]})
+        self._parts.schedule.load_state_dict(metadata["schedule"])
+        if scaler := metadata.get("scaler"):  # states of earlier versions have none
+            self._parts.scaler.load_state_dict(scaler)
         self.history, self.best_epoch = metadata["history"], metadata["best_epoch"]
         log.info("going on after epoch %d", len(self.history))
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from alignmamba.batch import Batch
 from alignmamba.modeling.loss import loss
 from alignmamba.ops.device import default_device
-from training.run_state import Progress
+from training.run_state import Parts, Progress
 
 log = logging.getLogger(__name__)
 
@@ -157,13 +157,15 @@ def fit(
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=config.plateau)
-    progress = Progress(model, optimiser, schedule, asdict(config), folder, patience=config.patience, board=board)
+    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=config.precision == "float16")
+    parts = Parts(optimiser, schedule, scaler)
+    progress = Progress(model, parts, asdict(config), folder, patience=config.patience, board=board)
     for epoch in range(len(progress.history) + 1, config.epochs + 1):
         if progress.ended:
             break
         rng = np.random.default_rng((config.seed, epoch))  # by epoch, so that a resumed run draws the same
-        torch.manual_seed(config.seed * 1000 + epoch)
-        mean_loss = _epoch(model, optimiser, source, config, rng)
+        torch.manual_seed(_dropout_seed(config, epoch))
+        mean_loss = _epoch(model, parts, source, config, rng)
         model.eval()
         measured = source.validate(model)
         schedule.step(measured["chosen_by"])
@@ -173,27 +175,32 @@ def fit(
     return Run(progress.best_epoch, progress.history)
 
 
-def _epoch(
-    model: nn.Module, optimiser: torch.optim.Optimizer, source: Source, config: TrainConfig, rng: np.random.Generator
-) -> float:
+def _epoch(model: nn.Module, parts: Parts, source: Source, config: TrainConfig, rng: np.random.Generator) -> float:
     """One pass over the source; returns the mean loss."""
+    optimiser, _, scaler = parts
     model.train()
-    device = next(model.parameters()).device.type
-    scaler = torch.amp.GradScaler(device, enabled=config.precision == "float16")
+    device = next(model.parameters()).device
     losses, batches = [], source.batches(config.batch_size, rng)
+    taken = 0
     for items in tqdm(batches, desc="train", unit="batch", leave=False, disable=None):
         optimiser.zero_grad()
         total = 0.0
-        for part, share in _mine(items, source):
-            with _precision(device, config.precision):
+        mine = _mine(items)
+        part = source.collate(mine) if mine else None
+        if share := _share(0 if part is None else part.labels, device):
+            with _precision(device.type, config.precision):
                 value = _loss(model, part.to(device)) * share
             scaler.scale(value).backward()
-            total += value.item()
+            total = value.item()
         losses.append(_add_up(model, total))
         scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        scale = scaler.get_scale()
         scaler.step(optimiser)
         scaler.update()
+        taken += scaler.get_scale() >= scale  # else gradients overflowed, and the step was left out
+    if not taken:
+        log.warning("no step of this epoch was taken: gradients overflowed in half precision at every one")
     return float(np.mean(losses))
 
 
@@ -206,16 +213,26 @@ def _precision(device: str, name: str) -> contextlib.AbstractContextManager[Any]
     return contextlib.nullcontext() if name == "float32" else torch.autocast(device, PRECISIONS[name])
 
 
-def _mine(items: Sequence[Any], source: Source) -> Iterator[tuple[Labelled, float]]:
-    """This process's part of a batch with its share of the labels; nothing if there are fewer items than processes."""
+def _mine(items: Sequence[Any]) -> Sequence[Any]:
+    """This process's part of a batch; nothing if there are fewer items than processes."""
+    return items[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else items
+
+
+def _share(labels: int, device: torch.device) -> float:
+    """This process's labels as a share of all processes' for a batch."""
     if not dist.is_initialized():
-        yield source.collate(items), 1.0
-        return
-    rank, world = dist.get_rank(), dist.get_world_size()
-    parts = [items[first::world] for first in range(world)]
-    counts = [source.collate(part).labels if part else 0 for part in parts]
-    if counts[rank]:
-        yield source.collate(parts[rank]), counts[rank] / sum(counts)
+        return 1.0
+    everywhere = torch.tensor(labels, device=device)  # NCCL takes tensors of GPUs only
+    dist.all_reduce(everywhere)
+    return labels / max(everywhere.item(), 1)
+
+
+def _dropout_seed(config: TrainConfig, epoch: int) -> int:
+    """Seed of what the model draws in an epoch, another one for each process."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    if not rank:
+        return config.seed * 1000 + epoch
+    return int(np.random.SeedSequence((config.seed, epoch, rank)).generate_state(1)[0])
 
 
 def _add_up(model: nn.Module, total: float) -> float:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alignmamba.config import ModelConfig
 from alignmamba.ops import cpu, cpu_fused
 from alignmamba.ops.selective_scan import carries_state, choose_backend, selective_scan
 
@@ -37,7 +38,8 @@ class Mamba(nn.Module):
     """Selective state space block: in_proj, causal convolution, scan, gate, out_proj.
 
     A masked step takes part in nothing: its input is zeroed before the convolution and its step size is zero, so
-    that the state passes it unchanged.
+    that the state passes it unchanged. With `conditions`, each step size is also multiplied by a learnt gate
+    2 sigmoid(W c) of what is known to be missing at the step, c: one where nothing is, and at the start of training.
 
     >>> block, x = Mamba(width=16), torch.randn(2, 10, 16)
     >>> y = block(x)
@@ -47,7 +49,9 @@ class Mamba(nn.Module):
     True
     """
 
-    def __init__(self, width: int, *, state_dim: int = 16, conv_width: int = 4, expand: int = 2) -> None:
+    def __init__(
+        self, width: int, *, state_dim: int = 16, conv_width: int = 4, expand: int = 2, conditions: int = 0
+    ) -> None:
         super().__init__()
         inner = expand * width
         dt_rank = math.ceil(width / STATE_PER_DT_RANK)
@@ -59,6 +63,7 @@ class Mamba(nn.Module):
         self.A_log = nn.Parameter(torch.arange(1.0, state_dim + 1).log().repeat(inner, 1))
         self.D = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, width, bias=False)
+        self.missing_gate = nn.Parameter(torch.zeros(inner, conditions)) if conditions else None
         self._init_step_sizes()
 
     def _init_step_sizes(self) -> None:
@@ -78,10 +83,11 @@ class Mamba(nn.Module):
         x: Float[Tensor, "batch time width"],
         mask: Bool[Tensor, "batch time"] | None = None,
         *,
+        missing: Float[Tensor, "batch time conditions"] | None = None,
         reverse: bool = False,
     ) -> Float[Tensor, "batch time width"]:
         """Run over a whole sequence; with `reverse`, from its end to its start."""
-        return self.run(x, mask, reverse=reverse)[0]
+        return self.run(x, mask, missing=missing, reverse=reverse)[0]
 
     def run(
         self,
@@ -89,15 +95,27 @@ class Mamba(nn.Module):
         mask: Bool[Tensor, "batch time"] | None,
         state: MambaState | None = None,
         *,
+        missing: Float[Tensor, "batch time conditions"] | None = None,
         reverse: bool = False,
     ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
         """Run over a piece of a sequence and return the state after it.
 
-        Pieces run one after the other give the same numbers as the whole. Before the first step the state is None:
-        zeros, which every backend of the scan takes, while a state of its own is more than mamba-ssm's kernel takes.
+        Pieces run one after the other give the same numbers as the whole.
+
+        Args:
+            x: Steps.
+            mask: True where a step counts; None: everywhere.
+            state: After the piece before. None before the first step: zeros, which every backend of the scan takes,
+                while a state of its own is more than mamba-ssm's kernel takes.
+            missing: What is missing at each step, for the gate; None: nothing, and the gate is one.
+            reverse: Run from the last step to the first.
+
+        Raises:
+            ValueError: If there is no gate for what is missing, or one of another size.
         """
+        gating = None if missing is None else self._gating(missing)
         if self._fuses(x, *(state or ())):
-            return self._run_fused(x, mask, state, reverse=reverse)
+            return self._run_fused(x, mask, state, gating, reverse=reverse)
         u, gate = self.in_proj(x).chunk(2, dim=-1)  # (batch, time, 2 inner) -> two of (batch, time, inner)
         if mask is not None:
             u = u * mask[:, :, None]
@@ -109,8 +127,17 @@ class Mamba(nn.Module):
         dt = F.softplus(self.dt_proj(low_rank))  # (batch, time, inner)
         if mask is not None:
             dt = dt * mask[:, :, None]
+        if gating is not None:
+            dt = dt * gating
         y, last = selective_scan(u, dt, -torch.exp(self.A_log), B, C, self.D, reverse=reverse, state=begin)
         return self.out_proj(y * F.silu(gate)), MambaState(tail, last)
+
+    def _gating(self, missing: Float[Tensor, "batch time conditions"]) -> Float[Tensor, "batch time inner"]:
+        """Factors of the step sizes: between 0 and 2, and 1 where nothing is missing."""
+        conditions = 0 if self.missing_gate is None else self.missing_gate.shape[1]
+        if self.missing_gate is None or missing.shape[-1] != conditions:
+            raise ValueError(f"missing: {missing.shape[-1]} conditions, expected {conditions}")
+        return 2 * torch.sigmoid(missing @ self.missing_gate.T)
 
     @property
     def _bias(self) -> Tensor:
@@ -127,7 +154,7 @@ class Mamba(nn.Module):
         return cpu_fused.applies(*inputs, self.D) and choose_backend(inputs[0].device, self.D.dtype) == "cpp"
 
     def _run_fused(
-        self, x: Tensor, mask: Tensor | None, state: MambaState | None, *, reverse: bool
+        self, x: Tensor, mask: Tensor | None, state: MambaState | None, gating: Tensor | None, *, reverse: bool
     ) -> tuple[Tensor, MambaState]:
         """`run` where no gradient is wanted and the C++ kernels are at hand: two of them and three products."""
         kernel = cpu.kernel()
@@ -137,7 +164,9 @@ class Mamba(nn.Module):
         u, tail = cpu_fused.convolve(kernel, u, mask, state.conv, self.conv1d.weight, self._bias, reverse=reverse)
         sizes = cpu_fused.StepSizes(self.dt_proj.weight, self.dt_proj.bias, self.A_log, self.D)
         projected = F.linear(u, self.x_proj.weight)
-        last = cpu_fused.gated_scan_(kernel, u, gate, projected, mask, state.scan, sizes, reverse=reverse)
+        last = cpu_fused.gated_scan_(
+            kernel, u, gate, projected, mask, state.scan, sizes, gating=gating, reverse=reverse
+        )
         return F.linear(u, self.out_proj.weight), MambaState(tail, last)
 
     def _convolve(self, u: Tensor, before: Tensor | None, *, reverse: bool) -> tuple[Tensor, Tensor]:
@@ -166,24 +195,39 @@ class MambaLayer(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, state_dim: int, conv_width: int, expand: int, dropout: float, bidirectional: bool
+        self,
+        width: int,
+        *,
+        state_dim: int,
+        conv_width: int,
+        expand: int,
+        dropout: float,
+        bidirectional: bool,
+        conditions: int = 0,
     ) -> None:
+        """Make a layer; with `conditions`, with a gate for what is missing, see `Mamba`."""
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.forwards = Mamba(width, state_dim=state_dim, conv_width=conv_width, expand=expand)
-        self.backwards = (
-            Mamba(width, state_dim=state_dim, conv_width=conv_width, expand=expand) if bidirectional else None
-        )
+
+        def block() -> Mamba:
+            return Mamba(width, state_dim=state_dim, conv_width=conv_width, expand=expand, conditions=conditions)
+
+        self.forwards = block()
+        self.backwards = block() if bidirectional else None
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch time width"], mask: Bool[Tensor, "batch time"] | None = None
+        self,
+        x: Float[Tensor, "batch time width"],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        *,
+        missing: Float[Tensor, "batch time conditions"] | None = None,
     ) -> Float[Tensor, "batch time width"]:
         """Apply the layer; masked steps influence no other step."""
         normed = self.norm(x)
-        y = self.forwards(normed, mask)
+        y = self.forwards(normed, mask, missing=missing)
         if self.backwards is not None:
-            y = y + self.backwards(normed, mask, reverse=True)
+            y = y + self.backwards(normed, mask, missing=missing, reverse=True)
         out: Tensor = x + self.dropout(y)
         return out
 
@@ -192,10 +236,28 @@ class MambaLayer(nn.Module):
         x: Float[Tensor, "batch time width"],
         mask: Bool[Tensor, "batch time"] | None,
         state: MambaState | None = None,
+        *,
+        missing: Float[Tensor, "batch time conditions"] | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], MambaState]:
         """Apply a causal layer to a piece of a sequence and return the state after it; see `Mamba.run`."""
-        y, state = self.forwards.run(self.norm(x), mask, state)
+        y, state = self.forwards.run(self.norm(x), mask, state, missing=missing)
         return x + self.dropout(y), state
+
+
+def mamba_layers(config: ModelConfig, count: int, *, conditions: int = 0) -> nn.ModuleList:
+    """A stack of residual Mamba layers of the configured shape; `conditions` as in `MambaLayer`."""
+    return nn.ModuleList(
+        MambaLayer(
+            config.width,
+            state_dim=config.state_dim,
+            conv_width=config.conv_width,
+            expand=config.expand,
+            dropout=config.dropout,
+            bidirectional=config.bidirectional,
+            conditions=conditions,
+        )
+        for _ in range(count)
+    )
 
 
 def run_layers(
@@ -204,6 +266,7 @@ def run_layers(
     mask: Bool[Tensor, "batch time"],
     *,
     norm: nn.Module,
+    missing: Float[Tensor, "batch time conditions"] | None = None,
     overwrite: bool = False,
 ) -> Float[Tensor, "batch time width"]:
     """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
@@ -217,16 +280,16 @@ def run_layers(
     whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in stack)
     if whole or not stack or not carries_state(x.device, x.dtype):
         for layer in stack:
-            x = layer(x, mask)
+            x = layer(x, mask, missing=missing)
         x = norm(x)
         return x
     out = None
     states: list[MambaState | None] = [None] * len(stack)
     for first in range(0, x.shape[1], BLOCK_STEPS):
         piece = slice(first, first + BLOCK_STEPS)
-        y, y_mask = x[:, piece], mask[:, piece]
+        y, y_mask, y_missing = x[:, piece], mask[:, piece], None if missing is None else missing[:, piece]
         for number, layer in enumerate(stack):
-            y, states[number] = layer.run(y, y_mask, states[number])
+            y, states[number] = layer.run(y, y_mask, states[number], missing=y_missing)
         y = norm(y)
         if out is None:  # under autocast the norm's dtype may be another one than x's
             out = x if overwrite and x.dtype == y.dtype else x.new_empty(x.shape, dtype=y.dtype)

@@ -11,27 +11,28 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alignmamba.batch import Batch, PaddedSteps, compact
+from alignmamba.batch import Batch, compact
 from alignmamba.config import Level, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
-from alignmamba.modeling.mamba import MambaLayer, run_layers
+from alignmamba.modeling.encoders import Encoders, Stream
+from alignmamba.modeling.mamba import mamba_layers, run_layers
+from alignmamba.modeling.missingness import by_token
 from alignmamba.modeling.mmd import mmd2
-from alignmamba.modeling.readout import Readout
 from alignmamba.modeling.transport import Plan, cosine_cost, relaxed_plan, sinkhorn_plan, uniform_plan
-
-
-class Stream(NamedTuple):
-    """One modality after its encoder; masks are prefixes."""
-
-    x: Float[Tensor, "batch time width"]
-    mask: Bool[Tensor, "batch time"]
-    seconds: Float[Tensor, "batch time"]
 
 
 def stream_cost(source: Stream, target: Stream, *, time_weight: float) -> Float[Tensor, "batch source target"]:
     """`cosine_cost` of every pair of steps of two streams."""
     seconds = {"source_seconds": source.seconds, "target_seconds": target.seconds}
     return cosine_cost(source.x, target.x, time_weight=time_weight, **seconds)
+
+
+class Aligned(NamedTuple):
+    """One modality at the steps of the anchor; `there` as in `Stream`."""
+
+    x: Float[Tensor, "batch steps width"]
+    mask: Bool[Tensor, "batch steps"]
+    there: Bool[Tensor, "batch steps"]
 
 
 class Fused(NamedTuple):
@@ -61,90 +62,6 @@ class Output(NamedTuple):
     anchor: Int[Tensor, " batch"]
     fused: Fused | None = None
     auxiliary: Float[Tensor, ""] | None = None
-
-
-def mamba_layers(config: ModelConfig, count: int) -> nn.ModuleList:
-    """A stack of residual Mamba layers of the configured shape."""
-    return nn.ModuleList(
-        MambaLayer(
-            config.width,
-            state_dim=config.state_dim,
-            conv_width=config.conv_width,
-            expand=config.expand,
-            dropout=config.dropout,
-            bidirectional=config.bidirectional,
-        )
-        for _ in range(count)
-    )
-
-
-class Encoder(nn.Module):
-    """Encoder of one modality: standardise, project to the common width, Mamba layers, norm.
-
-    Where steps end in statistics of their clip, these are read out first.
-    """
-
-    mean: Float[Tensor, " dim"]
-    std: Float[Tensor, " dim"]
-
-    def __init__(self, config: ModelConfig, modality: Modality, *, layers: int) -> None:
-        super().__init__()
-        dim, statistics = config.encoded_dim(modality), config.statistics(modality)
-        self.readout = Readout(statistics, readouts=config.readouts) if statistics else None
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("std", torch.ones(dim))
-        self.project = nn.Linear(dim, config.width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.layers = mamba_layers(config, layers)
-        self.norm = nn.LayerNorm(config.width)
-
-    def forward(
-        self, values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "batch time width"]:
-        """Encode; masked steps influence no other step.
-
-        Args:
-            values: Steps as extracted; or, where they have statistics, with read-outs in the place of these, as
-                training has them for clips whose own labels the read-out was fitted to (out-of-fold read-outs).
-            mask: True for valid steps.
-        """
-        if self.readout is not None and values.shape[-1] != len(self.mean):
-            steps = len(self.mean) - len(self.readout.bias)
-            values = torch.cat([values[..., :steps], self.readout(values[..., steps:])], dim=-1)
-        x = self.dropout(self.project((values - self.mean) / self.std))
-        return run_layers(self.layers, x, mask, norm=self.norm, overwrite=True)
-
-
-class Encoders(nn.ModuleDict):
-    """An `Encoder` per modality."""
-
-    def __init__(self, config: ModelConfig, *, layers: int) -> None:
-        super().__init__({str(modality): Encoder(config, modality, layers=layers) for modality in config.order})
-        self.config = config
-
-    def encode(self, modality: Modality, steps: PaddedSteps) -> Stream:
-        """Encode the steps of one modality; invalid ones are left out, so that the mask is a prefix.
-
-        Args:
-            modality: Of the steps.
-            steps: As `Encoder.forward` takes them.
-
-        Raises:
-            ValueError: If they have another number of columns.
-        """
-        widths = {self.config.feature_dim(modality), self.config.encoded_dim(modality)}
-        if steps.values.shape[-1] not in widths:
-            expected = " or, with read-outs in the place of statistics, ".join(map(str, sorted(widths, reverse=True)))
-            raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {expected}")
-        mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)
-        return Stream(self[modality](values, mask), mask, seconds)
-
-    def forward(self, batch: Batch) -> dict[Modality, Stream]:
-        """Encode every modality that some clip of the batch has."""
-        if unknown := sorted(set(batch) - set(self)):
-            raise ValueError(f"batch: unknown modality {unknown}, expected some of {list(self)}")
-        present = [modality for modality in map(Modality, batch) if batch[modality].mask.any()]
-        return {modality: self.encode(modality, batch[modality]) for modality in present}
 
 
 def pool(
@@ -207,7 +124,8 @@ class AlignMamba(nn.Module):
         super().__init__()
         self.config = config
         self.encoders = Encoders(config, layers=config.encoder_layers)
-        self.fusion = mamba_layers(config, config.fusion_layers)
+        conditions = len(config.order) ** 2 if config.gate == "missing" else 0
+        self.fusion = mamba_layers(config, config.fusion_layers, conditions=conditions)
         self.norm = nn.LayerNorm(config.width)
         self.heads = Heads(config, width=config.width)
         if config.absent == "embed":
@@ -234,7 +152,7 @@ class AlignMamba(nn.Module):
         aligned, mmd, plans = {}, {}, {}
         for modality, stream in streams.items():
             if stream is target:  # of every clip
-                aligned[modality] = (target.x, target.mask)
+                aligned[modality] = Aligned(target.x, target.mask, target.there)
                 continue
             rank, here = ANCHOR_ORDER.index(modality), stream.mask.any(1)
             plan = self._plan(stream, target)
@@ -242,12 +160,14 @@ class AlignMamba(nn.Module):
             if with_mmd:
                 distance = mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
                 mmd[modality] = distance.where(here & (anchor != rank), 0.0)
+            there = self._reached(plan, stream) if self.config.gate == "missing" else target.mask
             if mixed:
-                moved = torch.where((anchor == rank)[:, None, None], target.x, moved)
-            aligned[modality] = (moved, target.mask & here[:, None])
+                own = (anchor == rank)[:, None]
+                moved, there = torch.where(own[:, :, None], target.x, moved), torch.where(own, target.there, there)
+            aligned[modality] = Aligned(moved, target.mask & here[:, None], there)
             plans[modality] = plan
-        tokens, mask = self._interleave(aligned, target)
-        tokens = run_layers(self.fusion, tokens, mask, norm=self.norm, overwrite=True)
+        tokens, mask, missing = self._interleave(aligned, target)
+        tokens = run_layers(self.fusion, tokens, mask, norm=self.norm, missing=missing, overwrite=True)
         score, logits = self.heads(self._pool(tokens, mask, target))
         return Output(score, logits, mmd, plans, anchor, Fused(tokens, mask))
 
@@ -306,13 +226,11 @@ class AlignMamba(nn.Module):
             grow = steps - stream.mask.shape[1]
             mine = anchor == rank
             x = F.pad(stream.x, (0, 0, 0, grow)) * mine[:, None, None]
-            parts.append(
-                (x, F.pad(stream.mask, (0, grow)) & mine[:, None], F.pad(stream.seconds, (0, grow)) * mine[:, None])
-            )
-        xs, masks, seconds = zip(*parts, strict=True)
-        mask = torch.stack(masks).any(0)
+            mask, seconds, there = (F.pad(part, (0, grow)) * mine[:, None] for part in stream[1:])
+            parts.append(Stream(x, mask, seconds, there))
+        x, mask, seconds, there = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
         kept = int(mask.sum(1).max())
-        return anchor, Stream(torch.stack(xs).sum(0)[:, :kept], mask[:, :kept], torch.stack(seconds).sum(0)[:, :kept])
+        return anchor, Stream(x[:, :kept], mask[:, :kept] > 0, seconds[:, :kept], there[:, :kept] > 0)
 
     def _plan(self, stream: Stream, target: Stream) -> Plan:
         """Transport plan from the steps of a stream to the target's."""
@@ -331,20 +249,41 @@ class AlignMamba(nn.Module):
             target_seconds=target.seconds,
         )
 
-    def _interleave(self, aligned: Mapping[Modality, tuple[Tensor, Tensor]], target: Stream) -> tuple[Tensor, Tensor]:
-        """[a1, v1, l1, a2, v2, l2, ...] in the configured order, absent modalities left out or embedded."""
-        xs, masks = [], []
-        for modality in self.config.order:
+    @staticmethod
+    def _reached(plan: Plan, stream: Stream) -> Bool[Tensor, "batch steps"]:
+        """Steps of the target that some step of the stream was sent to, filled-in ones aside."""
+        sent = stream.there[:, :, None].to(stream.x.dtype)
+        return plan.transport(sent, scaling="paper")[:, :, 0] > 0
+
+    def _interleave(
+        self, aligned: Mapping[Modality, Aligned], target: Stream
+    ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"], Tensor | None]:
+        """[a1, v1, l1, a2, v2, l2, ...] in the configured order, absent modalities left out or embedded.
+
+        Returns:
+            The tokens, their mask, and what is missing at each (batch, tokens, conditions); None if nothing is, or
+            there is no gate that asks.
+        """
+        nothing = torch.zeros_like(target.mask)
+        xs, masks, places, there = [], [], [], []
+        for place, modality in enumerate(self.config.order):
             found = aligned.get(modality)
+            there.append(nothing if found is None else found.mask & found.there)
             if self.config.absent == "embed":
                 x = self.absent[modality].expand_as(target.x)
                 if found is not None:
-                    x = torch.where(found[1].any(1)[:, None, None], found[0], x)
-                found = x, target.mask
+                    x = torch.where(found.mask.any(1)[:, None, None], found.x, x)
+                found = Aligned(x, target.mask, nothing)
             if found is not None:
-                xs.append(found[0])
-                masks.append(found[1])
+                xs.append(found.x)
+                masks.append(found.mask)
+                places.append(place)
         # (batch, steps, streams, width) -> (batch, steps * streams, width): stacked behind the step, so that flattening
         # is a view and there is one copy.
-        mask, (tokens,) = compact(torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2))
-        return tokens, mask
+        mask, x = torch.stack(masks, 2).flatten(1), torch.stack(xs, 2).flatten(1, 2)
+        missing = target.mask[:, :, None] & ~torch.stack(there, 2)  # (batch, steps, modalities)
+        if self.config.gate == "none" or not bool(missing.any()):
+            mask, (tokens,) = compact(mask, x)
+            return tokens, mask, None
+        mask, (tokens, asked) = compact(mask, x, by_token(missing, places, dtype=x.dtype))
+        return tokens, mask, asked

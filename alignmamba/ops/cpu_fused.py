@@ -51,7 +51,7 @@ class _GatedScan(ctypes.Structure):
 
     _fields_ = (
         *_integers("batch", "length", "dim", "states", "rank", "parts", "threads"),
-        *_sequences("x", "gate", "projected", "mask"),
+        *_sequences("x", "gate", "projected", "mask", "gating"),
         *_pointers("dt_weight", "dt_bias", "A_log", "D", "before", "after"),
     )
 
@@ -129,7 +129,7 @@ def convolve(
     _call(
         kernel, "mamba_convolve", x.dtype,
         batch, length, dim, taps, *split(_CONVOLUTION_WORK * x.numel(), batch),
-        *view(x, reverse), *_mask_view(mask, reverse), *view(before, reverse), *view(out, reverse),
+        *view(x, reverse), *_optional_view(mask, reverse), *view(before, reverse), *view(out, reverse),
         *view(after, reverse), weight.data_ptr(), bias.data_ptr(),
     )  # fmt: skip
     return out, after
@@ -144,11 +144,12 @@ def gated_scan_(
     before: Float[Tensor, "batch dim state"],
     sizes: StepSizes,
     *,
+    gating: Float[Tensor, "batch time dim"] | None = None,
     reverse: bool,
 ) -> Float[Tensor, "batch dim state"]:
     """Turn x, in place, into silu(gate) * scan(x) and return the state after it.
 
-    The scan's step sizes are mask * softplus(low_rank @ dt_weight.T + dt_bias), its A is -exp(A_log).
+    The scan's step sizes are gating * mask * softplus(low_rank @ dt_weight.T + dt_bias), its A is -exp(A_log).
 
     Args:
         kernel: The library.
@@ -158,6 +159,7 @@ def gated_scan_(
         mask: True where a step counts; None: everywhere.
         before: State before the first step that is run.
         sizes: Parameters.
+        gating: Factors of the step sizes; None: one.
         reverse: Run from the last step to the first.
 
     Raises:
@@ -175,6 +177,9 @@ def gated_scan_(
         ("D", sizes.D, (dim,)),
     ):
         _check(name, tensor, shape, x.dtype)
+    if gating is not None:
+        _check("gating", gating, (batch, length, dim), x.dtype)
+        gating = rows(gating)
     mask = _whole(mask, batch, length)
     gate, projected, before = rows(gate), rows(projected), before.contiguous()
     after = torch.empty_like(before)
@@ -182,7 +187,8 @@ def gated_scan_(
     _call(
         kernel, "mamba_gated_scan", x.dtype,
         batch, length, dim, states, rank, *split(_GATED_SCAN_WORK * x.numel() * states, batch),
-        *view(x, reverse), *view(gate, reverse), *view(projected, reverse), *_mask_view(mask, reverse),
+        *view(x, reverse), *view(gate, reverse), *view(projected, reverse), *_optional_view(mask, reverse),
+        *_optional_view(gating, reverse),
         *(parameter.data_ptr() for parameter in parameters), before.data_ptr(), after.data_ptr(),
     )  # fmt: skip
     return after
@@ -263,8 +269,8 @@ def _whole(mask: Tensor | None, batch: int, length: int) -> Tensor | None:
     return mask.expand(batch, length)
 
 
-def _mask_view(mask: Tensor | None, reverse: bool) -> tuple[int | None, int, int]:
-    return (None, 0, 0) if mask is None else view(mask, reverse)
+def _optional_view(tensor: Tensor | None, reverse: bool) -> tuple[int | None, int, int]:
+    return (None, 0, 0) if tensor is None else view(tensor, reverse)
 
 
 def rows(tensor: Tensor) -> Tensor:
@@ -306,14 +312,15 @@ def self_check(kernel: ctypes.CDLL) -> None:
         gate, projected, state = draw(2, 40, 19), draw(2, 40, 13), draw(2, 19, 5)
         sizes = StepSizes(draw(19, 3), draw(19), draw(19, 5), draw(19))
         low_rank, B, C = projected.split([3, 5, 5], -1)
-        dt = F.softplus(F.linear(low_rank, sizes.dt_weight, sizes.dt_bias)) * mask[:, :, None]
+        gating = draw(2, 40, 19).sigmoid()
+        dt = F.softplus(F.linear(low_rank, sizes.dt_weight, sizes.dt_bias)) * mask[:, :, None] * gating
         expected, final = torch.empty_like(x), state
         for t in range(40):
             decay = torch.exp(-dt[:, t, :, None] * sizes.A_log.exp())
             final = decay * final + (dt * x)[:, t, :, None] * B[:, t, None, :]
             expected[:, t] = (final * C[:, t, None, :]).sum(-1) + sizes.D * x[:, t]
         expected *= F.silu(gate)
-        _compare(gated_scan_(kernel, x, gate, projected, mask, state, sizes, reverse=False), final)
+        _compare(gated_scan_(kernel, x, gate, projected, mask, state, sizes, gating=gating, reverse=False), final)
         _compare(x, expected)
 
         similarity, index = draw(2, 7, 300), torch.empty(2, 7, dtype=torch.long, device="cpu")

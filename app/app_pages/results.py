@@ -150,8 +150,8 @@ def cost() -> None:
     """Show the cost of the fusion by length."""
     st.markdown(
         _(
-            "Time and memory of whole fusion models of equal width and depth on random features, batch 1, encoders "
-            "left out. Both axes are logarithmic."
+            "Time and memory of whole fusion models of equal width and depth on random features. Both axes are "
+            "logarithmic. With stored weights, Transformers keep the attention of all pairs of tokens, as in the paper."
         )
     )
     for path in sorted(results.BENCHMARKS.glob("fusion-*.json")):
@@ -166,6 +166,12 @@ def draw_cost(record: results.Record) -> None:
     chosen = st.segmented_control(
         _("Cost"), titles, format_func=titles.get, default="time_ms", required=True, key=f"cost-{record.name}"
     )
+    sizes = sorted(set(table["batch"].tolist()))
+    if len(sizes) > 1:
+        batch = st.segmented_control(
+            _("Clips at once"), sizes, default=sizes[0], required=True, key=f"batch-{record.name}"
+        )
+        table = table[table["batch"] == batch]
     chart = curves.cost_curves(table, chosen, y_title=titles[chosen])
     st.altair_chart(chart, alt=_("{what} by length, one line per model").format(what=titles[chosen]))
     failed = table[table["status"] != "ok"]

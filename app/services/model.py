@@ -90,7 +90,9 @@ def _load_models() -> None:
     from extractors.workers.client import WorkerError, warm
 
     try:
-        warm(encoder=default().encoder)
+        predictor = default()
+        predictor.warm()
+        warm(encoder=predictor.encoder)
     except (ValueError, WorkerError) as error:
         # Nobody waits for this thread; an analysis shows the same message on screen.
         log.warning("models are not ready: %s", error)

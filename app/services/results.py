@@ -221,9 +221,10 @@ def predictions_table(record: Record, subset: str) -> pd.DataFrame:
 
 
 def efficiency(record: Record) -> pd.DataFrame:
-    """Return the cost of whole models by length: `model`, `tokens`, `time_ms`, `peak_mb`, `gflop`, `status`."""
+    """Return the cost of models by length: `batch`, `model`, `tokens`, `time_ms`, `peak_mb`, `gflop`, `status`."""
     columns = ["model", "tokens", "time_ms", "peak_mb", "gflop", "status"]
-    return pd.DataFrame([{name: row.get(name) for name in columns} for row in record.rows], columns=columns)
+    rows = [{"batch": row.get("batch", 1), **{name: row.get(name) for name in columns}} for row in record.rows]
+    return pd.DataFrame(rows, columns=["batch", *columns])
 
 
 def paper(table: str, *, dataset: str | None = None) -> list[dict[str, Any]]:

@@ -6,18 +6,21 @@ import logging
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
+import alignmamba.predictor
 from alignmamba import checkpoint
 from alignmamba.batch import collate
 from alignmamba.modality import SUBSETS
 from alignmamba.modeling import transport
 from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.modeling.transport import IndexPlan
 from alignmamba.ops.device import default_device
 from alignmamba.predictor import Predictor
 from extractors.assets.device import default_device as device_of_extractors
 from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import GpuTensor, fake_cuda
 from tests.alignmamba.test_predictor import SCHEMA, Clip
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
@@ -33,7 +36,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{}, {"local": "sinkhorn"}, {"local": "uniform"}, {"bandwidth": "median"}, {"absent": "embed"},
-     {"bidirectional": True}, {"time_weight": 0.5}, {"scaling": "mean"}],
+     {"bidirectional": True}, {"time_weight": 0.5}, {"scaling": "mean"}, {"gate": "missing"}],
     ids=str,
 )  # fmt: skip
 def test_model_forward_and_backward(changes, monkeypatch):
@@ -104,6 +107,58 @@ def test_out_of_memory_goes_on_on_the_cpu(folder, monkeypatch, caplog, fails):
     assert prediction.backend.endswith(" on cpu, as the GPU was out of memory")
     (record,) = caplog.records
     assert "because the GPU is out of memory: CUDA out of memory" in record.message
+
+
+@pytest.mark.parametrize("asked", ["sinkhorn", "transported", "shapes", "contributions"])
+def test_whatever_is_asked_goes_on_on_the_cpu(folder, monkeypatch, caplog, asked):
+    """Where the memory ends in the middle of it."""
+    where = {
+        "sinkhorn": (alignmamba.predictor, "sinkhorn_plan"),
+        "transported": (IndexPlan, "transport"),
+        "shapes": (IndexPlan, "dense"),
+        "contributions": (torch.autograd, "grad"),
+    }
+
+    def ask(predictor):
+        if asked == "contributions":
+            return list(predictor.predict().contributions.values())
+        answer = getattr(predictor, asked)()
+        if asked == "sinkhorn":
+            return [each.plan for each in answer.values()]
+        return [pair[0] for pair in answer.values()] if asked == "transported" else list(answer.values())
+
+    predictor = Predictor.from_pretrained(folder, device="cpu")
+    predictor.set_clip(Clip(**STEPS))
+    expected = ask(predictor)
+    owner, name = where[asked]
+    whole = getattr(owner, name)
+
+    def full(*arguments, **options):
+        if any(isinstance(leaf, GpuTensor) for leaf in tree_leaves((arguments, options))):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return whole(*arguments, **options)
+
+    with fake_cuda(), caplog.at_level(logging.WARNING, logger="alignmamba.predictor"):
+        predictor = Predictor.from_pretrained(folder)
+        predictor.set_clip(Clip(**STEPS))
+        monkeypatch.setattr(owner, name, full)
+        answer = ask(predictor)
+        assert predictor.predict().backend.endswith(" on cpu, as the GPU was out of memory")
+    for ours, wanted in zip(answer, expected, strict=True):
+        np.testing.assert_allclose(ours, wanted, atol=1e-4)
+    assert len(caplog.records) == 1
+
+
+def test_the_kernels_are_warmed(folder, mamba_ssm):
+    with fake_cuda():
+        predictor = Predictor.from_pretrained(folder)
+        predictor.warm()
+        assert predictor.available == frozenset()
+        begun = len(mamba_ssm.dtypes)
+        assert begun
+        predictor.set_clip(Clip(**STEPS))
+        predictor.predict()
+    assert begun == 2 * (len(mamba_ssm.dtypes) - begun)  # of two lengths
 
 
 def test_out_of_memory_of_the_cpu_is_an_error(folder, monkeypatch):

@@ -269,6 +269,17 @@ def test_forks_hold_different_clips_on_the_same_weights(predictor):
     assert predictor.predict().score != other.predict().score
 
 
+def test_a_clip_that_cannot_be_encoded_leaves_the_one_before(predictor):
+    predictor.set_clip(Clip(**{AUDIO: 6, LANGUAGE: 4}, absent=(VIDEO,)))
+    before = predictor.predict().score
+    broken = Clip(**{VIDEO: 9, LANGUAGE: 5}, absent=(AUDIO,))
+    broken.modality("video").values = broken.modality("video").values[:, 1:]
+    with pytest.raises((RuntimeError, ValueError, TypeError)):
+        predictor.set_clip(broken)
+    assert predictor.available == {AUDIO, LANGUAGE}
+    assert predictor.predict().score == before
+
+
 def test_questions_that_cannot_be_answered(predictor):
     with pytest.raises(ValueError, match="clip: none set"):
         predictor.predict()

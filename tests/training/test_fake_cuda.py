@@ -54,14 +54,15 @@ def test_every_model_forward_and_backward(name, level):
         assert value.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
 
 
+class OnGpu(Made):
+    def validate(self, trained):
+        with torch.inference_mode():
+            part = self.collate(self.clips).to("cuda")
+            return {"chosen_by": float((trained(part.batch).score - part.score).abs().mean())}
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_fit(tmp_path, precision):
-    class OnGpu(Made):
-        def validate(self, trained):
-            with torch.inference_mode():
-                part = self.collate(self.clips).to("cuda")
-                return {"chosen_by": float((trained(part.batch).score - part.score).abs().mean())}
-
     settings = TrainConfig(epochs=2, batch_size=8, learning_rate=1e-2, precision=precision)
     on_cpu = fit(model(), Made(), settings) if precision == "float32" else None
     with fake_cuda():
@@ -129,8 +130,8 @@ def test_planted(monkeypatch):
     assert seen == ["cuda"] * 2
 
 
-def test_processes_send_tensors_of_the_gpu_only(monkeypatch):
-    """As NCCL does, the group refuses CPU tensors; two processes that hold the same part train as one."""
+def strict(monkeypatch):
+    """Lets `all_reduce` refuse CPU tensors; returns the dtypes that are sent."""
     sent = []
 
     def all_reduce(tensor, op=distributed.ReduceOp.SUM):
@@ -139,18 +140,41 @@ def test_processes_send_tensors_of_the_gpu_only(monkeypatch):
         sent.append(tensor.dtype)
 
     monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    return sent
+
+
+def test_torchrun_makes_a_table(world, monkeypatch):
+    """The command in one of two processes, whose group is as strict as NCCL."""
+    monkeypatch.chdir(world)
+    sent, begin = strict(monkeypatch), distributed.init_process_group
+    monkeypatch.setattr(
+        distributed, "init_process_group", lambda _: begin("fake", store=FakeStore(), rank=0, world_size=2)
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    arguments = ["--settings", "small.yaml", "--data", "aligned_50.pkl", "--seeds", "2", "--runs", "shared"]
+    with fake_cuda():
+        experiments.main(["complete", *arguments, "--results", "shared-results"])
+    assert not distributed.is_initialized()
+    assert json.loads((world / "shared-results" / "small" / "complete.json").read_text())["rows"]
+    assert {torch.int64, torch.int32, torch.float32, torch.float64} == set(sent)
+
+
+def test_processes_send_tensors_of_the_gpu_only(tmp_path, monkeypatch):
+    """As NCCL does, the group refuses CPU tensors; two processes that hold the same part train as one."""
+    sent = strict(monkeypatch)
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
         with fake_cuda():
             trained = model().to("cuda")
-            optimiser = torch.optim.AdamW(trained.parameters())
-            settings = TrainConfig(epochs=1, batch_size=24)
-            mean = trainer._epoch(trained, optimiser, Made(), settings, np.random.default_rng(0))
+            run = fit(trained, OnGpu(), TrainConfig(epochs=1, batch_size=24), folder=tmp_path)
     finally:
         distributed.destroy_process_group()
-    assert np.isfinite(mean)
-    assert sent[0] == torch.int32 and sent[-1] == torch.float64
-    assert len(sent) == 2 + sum(parameter.grad is not None for parameter in trained.parameters())
+    assert np.isfinite(run.history[0]["loss"])
+    # labels, which parameters were touched, their gradients, the loss
+    assert sent[:2] == [torch.int64, torch.int32] and sent[-1] == torch.float64
+    assert len(sent) == 3 + sum(parameter.grad is not None for parameter in trained.parameters())
 
 
 def test_torchrun_uses_the_device_that_was_chosen(monkeypatch):

@@ -1,6 +1,7 @@
 """Own clips move a checkpoint, or leave it as it is; what cannot be used is refused before anything is written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from alignmamba import checkpoint
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import AlignMamba
 from extractors.pipeline import SCHEMA
+from tests.alignmamba.fake_cuda import fake_cuda
 from tests.extractors.support.clips import every, grey, make_clip, tone
 from training import finetune
-from training.trainer import TrainConfig
+from training.trainer import TrainConfig, fit
 
 TRANSCRIPTS = ("it was good", "it was bad", "so good indeed", "so very bad", "good", "bad")
 LABELS = (2, -2, 2, -2, 2, -2)
@@ -53,6 +55,23 @@ def test_clips_are_learnt(folder, start, tmp_path, cache):
     result = json.loads((tmp_path / "mine" / "metrics.json").read_text())
     assert [row["setting"] for row in result["rows"]] == ["before", "after"]
     assert result["rows"][1]["mae"] == after["mae"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
+def test_a_gpu_is_used(folder, start, tmp_path, cache, monkeypatch):
+    seen = []
+
+    def noted(model, *arguments, **options):
+        seen.append(next(model.parameters()).device.type)
+        return fit(model, *arguments, **options)
+
+    monkeypatch.setattr(finetune, "fit", noted)
+    config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-2)
+    with fake_cuda():
+        rows = finetune.finetune(folder, start, tmp_path / "gpu", config=config, cache=cache)
+    assert seen == ["cuda"]
+    again = finetune.finetune(folder, start, tmp_path / "cpu", config=replace(config, seed=2), cache=cache)
+    assert rows[0]["mae"] == pytest.approx(again[0]["mae"], rel=1e-4)
 
 
 def test_training_that_does_not_help_changes_nothing(folder, start, tmp_path, cache, monkeypatch):

@@ -1,7 +1,10 @@
 """The trainer: what it fits, how it goes on after a kill, and that two processes do what one does."""
 
+import json
 import multiprocessing
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,32 +104,106 @@ def test_half_precision_learns_too():
     assert run.history[-1]["chosen_by"] < run.history[0]["chosen_by"]
 
 
+class Steep(Made):
+    """Scores so far off that their gradients overflow in half precision at first."""
+
+    def collate(self, items):
+        part = super().collate(items)
+        return part if len(items) == len(self.clips) else part._replace(score=part.score * 300)
+
+
+HALF = TrainConfig(epochs=8, batch_size=12, learning_rate=1e-2, precision="float16", patience=8)
+
+
+def test_in_half_precision_overflows_end(caplog):
+    """With two steps an epoch, each of which overflows at the first scale."""
+    first = model()
+    started = {name: value.clone() for name, value in first.state_dict().items()}
+    fit(first, Steep(), replace(HALF, epochs=1))
+    assert all(torch.equal(value, started[name]) for name, value in first.state_dict().items()), "nothing overflowed"
+    assert "no step of this epoch was taken" in caplog.text
+    run = fit(model(), Steep(), HALF)
+    assert len({entry["chosen_by"] for entry in run.history}) > 1
+
+
+def test_a_killed_run_in_half_precision_goes_on_with_its_scale(tmp_path):
+    whole, pieces, resumed = model(), model(), model()
+    expected = fit(whole, Steep(), HALF)
+    with pytest.raises(KeyboardInterrupt):
+        fit(pieces, Steep(fails_after=2), HALF, folder=tmp_path)
+    assert fit(resumed, Steep(), HALF, folder=tmp_path) == expected
+    same(whole, resumed)
+
+
+SHARED = TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3)
+
+
+class Watched(Made):
+    """Notes what a process collates in training, and the seed of its dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.collated, self.seeds = 0, set()
+
+    def collate(self, items):
+        if len(items) < len(self.clips):  # validation takes all
+            self.collated += len(items)
+            self.seeds.add(torch.initial_seed())
+        return super().collate(items)
+
+
 def _process(rank, world, folder):
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # loopback only
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
-    trained = model()
-    run = fit(trained, Made(), TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3))
+    trained, made = model(), Watched()
+    run = fit(trained, made, SHARED)
+    noted = {"losses": [entry["loss"] for entry in run.history], "seeds": sorted(made.seeds), "items": made.collated}
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(noted))
     if rank == 0:
         torch.save(trained.state_dict(), f"{folder}/weights.pt")
-        np.save(f"{folder}/losses.npy", [entry["loss"] for entry in run.history])
     distributed.destroy_process_group()
 
 
-def test_two_processes_train_as_one(tmp_path):
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """Weights and notes of two processes that have trained together."""
+    folder = tmp_path_factory.mktemp("processes")
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_process, args=(rank, 2, str(tmp_path))) for rank in range(2)]
+    processes = [spawn.Process(target=_process, args=(rank, 2, str(folder))) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
         assert process.exitcode == 0
+    noted = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return torch.load(folder / "weights.pt", weights_only=True), noted
+
+
+def test_two_processes_train_as_one(two_processes):
+    weights, noted = two_processes
     alone = model()
-    run = fit(alone, Made(), TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3))
-    assert np.load(tmp_path / "losses.npy") == pytest.approx([entry["loss"] for entry in run.history], rel=1e-5)
+    run = fit(alone, Made(), SHARED)
+    for each in noted:
+        assert each["losses"] == pytest.approx([entry["loss"] for entry in run.history], rel=1e-5)
     together = model()
-    together.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    together.load_state_dict(weights)
     same(together, alone, atol=1e-4)
+
+
+def test_a_process_collates_its_own_part_only(two_processes):
+    _, noted = two_processes
+    assert sum(each["items"] for each in noted) == SHARED.epochs * len(Made().clips)
+
+
+def test_processes_draw_dropout_of_their_own(two_processes):
+    _, noted = two_processes
+    first, second = (set(each["seeds"]) for each in noted)
+    assert len(first) == len(second) == SHARED.epochs
+    assert not first & second
+    alone = Watched()
+    fit(model(), alone, SHARED)
+    assert first == alone.seeds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from torch import nn
 from alignmamba.batch import Batch
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
-from alignmamba.modeling.model import Encoders, Heads, Output, pool
+from alignmamba.modeling.encoders import Encoders
+from alignmamba.modeling.model import Heads, Output, pool
 from training.baselines.units import output
 
 

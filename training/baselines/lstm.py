@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from alignmamba.batch import Batch
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
-from alignmamba.modeling.model import Encoders, Heads, Output, Stream, pool
+from alignmamba.modeling.encoders import Encoders, Stream
+from alignmamba.modeling.model import Heads, Output, pool
 from training.baselines.units import output
 
 

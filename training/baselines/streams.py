@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from alignmamba.batch import Batch, compact
 from alignmamba.config import ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, Modality
-from alignmamba.modeling.model import Encoders, Heads, Output, Stream, mamba_layers, pool
+from alignmamba.modeling.encoders import Encoders, Stream
+from alignmamba.modeling.mamba import mamba_layers
+from alignmamba.modeling.model import Heads, Output, pool
 from training.baselines.attention import AttentionLayer, SelfAttentionLayer, positions
 from training.baselines.units import check_steps
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from alignmamba.batch import Batch, compact
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.modeling.model import Encoders, Heads, Output, pool
+from alignmamba.modeling.encoders import Encoders
+from alignmamba.modeling.model import Heads, Output, pool
 
 
 class Units(NamedTuple):

@@ -87,7 +87,7 @@ def without_time(trained: Checkpoint) -> Checkpoint:
     """The same weights with a cost of content alone."""
     model = AlignMamba(replace(trained.model.config, time_weight=0.0))
     model.load_state_dict(trained.model.state_dict())
-    return trained._replace(model=model.eval().requires_grad_(False))
+    return _with_model(trained, model)
 
 
 def untrained(trained: Checkpoint, seed: int) -> Checkpoint:
@@ -95,12 +95,18 @@ def untrained(trained: Checkpoint, seed: int) -> Checkpoint:
     torch.manual_seed(seed)
     model = AlignMamba(trained.model.config)
     model.load_state_dict(dict(trained.model.named_buffers()), strict=False)
-    return trained._replace(model=model.eval().requires_grad_(False))
+    return _with_model(trained, model)
+
+
+def _with_model(trained: Checkpoint, model: AlignMamba) -> Checkpoint:
+    """A checkpoint with another model, on the same device."""
+    device = next(trained.model.parameters()).device
+    return trained._replace(model=model.to(device).eval().requires_grad_(False))
 
 
 def choices(trained: Checkpoint, features: ClipFeatures) -> dict[Modality, Int[np.ndarray, " steps"]]:
     """Which valid word each valid step of audio and video is matched to."""
-    predictor = Predictor(trained, device=torch.device("cpu"))
+    predictor = Predictor(trained, device=next(trained.model.parameters()).device)
     predictor.set_clip(features)
     words = features.language.valid
     found = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alignmamba import checkpoint
 from alignmamba.checkpoint import ENCODER_FOLDER, Checkpoint, CheckpointError
+from alignmamba.ops.device import default_device
 from extractors.schema import SchemaError
 from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data.datasets import sha256
@@ -46,7 +47,7 @@ def measuring_parser(
 
 
 def open_checkpoint(folder: Path, *, calibrated: bool = True, encoder: Path | None = None) -> Checkpoint:
-    """Load a checkpoint to be measured.
+    """Load a checkpoint to be measured, onto the device of `alignmamba.ops.device.default_device`.
 
     Args:
         folder: As in `checkpoint.load`.
@@ -57,6 +58,7 @@ def open_checkpoint(folder: Path, *, calibrated: bool = True, encoder: Path | No
         CheckpointError: If there is none, or it was trained on other features than the extractors make.
     """
     trained = checkpoint.load(folder, calibrated=calibrated)
+    trained.model.to(default_device())
     if encoder is not None:
         trained = trained._replace(encoder=str(encoder))
     try:

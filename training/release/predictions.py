@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from scipy.special import softmax
 
-from alignmamba.batch import ModalitySteps, collate
+from alignmamba.batch import Batch, ModalitySteps, collate
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.prediction import SCORE_LIMIT
@@ -32,11 +32,17 @@ def outputs(model: AlignMamba, clips: Sequence[Mapping[Modality, ModalitySteps]]
     logits = np.zeros((len(clips), model.config.classes))
     for first in range(0, len(clips), batch_size):
         chosen = order[first : first + batch_size]
-        found = model(collate([clips[index] for index in chosen]), with_mmd=False)
-        scores[chosen] = found.score.numpy()
+        found = model(batch_for(model, [clips[index] for index in chosen]), with_mmd=False)
+        scores[chosen] = found.score.cpu().numpy()
         if found.logits is not None:
-            logits[chosen] = found.logits.numpy()
+            logits[chosen] = found.logits.cpu().numpy()
     return Outputs(scores.clip(-SCORE_LIMIT, SCORE_LIMIT), logits)
+
+
+def batch_for(model: AlignMamba, clips: Sequence[Mapping[Modality, ModalitySteps]]) -> Batch:
+    """Clips as a batch on the model's device."""
+    device = next(model.parameters()).device
+    return {modality: steps.to(device) for modality, steps in collate(clips).items()}
 
 
 def probabilities(

@@ -103,7 +103,8 @@ def from_model(model: AlignMamba) -> dict[Modality, Readout]:
         module = model.encoders[modality].readout
         if module is None:
             raise ValueError(f"{modality}_statistics: 0, expected a model that reads clip statistics; train it again")
-        parts = {name: getattr(module, name).numpy().astype(np.float64) for name in ("mean", "std", "weight", "bias")}
+        names = ("mean", "std", "weight", "bias")
+        parts = {name: getattr(module, name).cpu().numpy().astype(np.float64) for name in names}
         found[modality] = Readout(full=Linear(**parts), folds={}, without=())
     return found
 

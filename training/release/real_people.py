@@ -12,8 +12,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from alignmamba.checkpoint import Checkpoint
 from alignmamba.modality import Modality, letters
 from alignmamba.predictor import Predictor
@@ -40,7 +38,7 @@ def predictions(
     """
     found = []
     for name, features in named:
-        predictor = Predictor(trained, device=torch.device("cpu"))
+        predictor = Predictor(trained, device=next(trained.model.parameters()).device)
         predictor.set_clip(features)
         if not predictor.available or (only is not None and not only <= predictor.available):
             continue

@@ -22,6 +22,7 @@ from alignmamba.config import ModelConfig
 from alignmamba.evaluation.metrics import balanced_accuracy, sentiment_class, sentiment_metrics
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.ops.device import default_device
 from extractors.audio import acoustic
 from extractors.schema import FeatureSchema
 from extractors.storage.config import ExtractionConfig
@@ -205,7 +206,10 @@ def train(
     composing: ComposeConfig | None = None,
     folder: Path | None = None,
 ) -> tuple[AlignMamba, dict[Modality, Readout], dict[str, Any]]:
-    """Train, choosing the epoch by validation; returns the model, its read-outs and a record of the run."""
+    """Train, choosing the epoch by validation; returns the model, its read-outs and a record of the run.
+
+    On the device of `alignmamba.ops.device.default_device`; the shipped checkpoints were trained on a CPU.
+    """
     composing = composing or ComposeConfig()
     torch.manual_seed(config.seed)
     read = fit_readouts(corpora.split("train"))
@@ -213,7 +217,7 @@ def train(
     model = AlignMamba(model_config)
     install(model, read)
     standardise(model, source.rows)
-    run = fit(model, source, config, folder=folder)
+    run = fit(model.to(default_device()), source, config, folder=folder)
     return model, read, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
 
 

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from alignmamba.batch import ModalitySteps, collate
+from alignmamba.batch import ModalitySteps
 from alignmamba.calibration import Calibration
 from alignmamba.checkpoint import Checkpoint
 from alignmamba.config import ModelConfig
@@ -103,8 +103,8 @@ def measure(model: AlignMamba, corpora: Corpora, pairs: Sequence[RealPair]) -> l
 @torch.inference_mode()
 def matched(model: AlignMamba, clip: Mapping[Modality, ModalitySteps]) -> float:
     """Share of the audio steps whose chosen video step lies within `NEAR_SECONDS`; clips have no invalid step."""
-    plan = model(collate([clip]), with_mmd=False).plans[Modality.AUDIO].dense()[0]
-    chosen = clip[Modality.VIDEO].seconds[plan.argmax(1)]
+    plan = model(batch_for(model, [clip]), with_mmd=False).plans[Modality.AUDIO].dense()[0]
+    chosen = clip[Modality.VIDEO].seconds[plan.argmax(1).cpu()]
     return _near(clip[Modality.AUDIO].seconds - chosen)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.reporting import efficiency
 from training.reporting.checkpoint_tables import one_modality
 from training.reporting.experiment_tables import RATE
 from training.reporting.markdown import UNDEFINED, modalities, percent, table
@@ -70,10 +71,11 @@ def _average(by_rate: dict[str, float]) -> float:
 
 
 def fusion_table(result: dict[str, Any]) -> str:
-    """Time and memory of whole models at the greatest length that all of them were run at."""
-    models = list(dict.fromkeys(row["model"] for row in result["rows"]))
-    by_length: dict[int, dict[str, dict[str, Any]]] = {}
-    for row in result["rows"]:
+    """Time and memory of whole models, one clip at once, at the greatest length that all of them were run at."""
+    measured = efficiency.of_batch(result["rows"], 1)
+    models = list(dict.fromkeys(row["model"] for row in measured))
+    by_length: dict[int, dict[str, efficiency.Row]] = {}
+    for row in measured:
         by_length.setdefault(row["tokens"], {})[row["model"]] = row
     tokens = max(length for length, rows in by_length.items() if len(rows) == len(models))
     rows = []

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.reporting import checkpoint_tables, experiment_tables, security_tables, short_tables
+from training.reporting import checkpoint_tables, efficiency, experiment_tables, security_tables, short_tables
 from training.reporting.markdown import (
     UNDEFINED,
     mean_and_deviation,
@@ -210,6 +210,7 @@ def fusion_table(result: dict[str, Any]) -> str:
     """Time and memory of whole models by length."""
     rows = [
         [
+            str(row.get("batch", 1)),
             row["model"],
             f"{row['tokens']:,}",
             UNDEFINED if row.get("time_ms") is None else f"{row['time_ms']:,.0f}",
@@ -219,7 +220,7 @@ def fusion_table(result: dict[str, Any]) -> str:
         ]
         for row in result["rows"]
     ]
-    return table(["model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
+    return table(["batch", "model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
 
 
 # Which tables of `training.experiments` and `training.choose` are committed, by settings file.
@@ -259,8 +260,10 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "soak": (RESULTS / "soak.json", security_tables.soak_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
+    "fusion-cpu-ratios": (RESULTS / "fusion-cpu.json", efficiency.ratios_table),
     "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),
     "fusion-cuda": (RESULTS / "fusion-cuda.json", fusion_table),
+    "fusion-cuda-ratios": (RESULTS / "fusion-cuda.json", efficiency.ratios_table),
 }
 # A selection of the rows of those above, for the README.
 SHORT_TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {

@@ -24,6 +24,7 @@ struct Convolution {
 struct GatedScan {
   int64_t batch, length, dim, states, rank, parts, threads;
   Sequence x, gate, projected, mask;  // x: overwritten by the result; projected: rank, B and C side by side
+  Sequence gating;                    // factors of the step sizes, no data: all one
   void *dt_weight, *dt_bias;          // (dim, rank), (dim)
   void *A_log, *D;                    // (dim, states), (dim)
   void *before, *after;               // (batch, dim, states)
@@ -123,7 +124,7 @@ void scan_tile(const GatedScan& a, int64_t b, int64_t begin, int64_t steps, int6
   for (int i = 0; i < K; ++i) state[i] = h[i];
 }
 
-// x becomes silu(gate) (scan(x) + D x) with step sizes softplus(low rank dt_weight + dt_bias), zero where masked.
+// x becomes silu(gate) (scan(x) + D x) with step sizes gating softplus(low rank dt_weight + dt_bias), zero where masked.
 template <class T>
 void gated_scan_part(const GatedScan& a, int64_t b, int64_t part) {
   const std::vector<Vec<T>> weight = columns_of<T>(a, part, a.dt_weight, a.rank);
@@ -143,6 +144,7 @@ void gated_scan_part(const GatedScan& a, int64_t b, int64_t part) {
         const T* low_rank = a.projected.at<T>(b, begin + t);
         for (int64_t r = 0; r < a.rank; ++r) dt += weight[v * a.rank + r] * low_rank[r];
         dt = is_masked(a.mask, b, begin + t) ? Vec<T>{} : softplus<T>(dt);
+        if (a.gating.data) dt *= load(a.gating.at<T>(b, begin + t) + d, lanes);
         tile.dt[t] = dt;
         tile.input[t] = dt * x;
         tile.sum[t] = D[v] * x;

@@ -11,10 +11,10 @@ from alignmamba.modeling.mamba import Mamba, MambaLayer, MambaState, run_layers
 from tests.alignmamba.ops.scans import cpp
 
 
-def _plain(block, x):
-    """Mamba-1 written out step by step, as published; batch and time loops included."""
+def plain(block, x, missing=None):
+    """Mamba-1 written out step by step, as published, with the gate that is ours; batch and time loops included."""
     outputs = []
-    for sequence in x:
+    for number, sequence in enumerate(x):
         u, gate = (sequence @ block.in_proj.weight.T).chunk(2, -1)
         padded = F.pad(u, (0, 0, block.conv_width - 1, 0))
         state = torch.zeros(block.inner, block.state_dim, dtype=x.dtype)
@@ -24,6 +24,8 @@ def _plain(block, x):
             v = F.silu((window.T * block.conv1d.weight[:, 0]).sum(1) + block.conv1d.bias)
             low_rank, b, c = (block.x_proj.weight @ v).split([block.dt_rank, block.state_dim, block.state_dim])
             dt = F.softplus(block.dt_proj.weight @ low_rank + block.dt_proj.bias)
+            if missing is not None:
+                dt = dt * 2 / (1 + torch.exp(-(block.missing_gate @ missing[number, t])))
             state = torch.exp(dt[:, None] * -torch.exp(block.A_log)) * state + (dt * v)[:, None] * b
             y = state @ c + block.D * v
             rows.append(block.out_proj.weight @ (y * F.silu(gate[t])))
@@ -38,7 +40,7 @@ def block():
 
 def test_equals_the_plain_implementation(block):
     x = torch.randn(2, 11, 8, dtype=torch.float64)
-    torch.testing.assert_close(block(x), _plain(block, x))
+    torch.testing.assert_close(block(x), plain(block, x))
 
 
 def test_reverse_is_the_flipped_sequence(block):

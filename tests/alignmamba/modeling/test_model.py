@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from alignmamba.batch import ModalitySteps, PaddedSteps, collate
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, SUBSETS
+from alignmamba.modeling.encoders import Stream
 from alignmamba.modeling.loss import loss
-from alignmamba.modeling.model import AlignMamba, Stream
+from alignmamba.modeling.model import Aligned, AlignMamba
 from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, clip, config
 
 VARIANTS = [
@@ -19,7 +20,17 @@ VARIANTS = [
     {"absent": "embed"},
     {"time_weight": 0.3, "order": (LANGUAGE, VIDEO, AUDIO)},
     {"encoder_layers": 0, "classes": 0},
+    {"gate": "missing"},
+    {"gate": "missing", "absent": "embed", "bidirectional": True},
 ]
+
+
+def open_gates(model):
+    """Away from their beginning, where all gates are one."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("missing_gate"):
+                parameter.normal_()
 
 
 def _mixed():
@@ -34,6 +45,7 @@ def _mixed():
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_a_batch_gives_the_same_numbers_and_gradients_as_one_by_one(changes):
     model, clips = AlignMamba(config(**changes)), _mixed()
+    open_gates(model)
     truth, classes = torch.randn(len(clips)), torch.arange(len(clips)) % 3
     classes = classes if model.config.classes else None
 
@@ -80,8 +92,8 @@ def test_tokens_are_interleaved_by_time_in_the_given_order():
         model = AlignMamba(config(order=order))
         steps = {modality: torch.full((1, 3, 8), float(rank)) for rank, modality in enumerate(order)}
         mask = torch.ones(1, 3, dtype=torch.bool)
-        target = Stream(steps[LANGUAGE], mask, torch.zeros(1, 3))
-        tokens, _ = model._interleave({m: (x, mask) for m, x in steps.items()}, target)
+        target = Stream(steps[LANGUAGE], mask, torch.zeros(1, 3), mask)
+        tokens, *_ = model._interleave({m: Aligned(x, mask, mask) for m, x in steps.items()}, target)
         assert tokens[0, :, 0].tolist() == [0, 1, 2] * 3
 
 

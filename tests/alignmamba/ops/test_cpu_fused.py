@@ -48,11 +48,11 @@ def _state(block, batch):
     return MambaState(*(torch.randn_like(part) for part in block.initial_state(batch)))
 
 
-def _both(block, x, mask, state, reverse=False):
+def _both(block, x, mask, state, reverse=False, missing=None):
     """Outputs of the fused path, then of the plain one, which gradients take."""
     with torch.no_grad():
-        y, after = block.run(x, mask, state, reverse=reverse)
-    plain, plain_after = block.run(x, mask, state, reverse=reverse)
+        y, after = block.run(x, mask, state, missing=missing, reverse=reverse)
+    plain, plain_after = block.run(x, mask, state, missing=missing, reverse=reverse)
     assert plain.requires_grad
     return (y, *after), (plain, *plain_after)
 
@@ -66,14 +66,19 @@ def _both(block, x, mask, state, reverse=False):
     states=st.sampled_from((1, 3, 4, 8, 16, 21)),
     taps=st.integers(1, 8),
     masked=st.sampled_from(("no", "ragged", "holes")),
+    conditions=st.sampled_from((0, 1, 9)),
     reverse=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_a_block_gives_the_numbers_of_the_plain_one(
-    calls, dtype, batch, length, width, states, taps, masked, reverse, seed
+    calls, dtype, batch, length, width, states, taps, masked, conditions, reverse, seed
 ):
     torch.manual_seed(seed)
-    block = _block(width, dtype, state_dim=states, conv_width=taps)
+    block = _block(width, dtype, state_dim=states, conv_width=taps, conditions=conditions)
+    missing = None
+    if conditions:
+        torch.nn.init.normal_(block.missing_gate)
+        missing = (torch.rand(batch, length, conditions) < 0.5).to(dtype)
     x = torch.randn(batch, length, width, dtype=dtype)
     mask = {
         "no": None,
@@ -81,7 +86,7 @@ def test_a_block_gives_the_numbers_of_the_plain_one(
         "holes": torch.rand(batch, length) < 0.6,
     }[masked]
     calls.clear()
-    ours, plain = _both(block, x, mask, _state(block, batch), reverse)
+    ours, plain = _both(block, x, mask, _state(block, batch), reverse, missing)
     assert calls == ["mamba_convolve", "mamba_gated_scan"]
     for mine, expected in zip(ours, plain, strict=True):
         torch.testing.assert_close(mine, expected.detach(), **CLOSE[dtype])

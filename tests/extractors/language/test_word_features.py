@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -115,6 +116,52 @@ def test_torch_keeps_its_threads(threads):
         torch.set_num_threads(threads)
         from_words(timed("hello"))
         assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_racing_calls_leave_the_threads_of_all_as_they_were(monkeypatch):
+    """Of two calls the one that began first ends first; a thread that first uses torch meanwhile is not held to one."""
+    before = torch.get_num_threads()
+    inside, go_on = {"first": Event(), "second": Event()}, {"first": Event(), "second": Event()}
+    during, after = {}, {}
+    encode_words = word_features.encode_words
+
+    def waiting(sentences, *, model):
+        name = sentences[0][0]
+        during[name] = torch.get_num_threads()
+        inside[name].set()
+        assert go_on[name].wait(60)
+        return encode_words(sentences, model=model)
+
+    def call(name):
+        torch.get_num_threads()
+        from_words(timed(name))
+        after[name] = torch.get_num_threads()
+
+    def ask(name):
+        after[name] = torch.get_num_threads()
+
+    def run(target, name):
+        thread = Thread(target=target, args=(name,))
+        thread.start()
+        return thread
+
+    monkeypatch.setattr(word_features, "encode_words", waiting)
+    torch.set_num_threads(3)
+    try:
+        first = run(call, "first")
+        assert inside["first"].wait(60)
+        run(ask, "meanwhile").join()
+        second = run(call, "second")
+        assert inside["second"].wait(60)
+        for name, thread in (("first", first), ("second", second)):
+            go_on[name].set()
+            thread.join()
+        run(ask, "later").join()
+        assert during == {"first": 1, "second": 1}
+        assert after == {"first": 3, "meanwhile": 3, "second": 3, "later": 3}
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 
