@@ -7,6 +7,7 @@ of one process to float tolerance. A run that was killed goes on from its last w
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from tqdm import tqdm
 from alignmamba.batch import Batch
 from alignmamba.modeling.loss import loss
 from alignmamba.ops.device import default_device
-from training.run_state import Progress
+from training.run_state import FORMAT, Progress, digest
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,11 @@ class Source(Protocol):
         """Measures after an epoch; the epoch with the lowest "chosen_by" is kept."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """Hash of all that batches and measures are made from: another one makes another run."""
+        ...
+
 
 class Run(NamedTuple):
     """What a training run was: the epoch that is kept, and all measures by epoch."""
@@ -140,6 +146,27 @@ def processes() -> Iterator[bool]:
         dist.destroy_process_group()
 
 
+def identity(model: nn.Module, source: Source, config: TrainConfig) -> dict[str, Any]:
+    """What makes a run this run and no other: model, starting weights, data and training, as JSON types."""
+    plain = {"kind": type(model).__name__, **model.config.to_dict()}
+    return json.loads(
+        json.dumps({"model": plain, "start": digest(model.state_dict()), "data": source.digest, "train": asdict(config)})
+    )
+
+
+def run_folder(runs: Path, name: str, model: nn.Module, source: Source, config: TrainConfig) -> Path:
+    """The folder of a run among others: the same for the same run, and for no other.
+
+    Args:
+        runs: The folder of all.
+        name: What it is called, for people.
+        model: With its starting weights.
+        source: What it is trained on.
+        config: How.
+    """
+    return runs / f"{name}-{digest([FORMAT, identity(model, source, config)])[:12]}"
+
+
 def fit(
     model: nn.Module, source: Source, config: TrainConfig, *, folder: Path | None = None, board: bool = False
 ) -> Run:
@@ -154,10 +181,14 @@ def fit(
 
     Returns:
         The record of the run, the same on every process.
+
+    Raises:
+        ValueError: If the folder holds another run: of other data, starting weights, model or settings.
     """
+    known = identity(model, source, config) if folder is not None else {}
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=config.plateau)
-    progress = Progress(model, optimiser, schedule, asdict(config), folder, patience=config.patience, board=board)
+    progress = Progress(model, optimiser, schedule, known, folder, patience=config.patience, board=board)
     for epoch in range(len(progress.history) + 1, config.epochs + 1):
         if progress.ended:
             break
