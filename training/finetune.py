@@ -31,7 +31,8 @@ from training.trainer import TrainConfig, fit, run_folder
 
 log = logging.getLogger(__name__)
 
-TRAIN = TrainConfig(epochs=20, batch_size=16, learning_rate=1e-4, patience=5)
+# A checkpoint's modalities are aligned already.
+TRAIN = TrainConfig(epochs=20, batch_size=16, learning_rate=1e-4, patience=5, align_first=0.0)
 ROBUSTNESS = Robustness(missing_rate=0.5, complete_share=0.5)
 
 

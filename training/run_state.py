@@ -80,6 +80,7 @@ class Progress:
         folder: Path | None,
         *,
         patience: int,
+        not_before: int = 0,
         board: bool,
     ) -> None:
         """Begin a run, or go on with the one that the folder holds.
@@ -91,13 +92,14 @@ class Progress:
             identity: What makes this run this run, as JSON types.
             folder: Where its files are; None keeps nothing.
             patience: Epochs without a better one before the end.
+            not_before: Epochs that do not count for it.
             board: Whether curves for TensorBoard are written as well.
 
         Raises:
             ValueError: If the folder holds another run, or one of another version.
         """
         self._model, self._optimiser, self._schedule, self._identity = model, optimiser, schedule, dict(identity)
-        self._patience = patience
+        self._patience, self._not_before = patience, not_before
         self._board = board
         self._folder = folder if not dist.is_initialized() or dist.get_rank() == 0 else None
         self.history: list[dict[str, Any]] = []
@@ -109,7 +111,7 @@ class Progress:
     @property
     def ended(self) -> bool:
         """Whether validation has stood still for too long."""
-        return len(self.history) - self.best_epoch >= self._patience
+        return len(self.history) - max(self.best_epoch, self._not_before) >= self._patience
 
     def add(self, entry: dict[str, Any]) -> None:
         """Add an epoch."""

@@ -27,7 +27,7 @@ from training.release import readouts, unseen_people
 from training.release.compose import COPIES, Corpora
 from training.release.evaluate import composed_rows, narrow_voices, voices_rows
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint, whisper_of
-from training.release.train import SEEDS, ComposeConfig, train
+from training.release.train import SEEDS, TRAIN, ComposeConfig, train
 from training.reporting import result_files
 from training.reporting.summary import over_seeds
 from training.run_state import digest
@@ -117,7 +117,7 @@ def main() -> None:
     for setting, variant in VARIANTS.items():
         by_seed = []
         for seed in arguments.seeds:
-            settings = replace(TrainConfig(), seed=seed, epochs=arguments.epochs, patience=arguments.epochs)
+            settings = replace(TRAIN, seed=seed, epochs=arguments.epochs, patience=arguments.epochs)
             known = [shipped.model.config.to_dict(), asdict(settings), asdict(variant), data]
             kept = arguments.runs / f"{digest(known)[:16]}.json"
             if not kept.exists():

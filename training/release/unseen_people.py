@@ -38,7 +38,7 @@ from training.release.compose import COPIES, Corpora
 from training.release.evaluate import HAPPY, neutral, signs
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import Outputs, outputs, probabilities
-from training.release.train import ComposeConfig, data_digest, train
+from training.release.train import TRAIN, ComposeConfig, data_digest, train
 from training.reporting import result_files
 from training.run_state import digest
 from training.trainer import TrainConfig
@@ -120,7 +120,7 @@ def _near(apart: Float[Tensor, "..."]) -> float:
 def leave_out(
     corpora: Corpora, person: str, config: ModelConfig, *, settings: TrainConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    """Train without a person and measure on their clips, or read what an earlier run of the same data and settings found.
+    """Train without a person and measure on their clips, or read what such a run has found.
 
     Args:
         corpora: With everybody.
@@ -217,7 +217,7 @@ def main() -> None:
     if arguments.without_mmd:
         config = replace(config, align_weight=0.0)
     corpora = short(corpora_of(trained, arguments, copies=COPIES))
-    settings = TrainConfig(seed=SEED, epochs=arguments.epochs)
+    settings = replace(TRAIN, seed=SEED, epochs=arguments.epochs)
     name = "unseen_people_without_mmd" if arguments.without_mmd else "unseen_people"
     clips = []
     for person in sorted({pair.person for pair in corpora.pairs}):
