@@ -42,7 +42,7 @@ LAYERS = {
         "data",
         "baselines release finetune",
         "experiments",
-        "choose planted",
+        "planted reproduce",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages main"],
     "benchmarks": ["clip fusion scan server", "screen"],
