@@ -89,7 +89,7 @@ class Masks:
         try:
             with safe_open(path, "numpy") as opened:
                 about = json.loads((opened.metadata() or {})["masks"])
-                kept = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118: it is no mapping
+                kept = {name: opened.get_tensor(name) for name in opened.keys()}
         except (SafetensorError, ValueError, KeyError) as error:
             raise ValueError(f"{path}: {error}, expected a file of masks") from error
         expected = {"format": FORMAT, "protocol": protocol, "seed": seed, "test_set": test_set}

@@ -31,8 +31,8 @@ class Dot(NamedTuple):
 def dots(result: Mapping[str, Any]) -> tuple[list[Dot], str]:
     """The dots of a table, and what they and their intervals are.
 
-    Of a table of missing rates the mean over the rates, with one deviation over seeds; else Acc-2 with its interval over
-    clips and seeds, or one deviation over seeds where an older file has no interval.
+    Of a table of missing rates the mean over the rates, with one deviation over seeds; else Acc-2 with its interval
+    over clips and seeds, or one deviation over seeds where an older file has no interval.
     """
     if any(RATE.search(row["setting"]) for row in result["rows"]):
         by_model: dict[str, list[Sequence[float]]] = {}
