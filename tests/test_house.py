@@ -42,7 +42,7 @@ LAYERS = {
         "data",
         "baselines release finetune",
         "experiments",
-        "choose planted",
+        "planted reproduce",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
     "benchmarks": ["clip fusion mutants plan scan server words", "fuzz screen talk", "soak"],

@@ -4,7 +4,8 @@
 holds clips and `labels.csv` (see `training.data.labelled`). The checkpoint's own text encoder stays as it is; all other
 weights are trained. The epoch is chosen on the validation clips, with the state before training as a candidate, so that
 the result is never worse there than the start. `metrics.json` beside it holds the metrics on the test clips, before and
-after. A killed command resumes where it was.
+after. A killed command resumes where it was; a run is found again by its clips, labels, starting weights and settings,
+so that others are trained anew.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled
 from training.data.benchmark import Benchmark, Robustness
 from training.reporting import result_files
-from training.trainer import TrainConfig, fit
+from training.trainer import TrainConfig, fit, run_folder
 
 log = logging.getLogger(__name__)
 
-TRAIN = TrainConfig(epochs=20, batch_size=16, learning_rate=1e-4, patience=5)
+# A checkpoint's modalities are aligned already.
+TRAIN = TrainConfig(epochs=20, batch_size=16, learning_rate=1e-4, patience=5, align_first=0.0)
 ROBUSTNESS = Robustness(missing_rate=0.5, complete_share=0.5)
 
 
@@ -70,7 +72,7 @@ def finetune(
     before = benchmark.validate(model)["chosen_by"]
     rows = [{"setting": "before", **benchmark.measure(model, dataset.splits["test"])}]
     torch.manual_seed(config.seed)
-    run = fit(model, benchmark, config, folder=cache / "run")
+    run = fit(model, benchmark, config, folder=run_folder(cache / "runs", start.name, model, benchmark, config))
     best = min(entry["chosen_by"] for entry in run.history)
     if best >= before:
         log.warning("no epoch was better by validation (%.3f, %.3f before): weights stay as they were", best, before)

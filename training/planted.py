@@ -1,8 +1,10 @@
-"""Local alignment on data with a known answer: `python -m training.planted`.
+"""Local alignment on data with a known answer: `python -m training.planted`, and `python -m training.planted schedule`.
 
 In the synthetic dataset of `training.data.synthetic` a frame and a word that belong together decide the label. Per
 variant, over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word.
-Lambda, the weight of the global alignment, is shown at every value: the best by validation is the first row.
+Lambda, the weight of the global alignment, is shown at every value, the same throughout training: the best by
+validation is the first row. "schedule" shows the default instead, alignment first (`TrainConfig.align_first`), which
+nobody has to set for a dataset, beside its parts.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
-from training.data.synthetic import Planted, make_planted
-from training.experiments import RESULTS, SEEDS
+from training.data.synthetic import SHARES, Planted, make_planted
+from training.experiments.settings import RESULTS, SEEDS, check_seeds
 from training.reporting import result_files
 from training.reporting.summary import summary
 from training.trainer import TrainConfig, fit
@@ -34,15 +36,26 @@ log = logging.getLogger(__name__)
 CLIPS = 4000
 LAMBDAS = (0.0, 0.01, 0.1, 1.0, 3.0)
 TRAIN = TrainConfig(epochs=12, batch_size=64, learning_rate=3e-3, patience=12, plateau=3)
+WITHOUT_LOCAL = "without local alignment"
 SHAPE = {"width": 32, "encoder_layers": 0, "dropout": 0.0, "scaling": "mean", "classes": 0}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"alignmamba, lambda {weight:g}": (registry.OURS, {"align_weight": weight}) for weight in LAMBDAS},
-    **{
-        f"without local alignment, lambda {weight:g}": ("without local alignment", {"align_weight": weight})
-        for weight in (0.0, LAMBDAS[-1])
+Variant = tuple[str, dict[str, Any], dict[str, Any]]
+"""A model of the registry, and changes of its settings and of its training."""
+CONSTANT = {"align_first": 0.0}
+TABLES: dict[str, dict[str, Variant]] = {
+    "planted": {
+        **{f"alignmamba, lambda {weight:g}": (registry.OURS, {"align_weight": weight}, CONSTANT) for weight in LAMBDAS},
+        **{
+            f"without local alignment, lambda {weight:g}": (WITHOUT_LOCAL, {"align_weight": weight}, CONSTANT)
+            for weight in (0.0, LAMBDAS[-1])
+        },
+        "single-stream-mamba": ("single-stream-mamba", {}, {}),
+        "single-stream-transformer": ("single-stream-transformer", {}, {}),
     },
-    "single-stream-mamba": ("single-stream-mamba", {}),
-    "single-stream-transformer": ("single-stream-transformer", {}),
+    "schedule": {
+        "alignmamba, alignment first": (registry.OURS, {}, {}),
+        "alignmamba, lambda 0.01": (registry.OURS, {}, CONSTANT),
+        "without local alignment, alignment first": (WITHOUT_LOCAL, {}, {}),
+    },
 }
 
 
@@ -56,15 +69,15 @@ def pairs_found(model: AlignMamba, benchmark: Benchmark, planted: Planted) -> fl
     return float((plan.argmax(-1) == answer).double().mean())
 
 
-def measure(variant: str, seed: int) -> dict[str, float]:
+def measure(variant: Variant, seed: int) -> dict[str, float]:
     """Train a variant on the set of a seed; accuracy on validation and test, and the pairs found if it has a plan."""
-    name, change = VARIANTS[variant]
+    name, change, training = variant
     planted = make_planted(seed=seed, count=CLIPS)
     benchmark = Benchmark(planted, Robustness(missing_rate=0.0))
     torch.manual_seed(seed)
     config = ModelConfig(**benchmark.model_dims, **SHAPE, **change)
     model = registry.build(name, config).to(default_device())
-    fit(model, benchmark, replace(TRAIN, seed=seed))
+    fit(model, benchmark, replace(TRAIN, seed=seed, **training))
     found = {
         "validation_acc2_non0": benchmark.measure(model, benchmark.dataset.splits["valid"])["acc2_non0"],
         **{key: benchmark.measure(model, benchmark.dataset.splits["test"])[key] for key in ("acc2_non0", "mae")},
@@ -77,19 +90,24 @@ def measure(variant: str, seed: int) -> dict[str, float]:
 def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=sorted(TABLES), nargs="?", default="planted")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        check_seeds(given.seeds)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     rows = []
-    for variant in tqdm(VARIANTS, desc="variants", disable=None):
+    for setting, variant in tqdm(TABLES[given.table].items(), desc="variants", disable=None):
         metric = summary([measure(variant, seed) for seed in given.seeds])
-        rows.append({"model": VARIANTS[variant][0], "setting": variant, "metric": metric})
-        log.info("%s: %s", variant, {key: round(value["mean"], 3) for key, value in metric.items()})
+        rows.append({"model": variant[0], "setting": setting, "n": round(CLIPS * SHARES["test"]), "metric": metric})
+        log.info("%s: %s", setting, {key: round(value["mean"], 3) for key, value in metric.items()})
     order = np.argsort([-row["metric"]["validation_acc2_non0"]["mean"] for row in rows], kind="stable")
     written = result_files.write(
-        "planted",
-        "python -m training.planted",
+        given.table,
+        "python -m training.planted" + ("" if given.table == "planted" else f" {given.table}"),
         [rows[place] for place in order],
         seeds=given.seeds,
         folder=given.results / "planted",

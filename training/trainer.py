@@ -7,7 +7,9 @@ of one process to float tolerance. A run that was killed goes on from its last w
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +27,7 @@ from tqdm import tqdm
 from alignmamba.batch import Batch
 from alignmamba.modeling.loss import loss
 from alignmamba.ops.device import default_device
-from training.run_state import Parts, Progress
+from training.run_state import FORMAT, Parts, Progress, digest
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,10 @@ class TrainConfig:
         patience: Epochs without a better validation score before the stop.
         plateau: Epochs without a better validation score before the learning rate is halved.
         precision: Of the forward pass ("float32", "bfloat16", "float16"); weights stay float32.
+        align_first: Lambda that training begins with, beside the model's own `align_weight`: modalities are aligned
+            first and the task is learned in the space that they then share. Falls to nothing along half a cosine; 0
+            trains with the model's own lambda throughout, as the paper does. Not used where that is 0.
+        align_share: Share of the epochs in which it falls. The learning rate stays and nothing is stopped until then.
     """
 
     seed: int = 1111
@@ -57,13 +63,37 @@ class TrainConfig:
     patience: int = 5
     plateau: int = 1
     precision: str = "float32"
+    align_first: float = 10.0
+    align_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected more than 0")
+        if not (math.isfinite(self.align_first) and self.align_first >= 0):
+            raise ValueError(f"align_first: {self.align_first}, expected a finite number of at least 0")
+        if not 0 < self.align_share <= 1:
+            raise ValueError(f"align_share: {self.align_share}, expected a share in (0, 1]")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: {self.precision!r}, expected one of {tuple(PRECISIONS)}")
+
+
+def align_weight(own: float, config: TrainConfig, done: float) -> float:
+    """Lambda at a moment of training.
+
+    Args:
+        own: Of the model, where training ends.
+        config: Of the training.
+        done: Epochs so far, with the part of the present one.
+
+    >>> settings = TrainConfig(epochs=10, align_first=8.0, align_share=0.5)
+    >>> [round(align_weight(0.01, settings, done), 2) for done in (0.0, 2.5, 5.0, 9.9)]
+    [8.01, 4.01, 0.01, 0.01]
+    """
+    if not own:
+        return own
+    place = min(1.0, done / (config.align_share * config.epochs))
+    return own + config.align_first * 0.5 * (1 + math.cos(math.pi * place))
 
 
 class Labelled(NamedTuple):
@@ -116,6 +146,11 @@ class Source(Protocol):
         """Measures after an epoch; the epoch with the lowest "chosen_by" is kept."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """Hash of all that batches and measures are made from: another one makes another run."""
+        ...
+
 
 class Run(NamedTuple):
     """What a training run was: the epoch that is kept, and all measures by epoch."""
@@ -140,6 +175,29 @@ def processes() -> Iterator[bool]:
         dist.destroy_process_group()
 
 
+def identity(model: nn.Module, source: Source, config: TrainConfig) -> dict[str, Any]:
+    """What makes a run this run and no other: model, starting weights, data and training, as JSON types."""
+    plain = {"kind": type(model).__name__, **model.config.to_dict()}
+    return json.loads(
+        json.dumps(
+            {"model": plain, "start": digest(model.state_dict()), "data": source.digest, "train": asdict(config)}
+        )
+    )
+
+
+def run_folder(runs: Path, name: str, model: nn.Module, source: Source, config: TrainConfig) -> Path:
+    """The folder of a run among others: the same for the same run, and for no other.
+
+    Args:
+        runs: The folder of all.
+        name: What it is called, for people.
+        model: With its starting weights.
+        source: What it is trained on.
+        config: How.
+    """
+    return runs / f"{name}-{digest([FORMAT, identity(model, source, config)])[:12]}"
+
+
 def fit(
     model: nn.Module, source: Source, config: TrainConfig, *, folder: Path | None = None, board: bool = False
 ) -> Run:
@@ -154,42 +212,52 @@ def fit(
 
     Returns:
         The record of the run, the same on every process.
+
+    Raises:
+        ValueError: If the folder holds another run: of other data, starting weights, model or settings.
     """
+    known = identity(model, source, config) if folder is not None else {}
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = ReduceLROnPlateau(optimiser, factor=0.5, patience=config.plateau)
     scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=config.precision == "float16")
     parts = Parts(optimiser, schedule, scaler)
-    progress = Progress(model, parts, asdict(config), folder, patience=config.patience, board=board)
+    # Epochs before the modalities are aligned say nothing about the learning rate, nor about when to stop.
+    aligning = config.align_share * config.epochs if config.align_first and model.config.align_weight else 0.0
+    progress = Progress(model, parts, known, folder, patience=config.patience, not_before=int(aligning), board=board)
     for epoch in range(len(progress.history) + 1, config.epochs + 1):
         if progress.ended:
             break
         rng = np.random.default_rng((config.seed, epoch))  # by epoch, so that a resumed run draws the same
         torch.manual_seed(_dropout_seed(config, epoch))
-        mean_loss = _epoch(model, parts, source, config, rng)
+        mean_loss = _epoch(model, parts, source, config, rng, epoch=epoch)
         model.eval()
         measured = source.validate(model)
-        schedule.step(measured["chosen_by"])
+        if epoch > aligning:
+            schedule.step(measured["chosen_by"])
         progress.add({"epoch": epoch, "loss": mean_loss, **measured})
     model.load_state_dict(progress.best_weights)
     model.eval()
     return Run(progress.best_epoch, progress.history)
 
 
-def _epoch(model: nn.Module, parts: Parts, source: Source, config: TrainConfig, rng: np.random.Generator) -> float:
+def _epoch(
+    model: nn.Module, parts: Parts, source: Source, config: TrainConfig, rng: np.random.Generator, *, epoch: int
+) -> float:
     """One pass over the source; returns the mean loss."""
     optimiser, _, scaler = parts
     model.train()
     device = next(model.parameters()).device
     losses, batches = [], source.batches(config.batch_size, rng)
     taken = 0
-    for items in tqdm(batches, desc="train", unit="batch", leave=False, disable=None):
+    for place, items in enumerate(tqdm(batches, desc="train", unit="batch", leave=False, disable=None)):
+        weight = align_weight(model.config.align_weight, config, epoch - 1 + place / len(batches))
         optimiser.zero_grad()
         total = 0.0
         mine = _mine(items)
         part = source.collate(mine) if mine else None
         if share := _share(0 if part is None else part.labels, device):
             with _precision(device.type, config.precision):
-                value = _loss(model, part.to(device)) * share
+                value = _loss(model, part.to(device), weight) * share
             scaler.scale(value).backward()
             total = value.item()
         losses.append(_add_up(model, total))
@@ -204,9 +272,10 @@ def _epoch(model: nn.Module, parts: Parts, source: Source, config: TrainConfig, 
     return float(np.mean(losses))
 
 
-def _loss(model: nn.Module, part: Labelled) -> Tensor:
+def _loss(model: nn.Module, part: Labelled, weight: float | None = None) -> Tensor:
     given = {"complete": part.complete} if getattr(model, "needs_complete", False) else {}
-    return loss(model(part.batch, **given), part.score, part.classes, model.config, labelled=part.labelled)
+    options = {"labelled": part.labelled, "align_weight": weight}
+    return loss(model(part.batch, **given), part.score, part.classes, model.config, **options)
 
 
 def _precision(device: str, name: str) -> contextlib.AbstractContextManager[Any]:

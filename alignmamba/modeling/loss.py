@@ -18,6 +18,7 @@ def loss(
     config: ModelConfig,
     *,
     labelled: Bool[Tensor, "batch *steps"] | None = None,
+    align_weight: float | None = None,
 ) -> Float[Tensor, ""]:
     """L = L_task + lambda * L_align, the mean over clips (paper, "optimization").
 
@@ -29,11 +30,12 @@ def loss(
         classes: True classes; None leaves the classification head untrained.
         config: Gives lambda, `align_weight`.
         labelled: Which steps have a label; None for all.
+        align_weight: Lambda of this step, where training moves it; None for the configured one.
     """
     labelled = torch.ones_like(score, dtype=torch.bool) if labelled is None else labelled
     task = F.mse_loss(output.score[labelled], score[labelled])
     if output.logits is not None and classes is not None:
         task = task + F.cross_entropy(output.logits[labelled], classes[labelled])
     align = sum((distance.mean() for distance in output.mmd.values()), score.new_zeros(()))
-    total = task + config.align_weight * align
+    total = task + (config.align_weight if align_weight is None else align_weight) * align
     return total if output.auxiliary is None else total + output.auxiliary

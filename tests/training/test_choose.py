@@ -7,9 +7,9 @@ import pytest
 
 from tests.training.data import mmsa_files
 from tests.training.test_experiments import SETTINGS
-from training import choose
 from training.data import datasets
 from training.data.benchmark import Benchmark
+from training.experiments import choose
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.training.data import mmsa_files
-from training import experiments
 from training.baselines import registry
+from training.experiments import __main__ as experiments
 from training.reporting import result_files
 
 SETTINGS = """
@@ -48,10 +48,22 @@ def test_table(world, monkeypatch, name):
     }
     assert models == expected.get(name, {"alignmamba", "bc-lstm", "language-only"})
     settings = {row["setting"] for row in result["rows"]}
-    assert len(settings) == {"missing": 8, "fixed": 7, "within": 6}.get(name, 1)
+    expected_settings = {"missing": 8, "fixed": 7, "within": 6, "imbalanced": 7, "lnln": 10, "missmac": 14}
+    assert len(settings) == expected_settings.get(name, 1)
+    tested = len(mmsa_files.stored(aligned=True)["test"]["id"])
     for row in result["rows"]:
+        assert row["clips"] == tested, "every test clip is scored"
         for measured in row["metric"].values():
             assert len(measured["per_seed"]) == 2
+        if name == "distance":
+            continue
+        assert row["n"] == tested and 0 <= row["reached_rate"] < 1
+        assert (row["fallback_score"] is None) == (row["left_out"] == 0)
+        if row["model"] != "alignmamba":
+            found = row["against"]["mae"]
+            assert found["low"] <= found["difference"] <= found["high"] and found["p"] <= found["p_holm"] <= 1
+    if name == "missmac":
+        assert all(setting.startswith("MissMAC-Bench, no missing prior in training; ") for setting in settings)
 
 
 def test_runs_are_not_trained_twice(world, monkeypatch):
@@ -62,6 +74,42 @@ def test_runs_are_not_trained_twice(world, monkeypatch):
 
     monkeypatch.setattr("training.trainer._epoch", never)
     assert table(world, monkeypatch, "complete")["rows"] == first["rows"]
+
+
+def test_other_data_or_options_are_not_taken_for_the_models_that_are_kept(world, monkeypatch):
+    """A changed label, or another way of reading the file, used to get the models of the first file."""
+    before = table(world, monkeypatch, "complete")
+    kept = {path.name for path in (world / "runs" / "benchmarks").rglob("*-1-*")}
+    turned = mmsa_files.stored(aligned=True)
+    turned["train"]["regression_labels"] = -turned["train"]["regression_labels"]
+    (world / "turned").mkdir()
+    mmsa_files.write(world / "turned" / "aligned_50.pkl", turned)
+    with pytest.raises(SystemExit, match=r"complete\.json: was made from other data"):
+        table(world, monkeypatch, "complete", data="turned/aligned_50.pkl")
+    assert json.loads((world / "results" / "small" / "complete.json").read_text()) == before, "nothing is overwritten"
+    monkeypatch.chdir(world)
+    arguments = ["--settings", "small.yaml", "--data", "turned/aligned_50.pkl", "--seeds", "1", "2"]
+    experiments.main(["complete", *arguments, "--results", "turned"])
+    after = json.loads((world / "turned" / "small" / "complete.json").read_text())
+    assert after["rows"][0]["metric"]["mae"] != before["rows"][0]["metric"]["mae"]
+    assert kept < {path.name for path in (world / "runs" / "benchmarks").rglob("*-1-*")}
+
+
+def test_masks_are_files_that_are_read_again(world, monkeypatch):
+    first = table(world, monkeypatch, "missing")
+    files = sorted((world / "runs" / "masks").rglob("*.safetensors"))
+    assert "random-per-sample-rate-0.3-1.safetensors" in {path.name for path in files}
+    times = [path.stat().st_mtime_ns for path in files]
+    again = table(world, monkeypatch, "missing")
+    assert [path.stat().st_mtime_ns for path in files] == times
+    assert [row["masks_sha256"] for row in again["rows"]] == [row["masks_sha256"] for row in first["rows"]]
+    fewer = mmsa_files.stored(aligned=True)
+    fewer["test"]["regression_labels"] = -fewer["test"]["regression_labels"]
+    (world / "fewer").mkdir()
+    mmsa_files.write(world / "fewer" / "aligned_50.pkl", fewer)
+    arguments = ["--settings", "small.yaml", "--data", "fewer/aligned_50.pkl", "--seeds", "1", "--results", "fewer"]
+    with pytest.raises(SystemExit, match="masks of test_set"):
+        experiments.main(["missing", *arguments])
 
 
 def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
@@ -75,6 +123,18 @@ def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
         with pytest.raises(SystemExit, match=message):
             table(world, monkeypatch, "within", **arguments)
     assert not (world / "results" / "bad").exists()
+
+
+def test_seeds_given_twice_or_a_foreign_result_file_are_refused(world, monkeypatch):
+    monkeypatch.chdir(world)
+    arguments = ["within", "--settings", "small.yaml", "--data", "aligned_50.pkl"]
+    with pytest.raises(SystemExit, match=r"seeds: \[7\] given twice, expected each once"):
+        experiments.main([*arguments, "--seeds", "7", "7"])
+    (world / "old" / "small").mkdir(parents=True)
+    (world / "old" / "small" / "within.json").write_text('{"rows": []}')
+    with pytest.raises(SystemExit, match="is no result file of this version"):
+        experiments.main([*arguments, "--results", "old"])
+    assert (world / "old" / "small" / "within.json").read_text() == '{"rows": []}'
 
 
 def test_torchrun_makes_the_table_that_one_process_makes(world, monkeypatch):

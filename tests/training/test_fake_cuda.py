@@ -17,9 +17,11 @@ from tests.training.data import mmsa_files
 from tests.training.small import batch, config, dropped, examples, truth
 from tests.training.test_experiments import SETTINGS
 from tests.training.test_trainer import Made, model
-from training import choose, experiments, planted, trainer
+from training import planted, trainer
 from training.baselines import registry
 from training.baselines.ridge import Ridge
+from training.experiments import __main__ as experiments
+from training.experiments import choose
 from training.release import encoder
 from training.trainer import Labelled, TrainConfig, fit
 
@@ -126,7 +128,7 @@ def test_planted(monkeypatch):
     seen = devices_of(monkeypatch, planted)
     with fake_cuda():
         for variant in ("alignmamba, lambda 1", "single-stream-transformer"):
-            planted.measure(variant, 1)
+            planted.measure(planted.TABLES["planted"][variant], 1)
     assert seen == ["cuda"] * 2
 
 

@@ -92,3 +92,31 @@ def test_refusals(folder, start, tmp_path):
     with pytest.raises(ValueError, match="schema: the extractors' output's version is"):
         finetune.finetune(folder, start, tmp_path / "mine", config=config, cache=tmp_path / "cache")
     assert not (tmp_path / "mine").exists()
+
+
+def other_clips(folder, made):
+    """The same clips and words with other labels."""
+    made.mkdir()
+    for path in folder.glob("*.mkv"):
+        (made / path.name).write_bytes(path.read_bytes())
+    lines = (folder / "labels.csv").read_text().splitlines()
+    turned = [",".join((name, str(-float(label)), *rest)) for name, label, *rest in (x.split(",") for x in lines[1:])]
+    (made / "labels.csv").write_text("\n".join([lines[0], *turned]) + "\n")
+    return made
+
+
+def test_other_clips_or_another_start_are_not_taken_for_the_run_that_is_kept(folder, start, tmp_path, cache):
+    config = TrainConfig(epochs=2, batch_size=4, learning_rate=1e-2, seed=3)
+
+    def weights(data, checkpoint_folder, out):
+        finetune.finetune(data, checkpoint_folder, tmp_path / out, config=config, cache=cache)
+        return checkpoint.weights_sha256(tmp_path / out)
+
+    first = weights(folder, start, "first")
+    assert weights(folder, start, "again") == first
+    turned = other_clips(folder, tmp_path / "turned")
+    assert weights(turned, start, "turned labels") != first
+    moved = checkpoint.load(start)
+    moved.model.heads.score.bias.data += 0.5
+    checkpoint.save(tmp_path / "moved", moved.model, schema=moved.schema)
+    assert weights(folder, tmp_path / "moved", "another start") != first

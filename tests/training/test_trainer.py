@@ -16,13 +16,15 @@ from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from training import run_state
-from training.trainer import Labelled, TrainConfig, fit
+from training.trainer import Labelled, TrainConfig, fit, run_folder
 
 CONFIG = ModelConfig(audio_dim=3, video_dim=3, language_dim=3, width=8, state_dim=4, fusion_layers=1, dropout=0.0)
 
 
 class Made:
     """Clips of words whose mean is their score."""
+
+    digest = "made"
 
     def __init__(self, *, fails_after=None):
         rng = np.random.default_rng(0)
@@ -97,6 +99,40 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     fit(model(), Made(), TrainConfig(epochs=1), folder=tmp_path)
     with pytest.raises(ValueError, match="other settings"):
         fit(model(), Made(), TrainConfig(epochs=2), folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": True}, r"data: 'made', expected 'others'"),
+        ({"start": True}, "start: '[0-9a-f]+', expected"),
+        ({"config": {"learning_rate": 2e-3}}, r"train.learning_rate: 0.001, expected 0.002"),
+    ],
+)
+def test_other_data_weights_or_settings_are_another_run(tmp_path, change, message):
+    settings = TrainConfig(epochs=1)
+    fit(model(), Made(), settings, folder=tmp_path)
+    weights = (tmp_path / run_state.STATE_FILE).read_bytes()
+    source, other = Made(), model()
+    if "data" in change:
+        source.digest = "others"
+    if "start" in change:
+        other.heads.score.bias.data += 1
+    settings = replace(settings, **change.get("config", {}))
+    with pytest.raises(ValueError, match=message):
+        fit(other, source, settings, folder=tmp_path)
+    assert (tmp_path / run_state.STATE_FILE).read_bytes() == weights
+    assert run_folder(tmp_path, "x", other, source, settings) != run_folder(
+        tmp_path, "x", model(), Made(), TrainConfig(epochs=1)
+    )
+
+
+def test_a_run_of_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_state, "FORMAT", 1)
+    fit(model(), Made(), TrainConfig(epochs=1), folder=tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="format 1, expected 2; choose another folder"):
+        fit(model(), Made(), TrainConfig(epochs=1), folder=tmp_path)
 
 
 def test_half_precision_learns_too():

@@ -6,7 +6,7 @@ fusion layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,16 +57,26 @@ class _SingleStream(nn.Module):
         check_steps({modality: stream.mask for modality, stream in streams.items()})
         present = [streams[modality] for modality in self.config.order if modality in streams]
         mask = torch.cat([stream.mask for stream in present], 1)
-        x = torch.cat([stream.x for stream in present], 1)
-        if self.config.level == "clip":
-            mask, (x,) = compact(mask, x)
+        # Without padding between the modalities: what follows a clip must not depend on the longest of its batch.
+        mask, (x,) = compact(mask, torch.cat([stream.x for stream in present], 1))
         x = self.add_positions(x)
         for layer in self.layers:
             x = layer(x, _padding(mask))
         x = self.norm(x)
-        if self.config.level == "step":  # one part per modality, all on one grid
-            x, mask = torch.stack(x.chunk(len(present), 1)).mean(0), present[0].mask
+        if self.config.level == "step":
+            x, mask = self._on_grid(x, present), present[0].mask
         return _output(*self.heads(pool(x, mask, level=self.config.level)), streams)
+
+    @staticmethod
+    def _on_grid(x: Tensor, present: Sequence[Stream]) -> Tensor:
+        """The mean over modalities of each step of the grid that they share, from one sequence without padding."""
+        parts, first = [], torch.zeros(len(x), 1, dtype=torch.long, device=x.device)
+        for stream in present:
+            steps = torch.arange(stream.mask.shape[1], device=x.device)[None]  # (1, steps)
+            place = (first + steps).clamp(max=x.shape[1] - 1)  # (batch, steps); padding reads whatever is there
+            parts.append(x.gather(1, place[:, :, None].expand(-1, -1, x.shape[2])))
+            first = first + stream.mask.sum(1, keepdim=True)
+        return torch.stack(parts).mean(0)
 
     def add_positions(self, x: Tensor) -> Tensor:
         """Add positions, for layers that do not know the order of steps."""

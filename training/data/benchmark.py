@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from alignmamba.batch import ModalitySteps, collate
 from alignmamba.evaluation.metrics import sentiment_class, sentiment_metrics
 from alignmamba.evaluation.missing import draw_masks, exact_rate, max_rate
 from alignmamba.modality import MODALITIES, Modality
-from alignmamba.prediction import SCORE_LIMIT
 from training.data import masking
 from training.data.datasets import Dataset, Example, length_buckets
+from training.run_state import digest
 from training.trainer import Labelled
 
 OUTLIER = 5.0  # standard deviations from the training mean, where features are cut off
@@ -59,10 +60,11 @@ class Robustness:
 def standardised(dataset: Dataset) -> Dataset:
     """Columns with zero mean and unit deviation over the valid training steps; outliers cut off."""
     moments = {}
-    for modality in dataset.dims:
-        rows = np.concatenate([_valid(e.clip[modality]) for e in dataset.splits["train"] if modality in e.clip])
+    for modality, dim in dataset.dims.items():
+        known = [_valid(e.clip[modality]) for e in dataset.splits["train"] if modality in e.clip]
+        rows = np.concatenate([np.zeros((0, dim), np.float32), *known])
         if not len(rows):  # a modality that `without` has left out
-            rows = np.zeros((1, rows.shape[1]))
+            rows = np.zeros((1, dim))
         spread = rows.std(0, dtype=np.float64)
         moments[modality] = rows.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)
 
@@ -83,9 +85,17 @@ def _valid(steps: ModalitySteps) -> np.ndarray:
 
 
 def without(dataset: Dataset, modality: Modality) -> Dataset:
-    """The dataset with one modality missing throughout; clips that have no other are left out."""
+    """The dataset whose training and validation clips lack one modality; those that have no other teach nothing.
+
+    The test clips stay as they are, all of them: the modality is taken from them when they are measured.
+    """
     kept = [each for each in dataset.dims if each != modality]
-    return replace(dataset, splits={name: masking.fixed(part, kept).examples for name, part in dataset.splits.items()})
+
+    def taught(examples: Sequence[Example]) -> tuple[Example, ...]:
+        return tuple(each for each in masking.fixed(examples, kept).examples if not masking.is_empty(each))
+
+    parts = {name: part if name == "test" else taught(part) for name, part in dataset.splits.items()}
+    return replace(dataset, splits=parts)
 
 
 def reachable(rates: Sequence[float], dataset: Dataset) -> list[float]:
@@ -109,11 +119,19 @@ class Benchmark:
         self.robustness = robustness
         self._pool = {
             modality: np.concatenate(
-                [_valid(e.clip[modality]) for e in self.dataset.splits["train"] if modality in e.clip]
+                [
+                    np.zeros((0, dim), np.float32),
+                    *(_valid(e.clip[modality]) for e in self.dataset.splits["train"] if modality in e.clip),
+                ]
             )
-            for modality in self.dataset.dims
+            for modality, dim in self.dataset.dims.items()
         }
         self._held: list[list[Example]] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of every clip of every split, and of what training does to them."""
+        return digest([self.dataset.level, self.dataset.splits, self.robustness])
 
     @property
     def model_dims(self) -> dict[str, int]:
@@ -159,19 +177,36 @@ class Benchmark:
         scores, truth = self.scores(model, examples)
         return sentiment_metrics(scores, truth)
 
+    @cached_property
+    def fallback(self) -> float:
+        """What is predicted for a clip of which nothing is left: the mean score of the training labels."""
+        return float(np.concatenate([each.score for each in self.dataset.splits["train"]]).mean(dtype=np.float64))
+
     @torch.inference_mode()
     def scores(self, model: nn.Module, examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted and true score of every label, predictions cut to [-3, 3]."""
+        """Predicted and true score of every label, in order, as the model gives them: MMSA clips for Acc-k only.
+
+        A clip of which nothing is left gets the `fallback`; at level "step" models read it all the same, as steps that
+        are there with nothing in them.
+        """
         model.eval()
         device = next(model.parameters()).device
-        found, truth = [], []
-        for first in range(0, len(examples), EVALUATION_BATCH):
-            part = self.labelled(examples[first : first + EVALUATION_BATCH]).to(device)
+        truth = np.concatenate([each.score for each in examples]).astype(np.float64)
+        found = np.full(len(truth), self.fallback)
+        starts = np.cumsum([0, *(len(each.score) for each in examples)])
+        read = [
+            (place, each)
+            for place, each in zip(starts[:-1], examples, strict=True)
+            if self.dataset.level == "step" or not masking.is_empty(each)
+        ]
+        for first in range(0, len(read), EVALUATION_BATCH):
+            places, chosen = zip(*read[first : first + EVALUATION_BATCH], strict=True)
+            part = self.labelled(chosen).to(device)
             score = model(part.batch).score
-            chosen = torch.ones_like(score, dtype=torch.bool) if part.labelled is None else part.labelled
-            found.append(score[chosen].clamp(-SCORE_LIMIT, SCORE_LIMIT).double().cpu().numpy())
-            truth.append(part.score[chosen].double().cpu().numpy())
-        return np.concatenate(found), np.concatenate(truth)
+            counted = torch.ones_like(score, dtype=torch.bool) if part.labelled is None else part.labelled
+            labels = np.concatenate([place + np.arange(len(e.score)) for place, e in zip(places, chosen, strict=True)])
+            found[labels] = score[counted].double().cpu().numpy()
+        return found, truth
 
     def corrupted(self, split: str, *, draws: int = 1) -> list[Example]:
         """Examples of a split as training corrupts them, with nothing missing: `draws` copies, the same every time."""

@@ -1,12 +1,13 @@
-"""Labelled examples with modalities missing, by the protocols of `alignmamba.evaluation.missing`.
+"""Labelled examples with modalities missing, by the protocols of `alignmamba.evaluation.missing` and `.masks`.
 
-Each result carries the name of its protocol: random per sample, fixed (the same modalities of every sample, one of
-seven subsets), or within modality (single steps are lost, another task, never to be compared with the others).
+Each result carries the name of its protocol, the rate that is really missing (with what the data never had), and every
+example: one of which nothing is left stays in its place, and is named. Protocols of whole modalities (random, fixed,
+imbalanced) and of single steps (within, LNLN) are different tasks, never to be compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,13 @@ import torch
 from jaxtyping import Bool
 
 from alignmamba.batch import ModalitySteps
-from alignmamba.evaluation.missing import draw_kept_steps, draw_masks, reached_rate
+from alignmamba.evaluation.masks import BY_MODALITY, draw_imbalanced, draw_lnln
+from alignmamba.evaluation.missing import draw_kept_steps, draw_masks
 from alignmamba.modality import MODALITIES, Modality
 from training.data.datasets import Example
+
+Kept = Mapping[str, Bool[np.ndarray, "..."]]
+"""What is kept of many examples, as `alignmamba.evaluation.masks.Masks.kept`."""
 
 
 class Masked(NamedTuple):
@@ -24,15 +29,18 @@ class Masked(NamedTuple):
 
     Attributes:
         name: Name of the protocol, for every table and file that shows a number measured on them.
-        reached_rate: Share that is missing: of modalities, or of steps within them.
-        examples: In the order given.
-        left_out: Ids of examples that never had any of the kept modalities.
+        reached_rate: Share that is missing: of modalities, those counted that an example never had; or of steps within
+            them.
+        examples: All of them, in the order given; an example of which nothing is left has no valid step.
+        left_out: Ids of those examples, which no model can read: they are scored by a fallback.
+        kept: The masks themselves.
     """
 
     name: str
     reached_rate: float
     examples: tuple[Example, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
+    kept: Kept
 
 
 def apply(example: Example, available: Bool[np.ndarray, "labels 3"]) -> Example:
@@ -60,18 +68,33 @@ def apply(example: Example, available: Bool[np.ndarray, "labels 3"]) -> Example:
     return Example(id=example.id, clip=clip, score=example.score)
 
 
-def random(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
+def random(examples: Sequence[Example], *, rate: float, seed: int, kept: Kept | None = None) -> Masked:
     """Take modalities away at random, per label; of those that some example has.
+
+    Args:
+        examples: Of either level.
+        rate: Missing rate, counted over the modalities that the data has.
+        seed: Of the masks.
+        kept: Masks of an earlier draw, taken instead of a new one.
 
     Raises:
         ValueError: If the rate cannot be reached.
     """
     present = _present(examples)
-    counts = [len(example.score) for example in examples]
-    masks = draw_masks(sum(counts), rate, seed, modalities=present)
     among = "" if len(present) == len(MODALITIES) else f" of {_letters(present)}"
-    name = f"random per sample{among}, rate {rate:g}"
-    return _applied(name, examples, np.split(masks, np.cumsum(counts)[:-1]), present)
+    drawn = kept or {BY_MODALITY: draw_masks(_labels(examples), rate, seed, modalities=present)}
+    return _without_modalities(f"random per sample{among}, rate {rate:g}", examples, drawn)
+
+
+def imbalanced(
+    examples: Sequence[Example], rates: Mapping[Modality, float], *, seed: int, kept: Kept | None = None
+) -> Masked:
+    """Take each modality away at a rate of its own; see `draw_imbalanced`."""
+    drawn = kept or {BY_MODALITY: draw_imbalanced(_labels(examples), rates, seed)}
+    shares = " ".join(
+        f"{modality.letter} {rates[modality]:g}" for modality in reversed(MODALITIES) if modality in rates
+    )
+    return _without_modalities(f"imbalanced: {shares}", examples, drawn)
 
 
 def fixed(examples: Sequence[Example], kept: Iterable[Modality]) -> Masked:
@@ -84,11 +107,17 @@ def fixed(examples: Sequence[Example], kept: Iterable[Modality]) -> Masked:
     if not chosen or not chosen <= set(present):
         raise ValueError(f"kept: {sorted(chosen)}, expected some of {[str(modality) for modality in present]}")
     row = np.array([modality in chosen for modality in MODALITIES])
-    masks = [np.tile(row, (len(example.score), 1)) for example in examples]
-    return _applied(f"fixed: {_letters(chosen)}", examples, masks, present)
+    return _without_modalities(
+        f"fixed: {_letters(chosen)}", examples, {BY_MODALITY: np.tile(row, (_labels(examples), 1))}
+    )
 
 
-def within(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
+def complete(examples: Sequence[Example]) -> Masked:
+    """Nothing is taken away; what an example never had is missing all the same."""
+    return _without_modalities("complete", examples, {BY_MODALITY: np.ones((_labels(examples), len(MODALITIES)), bool)})
+
+
+def within(examples: Sequence[Example], *, rate: float, seed: int, kept: Kept | None = None) -> Masked:
     """Lose steps within modalities, each with the same chance; one step of a clip is always kept.
 
     A lost step is zeroed and masked.
@@ -99,15 +128,19 @@ def within(examples: Sequence[Example], *, rate: float, seed: int) -> Masked:
     if not 0 <= rate < 1:
         raise ValueError(f"rate: {rate}, expected a share in [0, 1)")
     rng = np.random.default_rng(seed)
-    masked, had, has = [], 0, 0
-    for example in examples:
-        valid = {modality: steps.mask.numpy() for modality, steps in example.clip.items()}
-        kept = draw_kept_steps(valid, rate=rate, rng=rng)
-        clip = {modality: _masked(steps, kept[modality]) for modality, steps in example.clip.items()}
-        had += sum(int(steps.sum()) for steps in valid.values())
-        has += sum(int(steps.mask.sum()) for steps in clip.values())
-        masked.append(Example(id=example.id, clip=clip, score=example.score))
-    return Masked(f"within modality, rate {rate:g}", 1 - has / had, tuple(masked))
+    drawn = kept or _joined([draw_kept_steps(_valid(example), rate=rate, rng=rng) for example in examples])
+    return _without_steps(f"within modality, rate {rate:g}", examples, drawn, told=True)
+
+
+def lnln(examples: Sequence[Example], *, rate: float, seed: int, kept: Kept | None = None) -> Masked:
+    """Lose steps within modalities as LNLN does: nobody tells which, a lost step stays as zeros; see `draw_lnln`.
+
+    Raises:
+        ValueError: If the rate is not a share below 1.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = kept or _joined([draw_lnln(_valid(example), rate=rate, rng=rng) for example in examples])
+    return _without_steps(f"LNLN, within modality, rate {rate:g}", examples, drawn, told=False)
 
 
 def fill(example: Example) -> Example:
@@ -129,17 +162,31 @@ def fill(example: Example) -> Example:
     return Example(id=example.id, clip=clip, score=example.score)
 
 
+def is_empty(example: Example) -> bool:
+    """Whether no modality of an example has a valid step."""
+    return not any(steps.mask.any() for steps in example.clip.values())
+
+
 def _by_step(example: Example) -> bool:
     return all(len(steps.mask) == len(example.score) for steps in example.clip.values())
 
 
-def _masked(steps: ModalitySteps, kept: Bool[np.ndarray, " time"]) -> ModalitySteps:
+def _masked(steps: ModalitySteps, kept: Bool[np.ndarray, " time"], *, told: bool = True) -> ModalitySteps:
+    """Steps without those that are not kept: masked, or, where nobody tells which they are, zeros that count."""
     mask = steps.mask & torch.from_numpy(kept)
-    return ModalitySteps(steps.values * mask[:, None], mask, steps.seconds)
+    return ModalitySteps(steps.values * mask[:, None], mask if told else steps.mask, steps.seconds)
 
 
 def _present(examples: Sequence[Example]) -> list[Modality]:
     return [modality for modality in MODALITIES if any(modality in example.clip for example in examples)]
+
+
+def _labels(examples: Sequence[Example]) -> int:
+    return sum(len(example.score) for example in examples)
+
+
+def _valid(example: Example) -> dict[Modality, np.ndarray]:
+    return {modality: steps.mask.numpy() for modality, steps in example.clip.items()}
 
 
 def _letters(modalities: Iterable[Modality]) -> str:
@@ -147,11 +194,53 @@ def _letters(modalities: Iterable[Modality]) -> str:
     return " ".join(modality.letter for modality in reversed(MODALITIES) if modality in chosen)  # l v a, as papers do
 
 
-def _applied(
-    name: str, examples: Sequence[Example], masks: Sequence[np.ndarray], present: Sequence[Modality]
-) -> Masked:
-    made = [apply(example, mask) for example, mask in zip(examples, masks, strict=True)]
-    left = [any(steps.mask.any() for steps in example.clip.values()) for example in made]
-    kept = tuple(example for example, there in zip(made, left, strict=True) if there)
-    left_out = tuple(example.id for example, there in zip(made, left, strict=True) if not there)
-    return Masked(name, reached_rate(np.concatenate(masks), modalities=present), kept, left_out)
+def _joined(drawn: Sequence[Mapping[Modality, np.ndarray]]) -> Kept:
+    """Masks of steps of many examples, one after the other, by modality."""
+    return {
+        str(modality): np.concatenate([each[modality] for each in drawn if modality in each])
+        for modality in MODALITIES
+        if any(modality in each for each in drawn)
+    }
+
+
+def _without_modalities(name: str, examples: Sequence[Example], kept: Kept) -> Masked:
+    """Apply masks of whole modalities; the missing rate counts what is really there afterwards."""
+    rows, labels, present = kept[BY_MODALITY], _labels(examples), _present(examples)
+    if rows.shape != (labels, len(MODALITIES)):
+        raise ValueError(f"{name}: masks of shape {rows.shape}, expected ({labels}, {len(MODALITIES)})")
+    bounds = np.cumsum([len(example.score) for example in examples])[:-1]
+    made = [apply(example, mask) for example, mask in zip(examples, np.split(rows, bounds), strict=True)]
+    there = sum(_available(example, modality) for example in made for modality in present)
+    return Masked(name, 1 - there / (labels * len(present)), tuple(made), _empty(made), kept)
+
+
+def _available(example: Example, modality: Modality) -> int:
+    """How many labels of an example have a modality."""
+    if modality not in example.clip:
+        return 0
+    mask = example.clip[modality].mask
+    if len(example.score) > 1 or _by_step(example):
+        return int(mask.sum())
+    return int(mask.any())
+
+
+def _without_steps(name: str, examples: Sequence[Example], kept: Kept, *, told: bool) -> Masked:
+    """Apply masks of steps; the missing rate counts steps that were there."""
+    made, taken, had, has = [], dict.fromkeys(kept, 0), 0, 0
+    for example in examples:
+        clip = {}
+        for modality, steps in example.clip.items():
+            first = taken[modality]
+            mine = kept[modality][first : first + len(steps.mask)]
+            if len(mine) != len(steps.mask):
+                raise ValueError(f"{name}: masks end within {example.id}, expected one for every step of {modality}")
+            taken[modality] = first + len(mine)
+            clip[modality] = _masked(steps, mine, told=told)
+            had += int(steps.mask.sum())
+            has += int((steps.mask.numpy() & mine).sum())
+        made.append(Example(id=example.id, clip=clip, score=example.score))
+    return Masked(name, 1 - has / had, tuple(made), _empty(made), kept)
+
+
+def _empty(examples: Sequence[Example]) -> tuple[str, ...]:
+    return tuple(example.id for example in examples if is_empty(example))

@@ -11,7 +11,6 @@ checkpoint without them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,9 +27,10 @@ from training.release import readouts, unseen_people
 from training.release.compose import COPIES, Corpora
 from training.release.evaluate import composed_rows, narrow_voices, voices_rows
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint, whisper_of
-from training.release.train import SEEDS, ComposeConfig, train
+from training.release.train import SEEDS, TRAIN, ComposeConfig, train
 from training.reporting import result_files
 from training.reporting.summary import over_seeds
+from training.run_state import digest
 from training.trainer import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -113,14 +113,13 @@ def main() -> None:
     shipped = open_checkpoint(arguments.checkpoint, calibrated=False)
     corpora = unseen_people.short(corpora_of(shipped, arguments, copies=COPIES))
     narrow = narrow_voices(arguments.data, arguments.cache, whisper=whisper_of(shipped))
-    rows = []
+    data, rows = digest([corpora, narrow]), []
     for setting, variant in VARIANTS.items():
         by_seed = []
         for seed in arguments.seeds:
-            settings = replace(TrainConfig(), seed=seed, epochs=arguments.epochs, patience=arguments.epochs)
-            known = [shipped.model.config.to_dict(), asdict(settings), asdict(variant)]
-            digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
-            kept = arguments.runs / f"{digest}.json"
+            settings = replace(TRAIN, seed=seed, epochs=arguments.epochs, patience=arguments.epochs)
+            known = [shipped.model.config.to_dict(), asdict(settings), asdict(variant), data]
+            kept = arguments.runs / f"{digest(known)[:16]}.json"
             if not kept.exists():
                 found = measure(corpora, narrow, shipped.model.config, settings, variant)
                 kept.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from training.release import inputs, readouts
 from training.release.compose import Augmentation, Composed, Composer, Corpora, as_clip, by_class, drop_modalities
 from training.release.predictions import outputs
 from training.release.readouts import Readout
+from training.run_state import digest
 from training.trainer import Labelled, TrainConfig, fit
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
+TRAIN = TrainConfig(align_first=0.0)  # alignment first was measured on sequences of words, not on composed clips
 EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
@@ -94,12 +97,17 @@ def fit_readouts(train: Corpora, *, seed: int = 0) -> dict[Modality, Readout]:
     return {**found, Modality.VIDEO: readouts.fit_folded(video, strength=FACE_STRENGTH)}
 
 
+def data_digest(corpora: Corpora, composing: ComposeConfig) -> str:
+    """Hash of everything that is trained on and validated with, and of how clips are composed of it."""
+    return digest([composing, corpora.split("train"), corpora.split("valid")])
+
+
 class ComposedSource:
     """Composed clips as a `Source` of the trainer: an epoch shows every sentence once, voices, faces and real pairs."""
 
     def __init__(self, corpora: Corpora, config: ComposeConfig, read: Mapping[Modality, Readout]) -> None:
         train, valid = corpora.split("train"), corpora.split("valid")
-        self.config, self.train = config, train
+        self.config, self.train, self._corpora = config, train, corpora
         plain = train.composer(disagreement=config.disagreement, read=read)
         self.rows = _training_rows(train, plain)
         means = {modality: rows.mean(0).astype(np.float32) for modality, rows in self.rows.items()}
@@ -116,6 +124,11 @@ class ComposedSource:
         rng = np.random.default_rng(0)
         self._voices = [as_clip({Modality.AUDIO: measuring.audio_steps(voice, rng)}) for voice in valid.voices]
         self._voice_scores = np.array([voice.score for voice in valid.voices])
+
+    @cached_property
+    def digest(self) -> str:
+        """As `data_digest`."""
+        return data_digest(self._corpora, self.config)
 
     def batches(self, size: int, rng: np.random.Generator) -> list[list[Composed]]:
         """One epoch's clips, each with a random subset of its modalities."""
@@ -218,7 +231,8 @@ def train(
     install(model, read)
     standardise(model, source.rows)
     run = fit(model.to(default_device()), source, config, folder=folder)
-    return model, read, {"config": asdict(config), "composing": asdict(composing), **run._asdict()}
+    record = {"config": asdict(config), "composing": asdict(composing), "data": source.digest}
+    return model, read, {**record, **run._asdict()}
 
 
 def install(model: AlignMamba, read: Mapping[Modality, Readout]) -> None:
@@ -255,15 +269,24 @@ def train_seeds(
 
     Returns:
         The folder of the seed that was chosen.
+
+    Raises:
+        ValueError: If a checkpoint under `runs` was trained with other settings or data; nothing is overwritten.
     """
     found: dict[Path, float] = {}
+    data = data_digest(corpora, ComposeConfig())
     for seed in seeds:
         folder = runs / str(seed)
         if not (folder / checkpoint.WEIGHTS).exists():
             settings = replace(config, seed=seed)
             model, _, record = train(corpora, model_config, settings, folder=runs / f"{seed}-state")
             checkpoint.save(folder, model, schema=dict(schema), training=record)
-        record = checkpoint.load(folder, calibrated=False).training
+        kept = checkpoint.load(folder, calibrated=False)
+        record = kept.training
+        ours = (record.get("config"), record.get("data"), kept.model.config)
+        if ours != (asdict(replace(config, seed=seed)), data, model_config):
+            raise ValueError(f"{folder}: was trained with other settings or other data; choose another folder for runs")
+        log.info("seed %d: the checkpoint in %s", seed, folder)
         found[folder] = min(entry["chosen_by"] for entry in record["history"])
         log.info("seed %d: %.4f by validation", seed, found[folder])
     chosen = min(found, key=lambda folder: found[folder])
@@ -295,7 +318,7 @@ def main() -> None:
     train_seeds(
         corpora,
         model_config(schema),
-        TrainConfig(epochs=arguments.epochs),
+        replace(TRAIN, epochs=arguments.epochs),
         seeds=arguments.seeds,
         runs=arguments.runs / (arguments.features + left_out),
         out=arguments.out,

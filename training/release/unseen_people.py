@@ -11,7 +11,6 @@ against random weights. A person whose figures are under `--runs` is not trained
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -39,8 +38,9 @@ from training.release.compose import COPIES, Corpora
 from training.release.evaluate import HAPPY, neutral, signs
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import Outputs, outputs, probabilities
-from training.release.train import ComposeConfig, train
+from training.release.train import TRAIN, ComposeConfig, data_digest, train
 from training.reporting import result_files
+from training.run_state import digest
 from training.trainer import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _near(apart: Float[Tensor, "..."]) -> float:
 def leave_out(
     corpora: Corpora, person: str, config: ModelConfig, *, settings: TrainConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    """Train without a person and measure on their clips, or read what an earlier run with the same settings found.
+    """Train without a person and measure on their clips, or read what such a run has found.
 
     Args:
         corpora: With everybody.
@@ -130,13 +130,15 @@ def leave_out(
         folder: Where the figures of each person, and the state that a killed run goes on from, are kept.
     """
     composing = ComposeConfig(mosi_repeat=1)
-    known = {"model": config.to_dict(), "settings": asdict(settings), "composing": asdict(composing)}
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-    file = folder / f"{person}-{digest}.json"
+    data = data_digest(corpora, composing)
+    known = {"model": config.to_dict(), "settings": asdict(settings), "data": data}
+    name = f"{person}-{digest(known)[:12]}"
+    file = folder / f"{name}.json"
     if file.exists():
+        log.info("person %s: reused from %s", person, file)
         return json.loads(file.read_text(encoding="utf-8"))["clips"]
     others = without(corpora, person)
-    model, _, _ = train(others, config, settings, composing, folder=folder / f"{person}-{digest}-state")
+    model, _, _ = train(others, config, settings, composing, folder=folder / f"{name}-state")
     clips = measure(model.requires_grad_(False), others, [pair for pair in corpora.pairs if pair.person == person])
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps({"known": known, "clips": clips}), encoding="utf-8")
@@ -215,7 +217,7 @@ def main() -> None:
     if arguments.without_mmd:
         config = replace(config, align_weight=0.0)
     corpora = short(corpora_of(trained, arguments, copies=COPIES))
-    settings = TrainConfig(seed=SEED, epochs=arguments.epochs)
+    settings = replace(TRAIN, seed=SEED, epochs=arguments.epochs)
     name = "unseen_people_without_mmd" if arguments.without_mmd else "unseen_people"
     clips = []
     for person in sorted({pair.person for pair in corpora.pairs}):

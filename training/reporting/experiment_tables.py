@@ -15,12 +15,52 @@ from training.reporting.markdown import (
     table,
 )
 
+OURS = "alignmamba"
 SHARES = ("acc2_has0", "acc2_non0", "f1_non0", "acc7")
 RATE = re.compile(r"rate (?P<rate>[\d.]+)$")
 
 
+BETTER, WORSE = "↑", "↓"  # than ours, over clips and seeds, Holm-corrected
+OLDER = (
+    "\nMade before predictions were measured unclipped and clips of which nothing is left were scored: MAE and r are of "
+    "scores cut to ±3, the true missing rate is not known, and nothing says which differences are more than chance.\n"
+)
+
+
 def _seeds(result: Mapping[str, Any]) -> str:
-    return f"\nMean ± standard deviation over the seeds {', '.join(map(str, result['seeds']))}.\n"
+    return f"\nMean ± standard deviation over the seeds {', '.join(map(str, result['seeds']))}.\n" + _tested(result)
+
+
+def _tested(result: Mapping[str, Any]) -> str:
+    """How many clips a table was measured on, what was really missing, and what its marks mean."""
+    rows = [row for row in result["rows"] if "reached_rate" in row]
+    if not rows:
+        return ""
+    if any("n" not in row for row in rows):
+        return OLDER
+    first = rows[0]
+    labels = f"{first['n']} labels of {first['clips']} clips" if first["n"] != first["clips"] else f"{first['n']} clips"
+    rates: dict[str, float] = {row["setting"]: row["reached_rate"] for row in rows}
+    missing = ", ".join(f"{name}: {percent(rate)} %" for name, rate in rates.items())
+    text = f"\nTested on {labels}, every one of them scored. Really missing: {missing}.\n"
+    if lost := max(row["left_out"] for row in rows):
+        scores = sorted({f"{row['fallback_score']:.2f}" for row in rows if row["left_out"]})
+        text += f"\nUp to {lost:g} clips had nothing left; they get the mean training score ({', '.join(scores)}).\n"
+    if any("against" in row for row in rows):
+        text += (
+            f"\n{BETTER} better, {WORSE} worse than {OURS}: Wilcoxon over clips, each with its mean over seeds, "
+            "p < .05 after Holm's correction over the whole table.\n"
+        )
+    return text
+
+
+def mark(row: Mapping[str, Any], metric: str) -> str:
+    """A mark behind a figure that differs from ours by more than chance; empty for others."""
+    found = row.get("against", {}).get(metric)
+    if not found or not found["significant"]:
+        return ""
+    higher = found["difference"] > 0
+    return f" {BETTER if higher != (metric == 'mae') else WORSE}"
 
 
 def metrics_table(result: dict[str, Any]) -> str:
@@ -28,8 +68,8 @@ def metrics_table(result: dict[str, Any]) -> str:
     rows = [
         [
             row["model"],
-            *(percent_and_deviation(row["metric"][key]) for key in SHARES),
-            *(mean_and_deviation(row["metric"][key]) for key in ("mae", "corr")),
+            *(percent_and_deviation(row["metric"][key]) + mark(row, key) for key in SHARES),
+            *(mean_and_deviation(row["metric"][key]) + mark(row, key) for key in ("mae", "corr")),
         ]
         for row in result["rows"]
     ]
@@ -39,17 +79,20 @@ def metrics_table(result: dict[str, Any]) -> str:
 
 def rates_table(result: dict[str, Any]) -> str:
     """Models by missing rate: Acc-2 Non0 / F1 Non0 in percent, their average and the drop from first to last."""
-    by_model: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    by_model: dict[str, list[tuple[str, dict[str, Any], str]]] = {}
     for row in result["rows"]:
         if found := RATE.search(row["setting"]):
-            by_model.setdefault(row["model"], []).append((found["rate"], row["metric"]))
-    rates = [rate for rate, _ in next(iter(by_model.values()))]
+            measured = (found["rate"], row["metric"], mark(row, "acc2_non0"))
+            by_model.setdefault(row["model"], []).append(measured)
+    rates = [rate for rate, _, _ in next(iter(by_model.values()))]
     rows = []
-    for model, measured in by_model.items():
-        pairs = [(metric["acc2_non0"]["mean"], metric["f1_non0"]["mean"]) for _, metric in measured]
+    for model, found_at in by_model.items():
+        pairs = [(metric["acc2_non0"]["mean"], metric["f1_non0"]["mean"]) for _, metric, _ in found_at]
+        marks = [*(each for _, _, each in found_at), "", ""]
         mean = [sum(each) / len(pairs) for each in zip(*pairs, strict=True)]
         drop = [first - last for first, last in zip(pairs[0], pairs[-1], strict=True)]
-        rows.append([model, *(f"{percent(a)} / {percent(f)}" for a, f in (*pairs, mean, drop))])
+        cells = zip((*pairs, mean, drop), marks, strict=True)
+        rows.append([model, *(f"{percent(a)} / {percent(f)}{found}" for (a, f), found in cells)])
     header = ["model", *(f"{100 * float(rate):.0f} %" for rate in rates), "average", "drop"]
     protocol = RATE.sub("", result["rows"][-1]["setting"]).rstrip(", ")
     return table(header, rows) + f"\nAcc-2 / F1 in %, Non0; protocol: {protocol}." + _seeds(result)
@@ -60,11 +103,26 @@ def sets_table(result: dict[str, Any]) -> str:
     settings = list(dict.fromkeys(row["setting"] for row in result["rows"]))
     by_model: dict[str, list[str]] = {}
     for row in result["rows"]:
-        by_model.setdefault(row["model"], []).append(percent_and_deviation(row["metric"]["acc2_non0"]))
+        cell = percent_and_deviation(row["metric"]["acc2_non0"]) + mark(row, "acc2_non0")
+        by_model.setdefault(row["model"], []).append(cell)
     kept = ["".join(sorted(setting.removeprefix("fixed: ").split(), key="avl".index)) for setting in settings]
     header = ["model", *map(modalities, kept)]
     legend = "\nAcc-2 in %, Non0; a column names the modalities that every test clip keeps."
     return table(header, [[model, *cells] for model, cells in by_model.items()]) + legend + _seeds(result)
+
+
+def settings_table(result: dict[str, Any]) -> str:
+    """Models by protocol, one column each: Acc-2 Non0 in percent."""
+    settings = list(dict.fromkeys(row["setting"] for row in result["rows"]))
+    by_model: dict[str, list[str]] = {}
+    for row in result["rows"]:
+        cell = percent_and_deviation(row["metric"]["acc2_non0"]) + mark(row, "acc2_non0")
+        by_model.setdefault(row["model"], []).append(cell)
+    return (
+        table(["model", *settings], [[model, *cells] for model, cells in by_model.items()])
+        + "\nAcc-2 in %, Non0; a column names its protocol, as the result file does."
+        + _seeds(result)
+    )
 
 
 def distance_table(result: dict[str, Any]) -> str:

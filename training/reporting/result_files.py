@@ -87,6 +87,23 @@ def write(
     return target
 
 
+def check_replaces(path: Path, *, data_sha256: Mapping[str, str]) -> None:
+    """Check that a result file, if there is one, may be replaced: that it was made from the same data.
+
+    Raises:
+        ValueError: If it was made from other data, or is no result file of this version.
+    """
+    if not path.exists():
+        return
+    try:
+        made_from = json.loads(path.read_text(encoding="utf-8"))["data_sha256"]
+        hashes = sorted((made_from or {}).values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: is no result file of this version ({error}); choose another folder") from error
+    if hashes != sorted(data_sha256.values()):
+        raise ValueError(f"{path}: was made from other data ({', '.join(made_from or {})}); choose another folder")
+
+
 def commit() -> str | None:
     """The commit of the code, with "+changes" where tracked files but results differ from it; None outside git."""
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from training.reporting import efficiency
 from training.reporting.checkpoint_tables import one_modality
-from training.reporting.experiment_tables import RATE
+from training.reporting.experiment_tables import OURS, RATE
 from training.reporting.markdown import UNDEFINED, modalities, percent, table
 
-OURS = "alignmamba"
 BEST = 5  # models shown beside ours
 SHOWN_RATES = ("0.3", "0.7")
 

@@ -10,11 +10,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.reporting import checkpoint_tables, efficiency, experiment_tables, security_tables, short_tables
+from training.reporting import checkpoint_tables, efficiency, experiment_tables, figures, security_tables, short_tables
 from training.reporting.markdown import (
     UNDEFINED,
     mean_and_deviation,
@@ -229,11 +229,14 @@ EXPERIMENT_TABLES = {
     "missing": experiment_tables.rates_table,
     "fixed": experiment_tables.sets_table,
     "ablation": experiment_tables.metrics_table,
+    "imbalanced": experiment_tables.settings_table,
+    "missmac": experiment_tables.settings_table,
+    "lnln": experiment_tables.rates_table,
     "distance": experiment_tables.distance_table,
     "choice": experiment_tables.choice_table,
 }
 EXPERIMENTS = {
-    "mosi-utterance": tuple(EXPERIMENT_TABLES),
+    "mosi-utterance": ("complete", "missing", "fixed", "ablation", "distance", "choice"),
     "mmmo": ("complete",),
     "mmmo-avl": ("complete",),
 }
@@ -248,6 +251,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "unseen-people-without-mmd": (CHECKPOINT / "unseen_people_without_mmd.json", checkpoint_tables.unseen_people_table),
     "variants": (MADE / "composed" / "variants.json", variants_table),
     "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
+    "planted-schedule": (MADE / "planted" / "schedule.json", experiment_tables.planted_table),
     **{
         f"{dataset}-{name}": (MADE / dataset / f"{name}.json", render)
         for dataset, names in EXPERIMENTS.items()
@@ -265,6 +269,12 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "fusion-cuda": (RESULTS / "fusion-cuda.json", fusion_table),
     "fusion-cuda-ratios": (RESULTS / "fusion-cuda.json", efficiency.ratios_table),
 }
+# Tables with a figure next to them, in docs/figures/.
+FIGURES = tuple(
+    name
+    for name, (_, render) in TABLES.items()
+    if render in (experiment_tables.metrics_table, experiment_tables.rates_table)
+)
 # A selection of the rows of those above, for the README.
 SHORT_TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "checkpoint-short": (TABLES["checkpoint"][0], short_tables.checkpoint_table),
@@ -288,7 +298,13 @@ def named(name: str) -> str:
     if not path.exists():
         return f"*{NOT_MEASURED}: `{path.relative_to(ROOT)}` is not there.*\n"
     result = json.loads(path.read_text(encoding="utf-8"))
-    return render(result) + _source(path, result)
+    return render(result) + _figure(name, result) + _source(path, result)
+
+
+def _figure(name: str, result: Mapping[str, Any]) -> str:
+    if name not in FIGURES:
+        return ""
+    return f"\n![{figures.dots(result)[1]}](figures/{name}.svg)\n"
 
 
 def rendered(text: str) -> str:
@@ -308,6 +324,16 @@ def main() -> int:
             stale.append(str(document.relative_to(ROOT)))
             if not arguments.check:
                 document.write_text(rendered(text), encoding="utf-8")
+    for name in FIGURES:
+        source, drawn = TABLES[name][0], figures.path(name)
+        if not source.exists():
+            continue
+        fresh = figures.svg(json.loads(source.read_text(encoding="utf-8")))
+        if not drawn.exists() or drawn.read_text(encoding="utf-8") != fresh:
+            stale.append(str(drawn.relative_to(ROOT)))
+            if not arguments.check:
+                drawn.parent.mkdir(exist_ok=True)
+                drawn.write_text(fresh, encoding="utf-8")
     print(f"{'out of date' if arguments.check else 'rewritten'}: {', '.join(stale) or 'none'}")
     return int(arguments.check and bool(stale))
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from alignmamba.modality import Modality
+from training.data.synthetic import make_planted
+
 WORDS = 50  # of text in every file
 COUNTS = {"train": 12, "valid": 5, "test": 6}
 
@@ -48,6 +51,35 @@ def stored(*, aligned: bool, seed: int = 0, counts: dict[str, int] = COUNTS) -> 
     """The whole file's content."""
     rng = np.random.default_rng(seed)
     return {name: split(name, clips, aligned=aligned, rng=rng) for name, clips in counts.items()}
+
+
+def planted(*, count: int, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """A file whose sentiment is planted: only who matches frames to words by content knows it.
+
+    Text and video are the steps of `training.data.synthetic`, in the first columns; the others are zeros, which MMSA's
+    files have where nothing was observed. Audio is noise.
+    """
+    rng = np.random.default_rng(seed)
+    made = make_planted(seed=seed, count=count)
+    stored = {}
+    for name, examples in made.splits.items():
+        clips = len(examples)
+        part = split(name, clips, aligned=True, rng=rng)
+        words = len(examples[0].clip[Modality.LANGUAGE].mask)
+        for key, modality in (("text", Modality.LANGUAGE), ("vision", Modality.VIDEO)):
+            values = np.stack([each.clip[modality].values.numpy() for each in examples])
+            part[key] = np.zeros_like(part[key])
+            part[key][:, :words, : values.shape[2]] = values
+        part["audio"] = np.zeros_like(part["audio"])
+        part["audio"][:, :words] = rng.normal(size=(clips, words, part["audio"].shape[2]))
+        attention = np.zeros_like(part["text_bert"][:, 1])
+        attention[:, :words] = 1
+        part["text_bert"] = np.stack(
+            [rng.integers(0, 30_000, attention.shape) * attention, attention, 0 * attention], 1
+        )
+        part["regression_labels"] = np.concatenate([each.score for each in examples]).astype(np.float32)
+        stored[name] = part
+    return stored
 
 
 def write(path: Path, content: Any, *, protocol: int = 4) -> Path:

@@ -1,5 +1,8 @@
 """A dataset as training sees it: standardised, mixed, with parts missing, and validated alike for ever."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from alignmamba.modality import MODALITIES, Modality
 from tests.training import small
 from training.data.benchmark import OUTLIER, Benchmark, Robustness, without
 from training.data.datasets import Dataset, Example
+from training.data.masking import fixed
 
 
 def dataset(level="clip", count=30):
@@ -89,3 +93,60 @@ def test_an_epoch_holds_each_clip_once_with_some_modality_and_validation_never_c
 def test_bad_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         Robustness(**change)
+
+
+class Fixed(torch.nn.Module):
+    """Predicts one number, whatever it reads."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.tensor(float(value)))
+
+    def forward(self, batch):
+        shape = next(iter(batch.values())).mask.shape[:1]
+        return SimpleNamespace(score=self.value.expand(shape))
+
+
+def test_predictions_are_measured_as_the_model_gives_them():
+    benchmark = Benchmark(dataset(), Robustness())
+    examples = benchmark.dataset.splits["test"]
+    truth = np.concatenate([each.score for each in examples])
+    scores, _ = benchmark.scores(Fixed(5.0), examples)
+    assert (scores == 5.0).all(), "MMSA clips for Acc-k only"
+    assert benchmark.measure(Fixed(5.0), examples)["mae"] == pytest.approx(np.abs(5 - truth).mean(), abs=1e-6)
+
+
+def test_a_clip_of_which_nothing_is_left_is_scored_by_the_mean_of_the_training_labels():
+    benchmark = Benchmark(dataset(), Robustness())
+    whole = benchmark.dataset.splits["test"]
+    some = [
+        Example(id=each.id, clip={} if place % 3 else each.clip, score=each.score) for place, each in enumerate(whole)
+    ]
+    scores, truth = benchmark.scores(Fixed(1.5), some)
+    assert len(scores) == len(whole)
+    np.testing.assert_array_equal(truth, np.concatenate([each.score for each in whole]))
+    mean = np.mean([each.score for each in benchmark.dataset.splits["train"]])
+    np.testing.assert_allclose(scores, [mean if place % 3 else 1.5 for place in range(len(whole))], rtol=1e-6)
+
+
+def test_clips_that_have_only_what_is_left_out_are_tested_all_the_same():
+    whole = dataset()
+    only = [replace(each, clip={Modality.AUDIO: each.clip[Modality.AUDIO]}) for each in whole.splits["test"][:5]]
+    parts = {**whole.splits, "test": (*only, *whole.splits["test"][5:])}
+    left = without(replace(whole, splits=parts), Modality.AUDIO)
+    assert len(left.splits["test"]) == 30
+    benchmark = Benchmark(left, Robustness())
+    masked = fixed(benchmark.dataset.splits["test"], {Modality.VIDEO, Modality.LANGUAGE})
+    assert len(masked.left_out) == 5
+    scores, _ = benchmark.scores(Fixed(0.5), masked.examples)
+    assert (scores[:5] == benchmark.fallback).all() and (scores[5:] == 0.5).all()
+
+
+def test_other_clips_labels_or_treatment_have_another_digest():
+    whole = dataset()
+    first = Benchmark(whole, Robustness()).digest
+    assert Benchmark(dataset(), Robustness()).digest == first
+    train = whole.splits["train"]
+    turned = (replace(train[0], score=-train[0].score), *train[1:])
+    assert Benchmark(replace(whole, splits={**whole.splits, "train": turned}), Robustness()).digest != first
+    assert Benchmark(whole, Robustness(drop=0.1)).digest != first

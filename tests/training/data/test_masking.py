@@ -7,11 +7,18 @@ import pytest
 import torch
 
 from alignmamba.batch import collate
+from alignmamba.evaluation.masks import Masks
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
 from training.data import masking
 from training.data.datasets import Example, as_steps
 
 DIMS = dict(zip(MODALITIES, (3, 4, 5), strict=True))
+DIGESTS = {  # of 400 clips with seed 1111
+    "random": "14fb4f1cab51",
+    "imbalanced": "1e9bb4f1fabf",
+    "within": "647b49f1b402",
+    "lnln": "69e867a9bf9b",
+}
 
 
 def example(name, *, labels, steps, rng, without=()):
@@ -89,7 +96,72 @@ def test_examples_that_never_had_what_is_kept_are_listed():
     faceless = example("no face", labels=1, steps=3, rng=rng, without={Modality.VIDEO})
     masked = masking.fixed([faceless, example("all", labels=1, steps=3, rng=rng)], {Modality.VIDEO})
     assert masked.left_out == ("no face",)
-    assert [item.id for item in masked.examples] == ["all"]
+    assert [item.id for item in masked.examples] == ["no face", "all"], "a clip without anything stays in the test set"
+    assert masked.reached_rate == pytest.approx(5 / 6)
+
+
+def test_the_missing_rate_counts_what_a_clip_never_had():
+    rng = np.random.default_rng(0)
+    some = [
+        example(f"{number}", labels=1, steps=3, rng=rng, without={Modality.VIDEO} if number % 2 else set())
+        for number in range(400)
+    ]
+    masked = masking.random(some, rate=0.1, seed=1)
+    there = sum(len(item.clip) for item in masked.examples)
+    assert len(masked.examples) == 400
+    assert masked.reached_rate == pytest.approx(1 - there / 1200)
+    assert masked.reached_rate > 0.24, "a sixth was never there, a tenth of the rest is taken"
+    assert masking.complete(some).reached_rate == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("shares", [(0.2, 0.5, 0.8), (0.8, 0.2, 0.5)])
+def test_imbalanced_rates_are_met_modality_by_modality(clips, shares):
+    rates = dict(zip(MODALITIES, shares, strict=True))
+    masked = masking.imbalanced(clips, rates, seed=3)
+    assert masked.name == f"imbalanced: l {shares[2]:g} v {shares[1]:g} a {shares[0]:g}"
+    for modality, rate in rates.items():
+        assert sum(modality not in item.clip for item in masked.examples) == int(rate * len(clips))
+    empty = [item.id for item in masked.examples if not item.clip]
+    assert masked.left_out == tuple(empty) and empty, "at these rates some clips lose everything"
+    assert masked.reached_rate == pytest.approx(0.5, abs=0.01)
+
+
+def test_lnln_loses_steps_without_telling_where(clips):
+    masked = masking.lnln(clips, rate=0.9, seed=4)
+    for before, after in zip(clips, masked.examples, strict=True):
+        for modality, steps in after.clip.items():
+            assert torch.equal(steps.mask, before.clip[modality].mask), "lost steps keep their place"
+        text = after.clip[Modality.LANGUAGE].values
+        whole = before.clip[Modality.LANGUAGE].values
+        assert torch.equal(text[[0, -1]], whole[[0, -1]]), "both ends of the text are kept"
+    voices = [each.clip[Modality.AUDIO].values for each in masked.examples]
+    lost = np.mean([(values == 0).all(1).float().mean() for values in voices])
+    assert lost == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("draw", [masking.within, masking.lnln])
+def test_masks_of_a_file_take_the_place_of_a_draw(clips, draw):
+    drawn, other = (draw(clips, rate=0.5, seed=seed) for seed in (1, 2))
+    again = draw(clips, rate=0.5, seed=2, kept=drawn.kept)
+    assert again.reached_rate == drawn.reached_rate != other.reached_rate
+    with pytest.raises(ValueError, match="expected one for every step of"):
+        draw([*clips, *clips], rate=0.5, seed=1, kept=drawn.kept)
+
+
+def test_drawn_masks_have_the_digests_of_the_committed_tables(clips):
+    """Another way of drawing would make tables that cannot be compared with those that are there."""
+    rates = dict(zip(MODALITIES, (0.2, 0.5, 0.8), strict=True))
+    drawn = {
+        "random": masking.random(clips, rate=0.3, seed=1111),
+        "imbalanced": masking.imbalanced(clips, rates, seed=1111),
+        "within": masking.within(clips, rate=0.3, seed=1111),
+        "lnln": masking.lnln(clips, rate=0.3, seed=1111),
+    }
+    found = {
+        name: Masks(protocol=each.name, seed=1111, test_set="", kept=each.kept).sha256[:12]
+        for name, each in drawn.items()
+    }
+    assert found == DIGESTS
 
 
 def test_what_no_example_has_cannot_be_kept(clips):

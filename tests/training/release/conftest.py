@@ -1,5 +1,7 @@
 """The made-up world, and a model that was trained in it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,6 @@ from extractors.audio.acoustic import FILLED_COLUMNS
 from extractors.vision import facial
 from tests.training.release import world
 from training.release import readouts, train
-from training.trainer import TrainConfig
 
 CONFIG = ModelConfig(
     audio_dim=len(FILLED_COLUMNS) + len(statistics.NAMES),
@@ -24,7 +25,7 @@ CONFIG = ModelConfig(
     state_dim=4,
     dropout=0.0,
 )
-SETTINGS = TrainConfig(epochs=4, batch_size=16, learning_rate=1e-2)
+SETTINGS = replace(train.TRAIN, epochs=4, batch_size=16, learning_rate=1e-2)
 COMPOSING = train.ComposeConfig(mosi_repeat=1, single_repeat=1, pair_repeat=1)
 
 

@@ -11,7 +11,7 @@ from alignmamba.modality import Modality
 from tests.paths import ROOT
 from training.baselines import registry
 from training.data.benchmark import Robustness
-from training.experiments import Settings
+from training.experiments.settings import Settings
 from training.settings.reader import parse, read_yaml
 from training.trainer import TrainConfig
 

@@ -1,9 +1,9 @@
 """Compare settings within the training part of a dataset; its test part is never looked at.
 
-`python -m training.choose --settings FILE --candidates FILE --data PATH`: the candidates file names changes of the
-settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are dealt into folds;
-every candidate is trained on all but one of them, once per fold, and measured on that one, corrupted as the settings
-(not the candidate) say, with nothing missing and with modalities missing at random. Results go to
+`python -m training.experiments.choose --settings FILE --candidates FILE --data PATH`: the candidates file names
+changes of the settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are
+dealt into folds; every candidate is trained on all but one of them, once per fold, and measured on that one, corrupted
+as the settings (not the candidate) say, with nothing missing and with modalities missing at random. Results go to
 `training/results/<settings>/choice.json`, in the order of the error over all missing rates.
 """
 
@@ -25,7 +25,7 @@ from training.baselines import registry
 from training.data import datasets
 from training.data.benchmark import Benchmark, Robustness
 from training.data.datasets import Dataset
-from training.experiments import RESULTS, Settings, model_config
+from training.experiments.settings import RESULTS, Settings, model_config
 from training.reporting import result_files
 from training.reporting.summary import summary
 from training.settings.reader import parse, read_yaml
@@ -96,7 +96,7 @@ def main() -> None:
         log.info("%s: %s", candidate, {key: round(value["mean"], 4) for key, value in metric.items()})
     written = result_files.write(
         "choice",
-        f"python -m training.choose --settings training/settings/{given.settings.name} "
+        f"python -m training.experiments.choose --settings training/settings/{given.settings.name} "
         f"--candidates training/settings/{given.candidates.name} --data DATA",
         sorted(rows, key=lambda row: row["metric"][OVER_RATES]["mean"]),
         data_sha256=dataset.data_sha256,

@@ -1,0 +1,1 @@
+"""The paper's tables on a dataset: settings, models, test protocols, comparisons."""
