@@ -72,6 +72,7 @@ APP_MAY_IMPORT = {
     "alignmamba.prediction",
     "alignmamba.predictor",
     "alignmamba.result",
+    "extractors.language.sentences",
     "extractors.language.subtitles",
     "extractors.language.transcript",
     "extractors.media.container",
