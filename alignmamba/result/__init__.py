@@ -38,6 +38,7 @@ class SpokenWord(Protocol):
     speaker: str | None
 
 
+@runtime_checkable
 class SpokenSentence(Protocol):
     """A run of words, its time span, and who says it where that is named; `last` belongs to it."""
 
@@ -133,9 +134,7 @@ def _word(word: SpokenWord) -> dict[str, Any]:
     return plain if word.speaker is None else {**plain, "speaker": word.speaker}
 
 
-def _sentence(
-    features: Analysed, sentence: SpokenSentence, scores: Sequence[SegmentScore | None]
-) -> dict[str, Any]:
+def _sentence(features: Analysed, sentence: SpokenSentence, scores: Sequence[SegmentScore | None]) -> dict[str, Any]:
     words = features.words[sentence.first : sentence.last + 1]
     full = scores[0] if scores else None
     plain = {

@@ -39,9 +39,7 @@ def strip(analysis: Analysis, used: frozenset[Modality]) -> None:
     """
     if not analysis.sentences:
         return
-    listed = sentence_table.rows(
-        analysis.sentences, {used: analysis.sentence_scores(used)}, analysis.features.words
-    )
+    listed = sentence_table.rows(analysis.sentences, {used: analysis.sentence_scores(used)}, analysis.features.words)
     _STRIP(
         data={
             "view": "strip",

@@ -68,6 +68,9 @@ def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Downloa
         yield Download(
             "words.vtt", _("Words (WebVTT)"), "text/vtt", ":material/subtitles:", lambda: _subtitles(analysis)
         )
+    if used and analysis.sentences:
+        label = _("Sentences (CSV)")
+        yield Download("sentences.csv", label, "text/csv", ":material/table_rows:", lambda: _sentences(analysis, used))
     if used:
         svg, png = _("Charts (SVG, zipped)"), _("Charts (PNG, zipped)")
         zipped = "application/zip"
@@ -110,6 +113,12 @@ def _subtitles(analysis: Analysis) -> bytes:
     from extractors.language.subtitles import to_webvtt
 
     return to_webvtt(analysis.features.words).encode()
+
+
+def _sentences(analysis: Analysis, used: frozenset[Modality]) -> bytes:
+    from app.export import sentences_csv
+
+    return sentences_csv.to_csv(analysis, used)
 
 
 def _charts(analysis: Analysis, used: frozenset[Modality], kind: Literal["svg", "png"]) -> bytes:

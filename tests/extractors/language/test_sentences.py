@@ -55,7 +55,9 @@ def test_times_are_those_of_the_words():
 def test_every_word_belongs_to_one_sentence_whatever_it_is(texts):
     words = [Word(text=text, start=float(place), end=place + 0.5) for place, text in enumerate(texts)]
     found = split(words)
-    assert [place for sentence in found for place in range(sentence.first, sentence.last + 1)] == list(range(len(words)))
+    assert [place for sentence in found for place in range(sentence.first, sentence.last + 1)] == list(
+        range(len(words))
+    )
 
 
 def test_a_long_or_hostile_transcript_is_fast():
