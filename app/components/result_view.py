@@ -17,10 +17,10 @@ from app.components import (
     modality_pills,
     player,
     progress,
-    sentences,
     stage,
     subset_table,
 )
+from app.components.result import annotations, sentences
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -75,6 +75,7 @@ def _below(analysis: Analysis, prediction: Prediction | None) -> None:
         _maps(analysis, prediction)
         _contributions(analysis, prediction)
     _subsets(analysis)
+    annotations.show(analysis, prediction.used if prediction else frozenset())
     _details(analysis)
 
 

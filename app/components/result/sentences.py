@@ -21,7 +21,7 @@ from app.services.analysis import Analysis
 if TYPE_CHECKING:
     from alignmamba.prediction import SegmentScore
 
-_FRONTEND = Path(__file__).with_name("frontend")
+_FRONTEND = Path(__file__).parents[1] / "frontend"
 _PARTS = {
     "css": (_FRONTEND / "sentences.css").read_text(encoding="utf-8"),
     "js": (_FRONTEND / "sentences.js").read_text(encoding="utf-8"),
