@@ -110,3 +110,20 @@ class Prediction:
     def undecided(self) -> bool:
         """Whether the interval covers both signs, so that the sign of the score cannot be told."""
         return self.interval is not None and self.interval[0] < 0 < self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentScore:
+    """Score of a segment of a clip: what a table of many segments needs of a `Prediction`.
+
+    Attributes:
+        score: As in `Prediction`.
+        used: As in `Prediction`.
+        contributions: As in `Prediction`, one per step of the segment.
+        interval: As in `Prediction`.
+    """
+
+    score: float
+    used: frozenset[Modality]
+    contributions: dict[str, Float[np.ndarray, " steps"]]
+    interval: tuple[float, float] | None = None

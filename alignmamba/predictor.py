@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,16 +17,18 @@ from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps
 from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
+from alignmamba.modeling.attribution import Shares, attribute, limited, padded, score_clips
 from alignmamba.modeling.encoders import Stream
 from alignmamba.modeling.model import AlignMamba, Output, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.device import default_device
 from alignmamba.ops.selective_scan import backend_name
-from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction
+from alignmamba.prediction import CLASSES, SCORE_LIMIT, Alignment, Features, ModalityFeatures, Prediction, SegmentScore
 
 _log = logging.getLogger(__name__)
 _R = TypeVar("_R")
 
+BATCH_CLIPS = 32  # short clips that `predict_many` computes at once
 SINKHORN_PAIRS = 2_000_000  # of steps; the solver holds several matrices of this size
 WARM_STEPS = (32, 33)  # Triton compiles a kernel for lengths that 16 divides, and one for the others
 
@@ -130,7 +132,7 @@ class Predictor:
         """
         checkpoint.check_schema(features.schema.to_dict(), self.schema, whose="the clip")
         present = {m: features.modality(m) for m in MODALITIES if features.modality(m).absent is None}
-        clip = {modality: _steps(steps) for modality, steps in present.items()}
+        clip = {modality: padded(steps) for modality, steps in present.items()}
         self._streams, self._clip = self._or_on_cpu(partial(self._encode, clip)), clip
 
     def predict(self, modalities: Iterable[str] | None = None) -> Prediction:
@@ -145,17 +147,43 @@ class Predictor:
         used = self._used(modalities)
         return self._or_on_cpu(lambda: self._predict(used))
 
+    def predict_many(self, clips: Sequence[Features], modalities: Iterable[str]) -> list[SegmentScore | None]:
+        """Predict from many short clips in batches; the clip that is set is left alone.
+
+        Args:
+            clips: Any, as in `set_clip`.
+            modalities: Names of modalities to predict from; of each clip, whichever of them it has.
+
+        Returns:
+            One score per clip; None for a clip that has none of the modalities.
+
+        Raises:
+            ValueError: If a modality is unknown, or a clip was made by another schema than the model's.
+        """
+        asked = parse_modalities(modalities)
+        for schema in {id(clip.schema): clip.schema for clip in clips}.values():
+            checkpoint.check_schema(schema.to_dict(), self.schema, whose="a clip")
+        present = [frozenset(m for m in asked if clip.modality(m).absent is None) for clip in clips]
+        found: list[SegmentScore | None] = [None] * len(clips)
+        for used in set(present) - {frozenset()}:
+            places = [place for place, own in enumerate(present) if own == used]
+            for first in range(0, len(places), BATCH_CLIPS):
+                chosen = places[first : first + BATCH_CLIPS]
+                parts = [{m: clips[place].modality(m) for m in used} for place in chosen]
+                scores = self._or_on_cpu(partial(self._score_clips, parts))
+                for place, score in zip(chosen, scores, strict=True):
+                    found[place] = score
+        return found
+
+    def _score_clips(self, parts: Sequence[Mapping[Modality, ModalityFeatures]]) -> list[SegmentScore]:
+        trained = self._trained
+        return score_clips(trained.model, parts, calibration=trained.calibration, device=self._device)
+
     def _predict(self, used: frozenset[Modality]) -> Prediction:
         began = time.perf_counter()
-        streams = {
-            modality: stream._replace(x=stream.x.detach().requires_grad_(True))
-            for modality, stream in self._streams.items()
-            if modality in used
-        }
-        with torch.enable_grad():
-            output = self._trained.model.fuse(streams)
-            gradients = torch.autograd.grad(output.score.sum(), [stream.x for stream in streams.values()])
-        return self._prediction(streams, output, dict(zip(streams, gradients, strict=True)), began)
+        streams = {modality: stream for modality, stream in self._streams.items() if modality in used}
+        output, shares = attribute(self._trained.model, streams)
+        return self._prediction(output, shares, began)
 
     def shapes(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[int, ...]]:
         """Measure the tensors that a prediction of the clip goes through.
@@ -275,30 +303,24 @@ class Predictor:
             )
         return used
 
-    def _prediction(
-        self, streams: dict[Modality, Stream], output: Output, gradients: dict[Modality, Tensor], began: float
-    ) -> Prediction:
+    def _prediction(self, output: Output, shares: Shares, began: float) -> Prediction:
         assert output.logits is not None  # `from_pretrained` wants classes
         anchor = ANCHOR_ORDER[int(output.anchor[0])]
-        score = float(output.score[0].detach().clamp(-SCORE_LIMIT, SCORE_LIMIT))
+        score = float(limited(output.score)[0])
         fitted = self._trained.calibration
-        uncertainty = None if fitted is None else fitted[frozenset(streams)]
+        uncertainty = None if fitted is None else fitted[frozenset(shares)]
         temperature = 1.0 if uncertainty is None else uncertainty.temperature
         probabilities = (output.logits[0].detach() / temperature).softmax(-1).tolist()
-        shares = {
-            modality: self._spread(modality, (gradients[modality] * stream.x).sum(-1)[0], 0.0)  # (time,)
-            for modality, stream in streams.items()
-        }
         alignments = {str(source): self._alignment(source, anchor, plan) for source, plan in output.plans.items()}
         return Prediction(
             score=score,
             classes=dict(zip(CLASSES, probabilities, strict=True)),
-            used=frozenset(streams),
+            used=frozenset(shares),
             anchor=anchor,
             alignments=alignments,
             mmd={str(modality): float(value[0].detach()) for modality, value in output.mmd.items()},
-            contributions={str(modality): share for modality, share in shares.items()},
-            running_scores=self._running_scores(anchor, output, streams=len(streams)),
+            contributions={str(modality): self._spread(modality, share[0], 0.0) for modality, share in shares.items()},
+            running_scores=self._running_scores(anchor, output, streams=len(shares)),
             backend=f"{backend_name(self._device)} on {self._device}{self._note}",
             milliseconds=(time.perf_counter() - began) * 1e3,
             interval=None if uncertainty is None else uncertainty.interval(score, limit=SCORE_LIMIT),
@@ -332,15 +354,6 @@ class Predictor:
         spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
         spread[valid] = rows.detach().cpu().numpy()
         return spread
-
-
-def _steps(steps: ModalityFeatures) -> PaddedSteps:
-    seconds = (steps.start + steps.end) / 2
-    values, mask, seconds = (
-        torch.as_tensor(array, dtype=dtype)[None]
-        for array, dtype in ((steps.values, torch.float32), (steps.valid, torch.bool), (seconds, torch.float32))
-    )
-    return PaddedSteps(values=values, mask=mask, seconds=seconds)
 
 
 def _names(modalities: Iterable[Modality]) -> list[str]:

@@ -41,6 +41,7 @@ TEMPLATES: Mapping[str, str] = {
     "times_from_subtitles": N_(
         "The words' times come from the subtitles; the words of a cue share its time by their length."
     ),
+    "words_from_tier": N_("The words and their times come from a tier of an annotation file."),
     "words_corrected": N_(
         "The words were corrected by hand; words that stayed kept their times, others share those they replace."
     ),
@@ -209,6 +210,13 @@ TEMPLATES: Mapping[str, str] = {
     "encoder_config_unreadable": N_("{path} cannot be read: {error}"),
     "encoder_without_size": N_("{path} has no size of the hidden states, expected a whole number."),
     "tokenizer_of_other_kind": N_("The tokenizer in {source} puts {count} tokens around a sentence, expected 2."),
+    # Annotation files.
+    "annotation_unknown": N_("This is no annotation file that can be read; expected an ELAN (EAF) or a TextGrid file."),
+    "annotation_too_large": N_("The annotation file has more than {limit} MB."),
+    "annotation_too_many": N_("The annotation file has too many entries; the limit is {limit}."),
+    "annotation_damaged": N_("The {kind} file cannot be read: it is damaged or no such file."),
+    "annotation_entities": N_("The ELAN file has a document type or entities, which are not read."),
+    "annotation_empty": N_("The annotation file holds nothing that lies within the clip."),
 }
 """Code -> English template; the placeholders name a message's values."""
 

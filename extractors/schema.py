@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -85,10 +85,12 @@ class FeatureSchema:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; lists stand for tuples."""
-        plain = asdict(self)
-        for name in MODALITY_NAMES:
-            plain[name] |= {key: list(plain[name][key]) for key in LISTS}
-        return plain
+        # By hand, as `asdict` copies hundreds of column names one by one, for every window of a clip.
+        parts = {str(name): getattr(self, name) for name in MODALITY_NAMES}
+        plain: dict[str, Any] = {
+            name: {**vars(part), **{key: list(getattr(part, key)) for key in LISTS}} for name, part in parts.items()
+        }
+        return {**plain, "version": self.version}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> FeatureSchema:

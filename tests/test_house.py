@@ -81,6 +81,7 @@ APP_MAY_IMPORT = {
     "extractors.assets",
     "extractors.corpus.run",
     "extractors.language.languages",
+    "extractors.language.sentences",
     "extractors.language.subtitles",
     "extractors.language.transcript",
     "extractors.media.container",

@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float
 
 from alignmamba.modality import MODALITIES, SUBSETS, Modality
-from alignmamba.prediction import Alignment, Features, Prediction, class_of
+from alignmamba.prediction import Alignment, Features, Prediction, SegmentScore, class_of
 
 FORMAT = "alignmamba-result"
-VERSION = "1.1"
+VERSION = "1.2"
 DECIMALS = 6  # of every number but counts; the model computes in float32
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
@@ -36,6 +36,21 @@ class SpokenWord(Protocol):
     start: float
     end: float
     speaker: str | None
+
+
+@runtime_checkable
+class SpokenSentence(Protocol):
+    """A run of words, its time span, and who says it where that is named; `last` belongs to it."""
+
+    first: int
+    last: int
+    start: float
+    end: float
+    speaker: str | None
+
+
+ScoredSentence = tuple[SpokenSentence, Sequence[SegmentScore | None]]
+"""A sentence and its scores from some subsets; None where it has nothing of a subset."""
 
 
 class Analysed(Features, Protocol):
@@ -60,6 +75,7 @@ def document(
     predictions: Predictions,
     *,
     used: Iterable[str] | None = None,
+    sentences: Sequence[ScoredSentence] = (),
     clip: Mapping[str, Any],
     checkpoint: str,
 ) -> dict[str, Any]:
@@ -69,6 +85,7 @@ def document(
         features: Of the clip.
         predictions: Per subset; empty where no prediction was possible.
         used: The subset that is written in full; by default the largest.
+        sentences: Of the transcript in order, the score from `used` first.
         clip: `title` and, where known, `sha256`, `bytes` and `synthetic`.
         checkpoint: Name of the checkpoint that predicted.
 
@@ -98,6 +115,7 @@ def document(
             "source": features.transcript_source,
             "words": [_word(word) for word in features.words],
         },
+        "sentences": [_sentence(features, sentence, scores) for sentence, scores in sentences],
         "notes": [str(note) for note in features.notes],
         "extraction_s": {step: _number(seconds) for step, seconds in features.step_seconds.items()},
         "subsets": [_score(predictions[subset]) for subset in SUBSETS if subset in predictions],
@@ -114,6 +132,31 @@ def _word(word: SpokenWord) -> dict[str, Any]:
     """Return a word with its times, and with its speaker where one is named."""
     plain = {"text": word.text, "start_s": _number(word.start), "end_s": _number(word.end)}
     return plain if word.speaker is None else {**plain, "speaker": word.speaker}
+
+
+def _sentence(features: Analysed, sentence: SpokenSentence, scores: Sequence[SegmentScore | None]) -> dict[str, Any]:
+    words = features.words[sentence.first : sentence.last + 1]
+    full = scores[0] if scores else None
+    plain = {
+        "start_s": _number(sentence.start),
+        "end_s": _number(sentence.end),
+        "first_word": sentence.first,
+        "last_word": sentence.last,
+        "text": " ".join(word.text for word in words),
+        "scores": [_segment(score) for score in scores if score is not None],
+        "contributions": {
+            name: _number(float(values.sum())) for name, values in (full.contributions if full else {}).items()
+        },
+    }
+    return plain if sentence.speaker is None else {**plain, "speaker": sentence.speaker}
+
+
+def _segment(found: SegmentScore) -> dict[str, Any]:
+    plain = {"used": _names(found.used), "score": _number(found.score), "class": class_of(found.score)}
+    if found.interval is not None:
+        low, high = map(_number, found.interval)
+        plain["interval"] = {"low": low, "high": high}
+    return plain
 
 
 def _score(prediction: Prediction) -> dict[str, Any]:

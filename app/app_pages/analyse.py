@@ -10,10 +10,11 @@ import streamlit as st
 from app.components import notice, progress, recorder, result_view
 from app.i18n import wording
 from app.i18n.translate import N_, _
-from app.services import errors, links, samples, session, upload
+from app.services import errors, samples, session, upload
 from app.services.analysis import Analysis, Clip, predict_all
 from app.services.errors import PlainError
 from app.services.jobs import Job
+from app.services.sharing import links
 from extractors.media.probe import configured_limits
 
 # The texts of samples.json, marked for translation.

@@ -9,8 +9,9 @@ from app.charts import scores
 from app.components import clip_header, modality_pills
 from app.i18n import wording
 from app.i18n.translate import _
-from app.services import errors, links, model, pins
+from app.services import errors, model
 from app.services.analysis import Analysis
+from app.services.sharing import links, pins
 
 PINS_PER_ROW = 4
 

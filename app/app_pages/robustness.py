@@ -13,9 +13,10 @@ from app.charts import curves, scores
 from app.components import clip_header, modality_pills, subset_table
 from app.i18n import wording
 from app.i18n.translate import _
-from app.services import errors, links, model, pins, results, sweeps
+from app.services import errors, model, results, sweeps
 from app.services.analysis import Analysis
 from app.services.errors import PlainError
+from app.services.sharing import links, pins
 
 KEPT_CURVES = 20  # of a session; the oldest makes room
 METRIC = "acc2_non0"

@@ -6,8 +6,9 @@ import streamlit as st
 
 from app.i18n import wording
 from app.i18n.translate import _
-from app.services import errors, links, samples, session
+from app.services import errors, samples, session
 from app.services.analysis import Analysis
+from app.services.sharing import links
 
 
 def opened() -> Analysis | None:

@@ -7,8 +7,8 @@ import streamlit as st
 from alignmamba.modality import Modality
 from app.i18n import wording
 from app.i18n.translate import _
-from app.services import links
 from app.services.analysis import Analysis
+from app.services.sharing import links
 
 
 def choose(analysis: Analysis, *, page: str, linked: bool = False) -> frozenset[Modality]:

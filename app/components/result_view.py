@@ -21,6 +21,7 @@ from app.components import (
     subset_table,
     tracks,
 )
+from app.components.result import annotations, sentences
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -58,6 +59,8 @@ def show() -> None:
             downloads.buttons(analysis, used)
         with watch:
             player.player(analysis.clip, number=analysis.number)
+            if prediction is not None:
+                sentences.strip(analysis, prediction.used)
             _transcript(analysis, prediction)
             _correct(analysis)
         _below(analysis, prediction)
@@ -66,12 +69,14 @@ def show() -> None:
 def _below(analysis: Analysis, prediction: Prediction | None) -> None:
     """Show the parts that take the whole width; without a prediction those of the clip alone."""
     if prediction is not None:
+        _sentences(analysis, prediction.used)
         _trend(analysis, prediction.used)
     _timeline(analysis)
     if prediction is not None:
         _maps(analysis, prediction)
         _contributions(analysis, prediction)
     _subsets(analysis)
+    annotations.show(analysis, prediction.used if prediction else frozenset())
     _details(analysis)
 
 
@@ -151,6 +156,19 @@ def _correct(analysis: Analysis) -> None:
         state = session.current()
         state.analysis = progress.watch(Correction(analysis, text, owner=state.owner))
         st.rerun()
+
+
+def _sentences(analysis: Analysis, used: frozenset[Modality]) -> None:
+    if not analysis.sentences:
+        return
+    st.subheader(_("Sentence by sentence"), anchor=False)
+    sentences.table(analysis, used)
+    st.caption(
+        _(
+            "Each sentence is scored on its own. The interval is the one of whole clips, so take it as a hint. A click "
+            "on a row plays it, a click on a heading sorts."
+        )
+    )
 
 
 def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:

@@ -111,7 +111,7 @@ def _buttons(words: Sequence[Word], contributions: np.ndarray | None) -> list[di
             "text": word.text,
             "start": word.start,
             "end": word.end,
-            "colour": _colour(value / strongest),
+            "colour": diverging(value / strongest),
             "sign": _sign(value / strongest),
             "hint": _hint(word, None if contributions is None else value),
         }
@@ -123,7 +123,7 @@ def _nothing() -> None:
     """Do nothing: a component's state needs a callback, even if the run itself reads it."""
 
 
-def _colour(share: float) -> str:
+def diverging(share: float) -> str:
     """Return the CSS colour of a contribution in [-1, 1]."""
     return f"rgba({POSITIVE if share > 0 else NEGATIVE},{abs(share) * STRONGEST_ALPHA:.3f})"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import streamlit as st
@@ -68,6 +69,10 @@ def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Downloa
         yield Download(
             "words.vtt", _("Words (WebVTT)"), "text/vtt", ":material/subtitles:", lambda: _subtitles(analysis)
         )
+    if used and analysis.sentences:
+        label = _("Sentences (CSV)")
+        yield Download("sentences.csv", label, "text/csv", ":material/table_rows:", lambda: _sentences(analysis, used))
+    yield from _annotations(analysis, used)
     if used:
         svg, png = _("Charts (SVG, zipped)"), _("Charts (PNG, zipped)")
         zipped = "application/zip"
@@ -82,6 +87,40 @@ def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Downloa
                 ":material/table:",
                 lambda modality=modality: _features(analysis, modality),
             )
+
+
+def _annotations(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Download]:
+    """List the files that annotation tools open."""
+    icon = ":material/label:"
+    if used and analysis.sentences:
+        yield Download("tiers.eaf", _("Tiers (ELAN)"), "application/xml", icon, lambda: _make().elan(analysis, used))
+        yield Download(
+            "tiers.TextGrid", _("Tiers (Praat TextGrid)"), "text/plain", icon, lambda: _make().praat(analysis, used)
+        )
+        yield Download(
+            "labels.txt", _("Labels (Audacity)"), "text/plain", icon, lambda: _make().audacity(analysis, used)
+        )
+        yield Download("speakers.rttm", _("Speakers (RTTM)"), "text/plain", icon, lambda: _make().rttm(analysis))
+        yield Download(
+            "scores.vtt",
+            _("Sentences with scores (WebVTT)"),
+            "text/vtt",
+            icon,
+            lambda: _make().captions(analysis, used),
+        )
+    zipped = "application/zip"
+    if Modality.VIDEO in analysis.available:
+        label = _("Face, columns as OpenFace's (CSV, zipped)")
+        yield Download("face-openface.zip", label, zipped, icon, lambda: _make().face(analysis))
+    if used:
+        label = _("Tables (Parquet, zipped)")
+        yield Download("tables-parquet.zip", label, zipped, icon, lambda: _make().parquet(analysis, used))
+
+
+def _make() -> ModuleType:
+    from app.export import annotations  # brings libraries that no page needs
+
+    return annotations
 
 
 def _in_language(code: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
@@ -110,6 +149,12 @@ def _subtitles(analysis: Analysis) -> bytes:
     from extractors.language.subtitles import to_webvtt
 
     return to_webvtt(analysis.features.words).encode()
+
+
+def _sentences(analysis: Analysis, used: frozenset[Modality]) -> bytes:
+    from app.export import sentences_csv
+
+    return sentences_csv.to_csv(analysis, used)
 
 
 def _charts(analysis: Analysis, used: frozenset[Modality], kind: Literal["svg", "png"]) -> bytes:

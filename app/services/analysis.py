@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import logging
@@ -16,6 +17,7 @@ import numpy as np
 
 from alignmamba.modality import SUBSETS, Modality
 from app.i18n.translate import _
+from app.i18n.wording import DISPLAY_ORDER
 from app.services import model
 from app.services.errors import PlainError, StorageError
 from extractors.media.container import LIMITS, Limits
@@ -23,8 +25,9 @@ from extractors.storage.scratch import private_folder
 
 if TYPE_CHECKING:
     from alignmamba.evaluation.windows import Window
-    from alignmamba.prediction import Alignment, Prediction
+    from alignmamba.prediction import Alignment, Prediction, SegmentScore
     from alignmamba.predictor import Predictor
+    from extractors.language.sentences import Sentence
     from extractors.schema import ClipFeatures
     from extractors.vision.stills import Moment
 
@@ -92,6 +95,7 @@ class Analysis:
     charts: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
+    _sentences: dict[frozenset[Modality], list[SegmentScore | None]] = field(default_factory=dict)
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
     _fitting: dict[str, ClipFeatures] = field(default_factory=dict)
 
@@ -106,10 +110,15 @@ class Analysis:
 
         digest = self.clip.content[0]
         described = {"title": self.clip.title, "sha256": digest, "bytes": len(self.clip.data)}
+        columns = self.scored_sentences(self.available if used is None else frozenset(used))
         return document(
             self.features,
             self.predictions,
             used=used,
+            sentences=[
+                (sentence, [scores[place] for scores in columns.values()])
+                for place, sentence in enumerate(self.sentences)
+            ],
             clip={**described, "synthetic": self.clip.synthetic},
             checkpoint=model.CHECKPOINT.name,
         )
@@ -121,6 +130,27 @@ class Analysis:
         if used not in self._windows:
             self._windows[used] = scores_over_time(self.predictor, self.features, used)
         return self._windows[used]
+
+    @functools.cached_property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """Sentences of the clip's words; none where nobody speaks."""
+        from extractors.language.sentences import split
+
+        return split(self.features.words)
+
+    def sentence_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
+        """Return the score of each sentence from a subset, None where it has nothing of it; once per subset."""
+        from alignmamba.evaluation.segments import score_segments
+
+        if used not in self._sentences:
+            spans = [(sentence.start, sentence.end) for sentence in self.sentences]
+            self._sentences[used] = score_segments(self.predictor, self.features, spans, used)
+        return self._sentences[used]
+
+    def scored_sentences(self, used: frozenset[Modality]) -> dict[frozenset[Modality], list[SegmentScore | None]]:
+        """Return the scores of each sentence from a subset, and from each of its modalities alone."""
+        subsets = dict.fromkeys([used, *(frozenset({modality}) for modality in DISPLAY_ORDER if modality in used)])
+        return {subset: self.sentence_scores(subset) for subset in subsets if subset}
 
     def stills(self, moments: Sequence[Moment]) -> list[bytes]:
         """Return frames of the clip at some moments, as JPEGs; decoded once per choice of moments.

@@ -194,7 +194,7 @@ def to_csv(rows: Iterable[BatchRow]) -> bytes:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: _no_formula(value) for key, value in row.cells().items()})
+        writer.writerow({key: no_formula(value) for key, value in row.cells().items()})
     return text.getvalue().encode("utf-8-sig")
 
 
@@ -224,5 +224,6 @@ def _found(document: dict[str, Any]) -> dict[str, Any]:
     return {**found, "duration_s": clip["duration_s"], "transcript": words or None, "sha256": clip["sha256"]}
 
 
-def _no_formula(value: Any) -> Any:
+def no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -23,12 +23,12 @@ from extractors.messages import Message
 from extractors.workers.fair_queue import FairQueue
 
 if TYPE_CHECKING:
-    from extractors.schema import ClipFeatures
+    from extractors.schema import ClipFeatures, Word
 
 JOBS_AT_ONCE = 2  # more would slow each other down and add up their memory
 WAITING, WAITING_PER_OWNER = 32, 16  # jobs in the queue
 STOP_SECONDS = 10.0  # until abandoned jobs must have ended
-CORRECTED = Message("words_corrected")
+CORRECTED, FROM_TIER = Message("words_corrected"), Message("words_from_tier")
 
 
 log = logging.getLogger(__name__)
@@ -132,19 +132,25 @@ class Job:
 class Correction(Job):
     """An analysis with a corrected transcript; only the words are encoded again."""
 
+    note = CORRECTED
+
     def __init__(self, analysis: Analysis, text: str, *, owner: Hashable) -> None:
         self._before, self._text = analysis.features, text
         super().__init__(analysis.clip, owner=owner)
 
+    def _words(self) -> tuple[Word, ...]:
+        from extractors.language.transcript import edit
+
+        return edit(self._before.words, self._text, duration=self._before.duration)
+
     def _extract(self) -> ClipFeatures:
         from extractors.language.languages import MOST, foreign
-        from extractors.language.transcript import edit
         from extractors.workers.client import AssetError, CancelledError, TranscriptError, reread
 
         before, began = self._before, time.perf_counter()
         try:
-            words = edit(before.words, self._text, duration=before.duration)
-            found = foreign(self._text, encoder=model.default().encoder)
+            words = self._words()
+            found = foreign(" ".join(word.text for word in words), encoder=model.default().encoder)
             if found is not None and found.share >= MOST:
                 raise TranscriptError(Message("words_foreign", {"language": found.language}))
             every = [np.ones(len(words), bool)]
@@ -161,9 +167,22 @@ class Correction(Job):
             language=language,
             words=words,
             transcript_source="given",
-            notes=tuple(dict.fromkeys((*before.notes, CORRECTED))),
+            notes=tuple(dict.fromkeys((*before.notes, self.note))),
             step_seconds={**before.step_seconds, **took},
         )
+
+
+class Retelling(Correction):
+    """An analysis with other words whose times are known, as those of an annotation file."""
+
+    note = FROM_TIER
+
+    def __init__(self, analysis: Analysis, words: tuple[Word, ...], *, owner: Hashable) -> None:
+        self._said = words
+        super().__init__(analysis, "", owner=owner)
+
+    def _words(self) -> tuple[Word, ...]:
+        return self._said
 
 
 @st.cache_resource(show_spinner=False)

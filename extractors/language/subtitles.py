@@ -18,7 +18,7 @@ from extractors.media.captions import Caption
 from extractors.messages import Message, Value
 from extractors.schema import Word
 
-__all__ = ["MAX_CHARACTERS", "decode", "is_subtitles", "of_track", "parse", "to_webvtt"]
+__all__ = ["MAX_CHARACTERS", "clock", "decode", "is_subtitles", "of_track", "parse", "to_webvtt"]
 
 MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
 CUE_CHARACTERS = 42  # in one written cue, about what a line of subtitles holds
@@ -144,7 +144,7 @@ def to_webvtt(words: Sequence[Word]) -> str:
     lines = ["WEBVTT", ""]
     for cue in _grouped(words):
         end = max(word.end for word in cue)
-        lines += [f"{_clock(cue[0].start)} --> {_clock(end)}", _with_moments(cue), ""]
+        lines += [f"{clock(cue[0].start)} --> {clock(end)}", _with_moments(cue), ""]
     return "\n".join(lines)
 
 
@@ -176,12 +176,13 @@ def _with_moments(cue: Sequence[Word]) -> str:
     text = "" if cue[0].speaker is None else f"<v {html.escape(cue[0].speaker, quote=False)}>"
     text += cue_text.literal(cue[0].text, first=True)
     for before, word in itertools.pairwise(cue):
-        pause = f"<{_clock(before.end)}>" if before.end < word.start else ""
-        text += f"{pause} <{_clock(word.start)}>{cue_text.literal(word.text, first=False)}"
+        pause = f"<{clock(before.end)}>" if before.end < word.start else ""
+        text += f"{pause} <{clock(word.start)}>{cue_text.literal(word.text, first=False)}"
     return text
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as WebVTT writes it."""
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -11,6 +11,7 @@ import pytest
 from alignmamba import checkpoint, result
 from alignmamba.modality import MODALITIES, SUBSETS
 from alignmamba.modeling.model import AlignMamba
+from alignmamba.prediction import SegmentScore
 from alignmamba.predictor import Predictor
 from tests.alignmamba.clips import config
 from tests.alignmamba.test_predictor import SCHEMA as FEATURES
@@ -55,7 +56,7 @@ def made(predictor, clip, **options):
 
 def test_the_schema_is_one_itself_and_names_the_version():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["properties"]["version"]["const"] == result.VERSION
+    assert SCHEMA["properties"]["version"]["enum"][-1] == result.VERSION
     assert SCHEMA["$id"].endswith(result.VERSION)
 
 
@@ -137,3 +138,32 @@ def test_a_calibrated_interval_is_told(predictor):
     assert plain["prediction"]["score_interval"] == plain["subsets"][0]["score_interval"] == expected
     assert plain["prediction"]["undecided"] is plain["subsets"][0]["undecided"] is True
     assert made(predictor, clip)[0]["prediction"]["undecided"] is False, "without an interval"
+
+
+class Sentence:
+    first, last, start, end, speaker = 0, 1, 0.0, 0.2, "Ann"
+
+
+def test_sentences_are_told_with_their_scores(predictor):
+    clip = Clip(audio=12, video=9, language=4)
+    interval = SegmentScore(
+        score=1.5,
+        used=frozenset(MODALITIES),
+        contributions={"language": np.array([0.5, -0.25], np.float32)},
+        interval=(1.0, 2.0),
+    )
+    alone = SegmentScore(score=-0.5, used=frozenset(MODALITIES[:1]), contributions={})
+    plain, _predictions = made(predictor, clip, sentences=[(Sentence, [interval, alone, None])])
+    VALIDATOR.validate(plain)
+    (sentence,) = plain["sentences"]
+    assert sentence["text"] == "</script> 好"
+    assert sentence["speaker"] == "Ann"
+    assert [score["score"] for score in sentence["scores"]] == [1.5, -0.5]
+    assert sentence["scores"][0]["interval"] == {"low": 1.0, "high": 2.0}
+    assert sentence["contributions"] == {"language": 0.25}
+
+
+def test_documents_of_the_version_before_are_still_read(predictor):
+    plain, _predictions = made(predictor, Clip(audio=12, video=9, language=4))
+    older = {key: value for key, value in plain.items() if key != "sentences"} | {"version": "1.1"}
+    VALIDATOR.validate(older)

@@ -11,9 +11,10 @@ from streamlit.testing.v1 import AppTest
 from alignmamba.evaluation.missing import expected
 from alignmamba.modality import SUBSETS, Modality
 from app.charts import diagram
-from app.services import documents, links, model, pins, results, samples, sweeps
+from app.services import documents, model, results, samples, sweeps
 from app.services.analysis import Analysis
 from app.services.session import Session
+from app.services.sharing import links, pins
 from tests.paths import APP
 
 TIMEOUT_SECONDS = 300

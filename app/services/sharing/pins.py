@@ -11,9 +11,10 @@ import streamlit as st
 
 from alignmamba.modality import MODALITIES, Modality, letters
 from app.i18n.translate import _
-from app.services import links, model, samples
+from app.services import model, samples
 from app.services.analysis import Analysis, predict_with
 from app.services.errors import PlainError
+from app.services.sharing import links
 
 if TYPE_CHECKING:
     from alignmamba.prediction import Prediction

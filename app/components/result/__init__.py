@@ -1,0 +1,1 @@
+"""Parts of a result: sentences, annotations, spans of time."""

@@ -1,0 +1,1 @@
+"""Annotation files of other tools: ELAN, Praat, Audacity, RTTM, WebVTT, OpenFace."""
