@@ -54,6 +54,12 @@ class ModalitySteps(NamedTuple):
     seconds: Float[Tensor, " time"]
 
 
+def blank(steps: int, dim: int) -> PaddedSteps:
+    """One clip's steps of zeros, a second apart."""
+    mask, seconds = torch.ones(1, steps, dtype=torch.bool), torch.arange(float(steps))[None]
+    return PaddedSteps(values=torch.zeros(1, steps, dim), mask=mask, seconds=seconds)
+
+
 def collate(clips: Sequence[Mapping[str, ModalitySteps]]) -> dict[Modality, PaddedSteps]:
     """Pad clips into a batch.
 

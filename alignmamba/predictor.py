@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from alignmamba import checkpoint
-from alignmamba.batch import PaddedSteps
+from alignmamba.batch import PaddedSteps, blank
 from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
-from alignmamba.modeling.attribution import Shares, attribute, limited, padded, score_clips
+from alignmamba.modeling.attribution import Shares, attribute, limited, padded, scattered, score_clips
 from alignmamba.modeling.encoders import Stream
 from alignmamba.modeling.model import AlignMamba, Output, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
@@ -90,12 +90,7 @@ class Predictor:
         """Predict from made-up clips, so that kernels are built and loaded before the first real one comes."""
         other = self.fork()
         for steps in WARM_STEPS:
-            mask, seconds = torch.ones(1, steps, dtype=torch.bool), torch.arange(float(steps))[None]
-            dims = {modality: self.config.feature_dim(modality) for modality in MODALITIES}
-            other._clip = {
-                modality: PaddedSteps(values=torch.zeros(1, steps, dim), mask=mask, seconds=seconds)
-                for modality, dim in dims.items()
-            }
+            other._clip = {modality: blank(steps, self.config.feature_dim(modality)) for modality in MODALITIES}
             other._streams = other._or_on_cpu(partial(other._encode, other._clip))
             other.predict()
 
@@ -298,9 +293,8 @@ class Predictor:
             raise ValueError("clip: none set or none of its modalities present, expected set_clip before predict")
         used = self.available if modalities is None else parse_modalities(modalities)
         if used - self.available:
-            raise ValueError(
-                f"modalities: {_names(used - self.available)} absent, the clip has {_names(self.available)}"
-            )
+            absent, there = sorted(used - self.available), sorted(self.available)
+            raise ValueError(f"modalities: {[*map(str, absent)]} absent, the clip has {[*map(str, there)]}")
         return used
 
     def _prediction(self, output: Output, shares: Shares, began: float) -> Prediction:
@@ -349,12 +343,5 @@ class Predictor:
         )
 
     def _spread(self, modality: Modality, rows: Tensor, fill: float) -> np.ndarray:
-        """Scatter rows of valid steps to their places among all steps of the clip; other rows are `fill`."""
-        valid = self._clip[modality].mask[0].cpu().numpy()
-        spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
-        spread[valid] = rows.detach().cpu().numpy()
-        return spread
-
-
-def _names(modalities: Iterable[Modality]) -> list[str]:
-    return sorted(modality.value for modality in modalities)
+        """Scatter rows of valid steps to their places among all steps of the clip."""
+        return scattered(rows, self._clip[modality].mask[0].cpu().numpy(), fill=fill)

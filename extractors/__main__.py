@@ -14,9 +14,8 @@ from pathlib import Path
 
 from extractors.language import subtitles
 from extractors.media.probe import configured_limits
-from extractors.pipeline import summary
 from extractors.progress import ProgressHook
-from extractors.schema import FEATURE_SETS
+from extractors.schema import FEATURE_SETS, MODALITY_NAMES, ClipFeatures, Word
 from extractors.storage.cache import Cache
 from extractors.workers.client import AssetError, Budget, MediaError, TranscriptError, WorkerError, extract
 
@@ -64,6 +63,32 @@ def main(given: Sequence[str] | None = None, *, prog: str = "python -m extractor
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def summary(features: ClipFeatures) -> str:
+    """Describe features for a terminal.
+
+    Args:
+        features: Of any clip.
+
+    Returns:
+        Several lines: length, modalities, words with times, notes, step times.
+    """
+    lines = [f"duration    {features.duration:.2f} s"]
+    for name in MODALITY_NAMES:
+        part = features.modality(name)
+        steps = f"{len(part.values)} steps x {part.values.shape[1]}"
+        span = f"{part.start[0]:.2f}-{part.end[-1]:.2f} s, {part.valid.mean():.0%} valid" if len(part.values) else "-"
+        lines.append(f"{name:<11} {steps}, {span}" if part.absent is None else f"{name:<11} absent: {part.absent}")
+    lines.append(f"transcript  {features.transcript_source}")
+    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {_labelled(word)}" for word in features.words]
+    lines += [f"note        {note}" for note in features.notes]
+    lines.append("seconds     " + ", ".join(f"{step} {took:.2f}" for step, took in features.step_seconds.items()))
+    return "\n".join(lines)
+
+
+def _labelled(word: Word) -> str:
+    return word.text if word.speaker is None else f"{word.text} ({word.speaker})"
 
 
 if __name__ == "__main__":

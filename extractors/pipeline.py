@@ -25,7 +25,7 @@ from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits, MediaError, MediaInfo, Sound
 from extractors.messages import Message, Value
-from extractors.schema import MODALITY_NAMES, ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
+from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.vision import facial
@@ -347,29 +347,3 @@ def _given(
 def _speech(sound: Sound | None) -> Float32[np.ndarray, " samples"]:
     """Return a clip's sound as loud as usual speech; empty without any."""
     return quality.raised(sound.samples) if sound else np.zeros(0, np.float32)
-
-
-def summary(features: ClipFeatures) -> str:
-    """Describe features for a terminal.
-
-    Args:
-        features: Of any clip.
-
-    Returns:
-        Several lines: length, modalities, words with times, notes, step times.
-    """
-    lines = [f"duration    {features.duration:.2f} s"]
-    for name in MODALITY_NAMES:
-        part = features.modality(name)
-        steps = f"{len(part.values)} steps x {part.values.shape[1]}"
-        span = f"{part.start[0]:.2f}-{part.end[-1]:.2f} s, {part.valid.mean():.0%} valid" if len(part.values) else "-"
-        lines.append(f"{name:<11} {steps}, {span}" if part.absent is None else f"{name:<11} absent: {part.absent}")
-    lines.append(f"transcript  {features.transcript_source}")
-    lines += [f"  {word.start:6.2f}-{word.end:6.2f}  {_labelled(word)}" for word in features.words]
-    lines += [f"note        {note}" for note in features.notes]
-    lines.append("seconds     " + ", ".join(f"{step} {took:.2f}" for step, took in features.step_seconds.items()))
-    return "\n".join(lines)
-
-
-def _labelled(word: Word) -> str:
-    return word.text if word.speaker is None else f"{word.text} ({word.speaker})"

@@ -59,7 +59,7 @@ def score_clips(
         SegmentScore(
             score=score,
             used=used,
-            contributions={str(m): _scattered(shares[m][place], steps.valid) for m, steps in clip.items()},
+            contributions={str(m): scattered(shares[m][place], steps.valid) for m, steps in clip.items()},
             interval=None if calibration is None else calibration[used].interval(score, limit=SCORE_LIMIT),
         )
         for place, (clip, score) in enumerate(zip(clips, limited(output.score).tolist(), strict=True))
@@ -85,8 +85,8 @@ def _unpadded(steps: ModalityFeatures) -> ModalitySteps:
     )
 
 
-def _scattered(rows: Tensor, valid: np.ndarray) -> np.ndarray:
-    """Scatter values of valid steps, padded at the end, to their places; other entries are zero."""
-    spread = np.zeros(len(valid), np.float32)
-    spread[valid] = rows[: int(valid.sum())].cpu().numpy()
+def scattered(rows: Tensor, valid: np.ndarray, *, fill: float = 0.0) -> np.ndarray:
+    """Scatter rows of valid steps, perhaps padded at the end, to their places; other rows are `fill`."""
+    spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
+    spread[valid] = rows[: int(valid.sum())].detach().cpu().numpy()
     return spread

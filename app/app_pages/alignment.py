@@ -9,7 +9,8 @@ import streamlit as st
 
 from alignmamba.modality import Modality
 from app.charts import alignment_table
-from app.components import alignment_maps, clip_header, player, stage
+from app.components import clip_header, player, stage
+from app.components.result import alignment_maps
 from app.i18n import wording
 from app.i18n.translate import N_, _
 from app.i18n.wording import Solver

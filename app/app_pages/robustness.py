@@ -10,7 +10,8 @@ import streamlit as st
 from alignmamba.evaluation.missing import expected
 from alignmamba.modality import ANCHOR_ORDER, Modality
 from app.charts import curves, scores
-from app.components import clip_header, modality_pills, subset_table
+from app.components import clip_header, modality_pills
+from app.components.result import subset_table
 from app.i18n import wording
 from app.i18n.translate import _
 from app.services import errors, model, results, sweeps

@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from extractors.language import cue_formats, cue_text
-from extractors.language.cues import Captions, Cue, slowest
+from extractors.language.captions import formats, markup
+from extractors.language.captions.cues import Captions, Cue, slowest
 from extractors.language.text_bytes import decode
 from extractors.language.transcript import MAX_WORDS, Transcript, TranscriptError, spread
 from extractors.media.captions import Caption
@@ -27,7 +27,7 @@ CUE_PAUSE = 0.7  # seconds of silence that end a written cue
 
 def is_subtitles(text: str) -> bool:
     """Whether a text is meant as captions, be it garbled or of a format that is not read, and no plain transcript."""
-    return cue_formats.format_name(text) is not None
+    return formats.format_name(text) is not None
 
 
 def parse(text: str, *, duration: float | None = None, frame_rate: float | None = None) -> Transcript:
@@ -54,7 +54,7 @@ def parse(text: str, *, duration: float | None = None, frame_rate: float | None 
     if len(text) > MAX_CHARACTERS:
         lengths = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
         raise TranscriptError(Message("subtitles_too_long", lengths))
-    found = cue_formats.read(text, cue_formats.format_name(text) or "SRT", frame_rate=frame_rate)
+    found = formats.read(text, formats.format_name(text) or "SRT", frame_rate=frame_rate)
     return transcript(found, duration=duration)
 
 
@@ -72,7 +72,7 @@ def transcript(found: Captions, *, duration: float | None = None) -> Transcript:
         raise TranscriptError(found.unplaced[-1] if found.unplaced else Message("subtitles_untimed"))
     if any(cue.text.count("\n") > MAX_WORDS for cue in found.cues):
         raise _too_many()
-    every = cue_text.unrolled(sorted(dict.fromkeys(found.cues), key=lambda cue: cue.start))
+    every = markup.unrolled(sorted(dict.fromkeys(found.cues), key=lambda cue: cue.start))
     limit = float("inf") if duration is None else duration
     within = [cue for cue in every if cue.start < limit]
     if not within:
@@ -86,7 +86,7 @@ def transcript(found: Captions, *, duration: float | None = None) -> Transcript:
     if found.unplaced:
         values: dict[str, Value] = {"count": len(found.unplaced), "line": found.unplaced[0].values["line"]}
         notes.append(Message("subtitles_unplaced", values))
-    if sounds := sum(map(cue_text.is_descriptive, within)):
+    if sounds := sum(map(markup.is_descriptive, within)):
         notes.append(Message("subtitles_sounds_left_out", {"count": sounds}))
     return Transcript(words=_in_order(words), source="given", notes=tuple(notes))
 
@@ -124,10 +124,10 @@ def _too_many() -> TranscriptError:
 
 def _words(within: Sequence[Cue], limit: float) -> list[Word]:
     """Give the words of cues their times, up to the end of the clip."""
-    names = cue_text.speaker_names(within)
+    names = markup.speaker_names(within)
     words: list[Word] = []
     for cue in within:
-        for part in cue_text.said(cue, names):
+        for part in markup.said(cue, names):
             if len(words) + len(part.words) > MAX_WORDS:  # before they are given times
                 raise _too_many()
             placed = spread(part.words, [(min(part.start, limit), min(part.end, limit))])
@@ -174,10 +174,10 @@ def _grouped(words: Sequence[Word]) -> Iterator[list[Word]]:
 def _with_moments(cue: Sequence[Word]) -> str:
     """Write a cue's words, with a time before each but the first, and one after each that a pause follows."""
     text = "" if cue[0].speaker is None else f"<v {html.escape(cue[0].speaker, quote=False)}>"
-    text += cue_text.literal(cue[0].text, first=True)
+    text += markup.literal(cue[0].text, first=True)
     for before, word in itertools.pairwise(cue):
         pause = f"<{clock(before.end)}>" if before.end < word.start else ""
-        text += f"{pause} <{clock(word.start)}>{cue_text.literal(word.text, first=False)}"
+        text += f"{pause} <{clock(word.start)}>{markup.literal(word.text, first=False)}"
     return text
 
 

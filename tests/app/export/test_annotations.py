@@ -61,7 +61,7 @@ def test_each_sentence_has_a_row_with_what_moved_it(result):
     columns = result.scored_sentences(result.available)
     assert list(columns) == [result.available, *(frozenset({m}) for m in ("language", "audio", "video"))]
     listed = sentence_table.rows(result.sentences, columns, result.features.words)
-    assert [row.sentence.text for row in listed][0] == "What a wonderful evening."
+    assert next(row.sentence.text for row in listed) == "What a wonderful evening."
     assert len(listed) == 2
     for row in listed:
         assert row.first.interval[0] <= row.first.score <= row.first.interval[1]

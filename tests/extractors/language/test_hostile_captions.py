@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extractors.language.cue_formats import READERS
+from extractors.language.captions.formats import READERS
 from extractors.language.subtitles import MAX_CHARACTERS, decode, is_subtitles, parse, to_webvtt
 from extractors.language.transcript import MAX_WORDS, TranscriptError
 from tests.extractors.language.test_captions import CAPTIONS

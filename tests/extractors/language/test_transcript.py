@@ -50,8 +50,8 @@ def test_words_are_split_and_cleaned():
     ("text", "message"),
     [
         ("word " * 10_000, "the limit is"),
-        ("a " * (MAX_WORDS + 1), "1,001 words; the limit is 1,000"),
-        ("x" * (MAX_CHARACTERS + 1), "20,001 characters; the limit is 20,000"),
+        ("a " * (MAX_WORDS + 1), "4,001 words; the limit is 4,000"),
+        ("x" * (MAX_CHARACTERS + 1), "40,001 characters; the limit is 40,000"),
         ("... !? —", "holds no word"),
         ("", "holds no word"),
     ],
@@ -225,5 +225,5 @@ def test_a_transcript_made_elsewhere_is_checked_and_clamped():
     for start, end in [(float("nan"), 1.0), (1.0, float("inf")), (2.0, 1.0)]:
         with pytest.raises(TranscriptError, match="not in order"):
             clamped(Transcript(words=(Word(text="a", start=start, end=end),), source="given"), duration=2.0)
-    with pytest.raises(TranscriptError, match="1,001 words"):
+    with pytest.raises(TranscriptError, match="4,001 words"):
         clamped(Transcript(words=(Word(text="a", start=0.0, end=0.0),) * 1001, source="given"), duration=2.0)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from extractors.language.cues import Cue
+from extractors.language.captions.cues import Cue
 from extractors.language.transcript import clean_words, has_letters, printable
 
 TOUCHING = 0.05  # seconds between two cues that follow on one another, and the length of a cue that only holds a line
@@ -85,8 +85,12 @@ def literal(word: str, *, first: bool) -> str:
         word: As spoken.
         first: Whether it begins a cue, where hyphens, arrows and names with a colon are read as turns and names.
     """
-    special = "[]()（）【】［］♩♪♫♬♭♮♯🎵🎶" + ("-–—‐‑>»:：" if first else "")
-    return "".join(f"&#{ord(c)};" if c in special else html.escape(c, quote=False) for c in word)
+    labels = 2 * NAME_CHARACTERS if first else 0  # no turn or name is longer
+    special = "[]()（）【】［］♩♪♫♬♭♮♯🎵🎶"
+    return "".join(
+        f"&#{ord(c)};" if c in special or (place < labels and c in "-–—‐‑>»:：") else html.escape(c, quote=False)
+        for place, c in enumerate(word)
+    )
 
 
 def said(cue: Cue, names: frozenset[str] = frozenset()) -> Iterator[Said]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from extractors.language.cues import Captions, Cue, slowest
+from extractors.language.captions.cues import Captions, Cue, slowest
 from extractors.messages import Message, Value
 
 USUAL_FRAME_RATE = 25.0  # frames per second where neither captions nor clip state one

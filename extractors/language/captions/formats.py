@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from extractors.language import cue_library
-from extractors.language.cues import Captions, Cue, slowest
+from extractors.language.captions import library
+from extractors.language.captions.cues import Captions, Cue, slowest
 from extractors.language.transcript import TranscriptError
 from extractors.messages import Message, Value
 
@@ -205,12 +205,12 @@ READERS: Mapping[str, Callable[[str, float | None], Captions]] = {
     "SRT": _srt,
     "SBV": _sbv,
     "LRC": _lrc,
-    "SubStation Alpha": cue_library.substation,
-    "MicroDVD": cue_library.microdvd,
-    "MPL2": cue_library.mpl2,
-    "TMPlayer": cue_library.tmplayer,
-    "SAMI": cue_library.sami,
-    "TTML": cue_library.ttml,
+    "SubStation Alpha": library.substation,
+    "MicroDVD": library.microdvd,
+    "MPL2": library.mpl2,
+    "TMPlayer": library.tmplayer,
+    "SAMI": library.sami,
+    "TTML": library.ttml,
 }
 # How the texts of formats begin that no line of times tells; those without a reader are refused by their name.
 _STARTS: Mapping[str, re.Pattern[str]] = {

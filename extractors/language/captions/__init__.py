@@ -1,0 +1,1 @@
+"""Cues of caption files, in every format that is read."""
