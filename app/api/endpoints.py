@@ -43,17 +43,18 @@ TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; tra
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
 DISCARDED_BYTES = 100_000_000  # of a refused body; whoever sends more is cut off
 CHUNK_BYTES = 256_000  # parsed at once, in a thread
-FIELDS = ("file", "captions", "transcript", "modalities", "audio_track", "caption_track")
+FIELDS = ("file", "captions", "transcript", "modalities", "audio_track", "caption_track", "checkpoint")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
 PLACES = Places(in_all=UPLOADS, per_client=UPLOADS_PER_CLIENT, held_bytes=HELD_BYTES)
 
 
 class AnalyseRequest(NamedTuple):
-    """The content of a request: a clip, and the modalities to predict from (None for all)."""
+    """The content of a request: a clip, the modalities to predict from (None for all), and the name of the model."""
 
     clip: Clip
     modalities: frozenset[Modality] | None
+    checkpoint: str
 
 
 class _Endpoint(HTTPEndpoint):
@@ -96,7 +97,7 @@ class Analyse(_Endpoint):
             with PLACES.held(_claimed_bytes(request.headers)):
                 with PLACES.upload(client):
                     asked = await _read(request.headers, body)
-                analysis = await _analyse(asked.clip, request, owner=client)
+                analysis = await _analyse(asked, request, owner=client)
                 document = await asyncio.to_thread(_document, analysis, asked.modalities)
         except refusals.RefusedError:
             await _discard(body)
@@ -241,14 +242,16 @@ def _parse(parts: Sequence[Part]) -> AnalyseRequest:
         raise FormError(f"It has the unknown field {unknown[0][: refusals.QUOTED_CHARACTERS]!r}.")
     if len(parts) > len(form):
         raise FormError("It has a field more than once.")
-    file, captions, transcript, names, track, caption_track = (form.get(field) for field in FIELDS)
-    if any(part is not None and part.filename is not None for part in (transcript, names, track, caption_track)):
+    file, captions, transcript, names, track, caption_track, checkpoint = (form.get(field) for field in FIELDS)
+    texts = (transcript, names, track, caption_track, checkpoint)
+    if any(part is not None and part.filename is not None for part in texts):
         raise FormError("A field of text was sent as a file.")
     if captions is not None and captions.filename is None:
         raise FormError("The field `captions` was not sent as a file.")
     if file is None or not file.filename:
         raise refusals.no_file()
     modalities = None if names is None else _modalities(names.text())
+    chosen = model.CHECKPOINT.name if checkpoint is None else _checkpoint(checkpoint.text().strip())
     try:
         with spoken_in(SOURCE):
             upload.check_size(len(file.data))
@@ -262,7 +265,7 @@ def _parse(parts: Sequence[Part]) -> AnalyseRequest:
         raise refusals.unknown_kind(error) from error
     except PlainError as error:
         raise refusals.not_read(error) from error
-    return AnalyseRequest(clip, modalities)
+    return AnalyseRequest(clip, modalities, chosen)
 
 
 def _track(part: Part | None) -> int | None:
@@ -274,6 +277,12 @@ def _track(part: Part | None) -> int | None:
     return int(number)
 
 
+def _checkpoint(name: str) -> str:
+    if name not in model.names():
+        raise refusals.unknown_checkpoint(name, model.names())
+    return name
+
+
 def _modalities(names: str) -> frozenset[Modality]:
     try:
         return parse_modalities(name.strip() for name in names[: refusals.QUOTED_CHARACTERS].split(",") if name.strip())
@@ -281,7 +290,7 @@ def _modalities(names: str) -> frozenset[Modality]:
         raise refusals.unknown_modalities(error) from error
 
 
-async def _analyse(clip: Clip, request: Request, *, owner: str) -> Analysis:
+async def _analyse(asked: AnalyseRequest, request: Request, *, owner: str) -> Analysis:
     """Run a job; it is abandoned when the client disconnects.
 
     Raises:
@@ -289,7 +298,7 @@ async def _analyse(clip: Clip, request: Request, *, owner: str) -> Analysis:
         ClientDisconnect: If the client has disconnected.
         FullError: If too many clips wait already.
     """
-    job = Job(clip, owner=owner)
+    job = Job(asked.clip, owner=owner, checkpoint=asked.checkpoint)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
     done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # an abandoned job's is not logged
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from alignmamba.modality import MODALITIES
 from app.export.templating import render
-from app.services import upload
+from app.services import model, upload
 from extractors.media.probe import LIMITS
 
 CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1/analyse"
@@ -28,8 +28,8 @@ ERRORS = {
         "The body is not a form in UTF-8, or the kind of file is not accepted.",
     ),
     422: (
-        ("unusable_clip", "unusable_transcript", "unknown_modalities", "modality_absent"),
-        "Clip, transcript or modalities cannot be used.",
+        ("unusable_clip", "unusable_transcript", "unknown_modalities", "unknown_checkpoint", "modality_absent"),
+        "Clip, transcript, modalities or checkpoint cannot be used.",
     ),
     500: (("unforeseen",), "An unforeseen error; the server's log has the details."),
     503: (
@@ -155,6 +155,11 @@ def _form() -> dict[str, Any]:
                     "the clip has."
                 ),
                 "examples": ["audio,video"],
+            },
+            "checkpoint": {
+                "type": "string",
+                "enum": model.names(),
+                "description": f"Name of the model; if left out, {model.CHECKPOINT.name}.",
             },
         },
     }

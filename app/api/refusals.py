@@ -187,6 +187,17 @@ def unknown_modalities(error: ValueError) -> RefusedError:
     )
 
 
+def unknown_checkpoint(name: str, known: Sequence[str]) -> RefusedError:
+    """Return the error for a checkpoint that the server does not have."""
+    return RefusedError(
+        422,
+        "unknown_checkpoint",
+        what=NOT_ANALYSED,
+        why=f"There is no checkpoint {name[:QUOTED_CHARACTERS]!r}.",
+        remedy=f"Name one of {', '.join(known)}, or leave the field out.",
+    )
+
+
 def modality_absent(modality: str, reason: str) -> RefusedError:
     """Return the error for a clip that lacks a requested modality."""
     return RefusedError(

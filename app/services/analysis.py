@@ -77,6 +77,7 @@ class Analysis:
     Attributes:
         clip: What was analysed.
         features: What was extracted.
+        checkpoint: Name of the model.
         predictions: One per subset of the modalities that the clip has; empty when it has none.
         predictor: Holds the clip, for later predictions.
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
@@ -87,6 +88,7 @@ class Analysis:
 
     clip: Clip
     features: ClipFeatures
+    checkpoint: str = model.CHECKPOINT.name
     predictions: dict[frozenset[Modality], Prediction]
     predictor: Predictor
     seconds: float
@@ -120,7 +122,7 @@ class Analysis:
                 for place, sentence in enumerate(self.sentences)
             ],
             clip={**described, "synthetic": self.clip.synthetic},
-            checkpoint=model.CHECKPOINT.name,
+            checkpoint=self.checkpoint,
         )
 
     def over_time(self, used: frozenset[Modality]) -> list[Window]:
@@ -207,7 +209,9 @@ def on_disk(clip: Clip) -> Iterator[Path]:
         yield path
 
 
-def predict_all(clip: Clip, features: ClipFeatures, *, began: float, reused: bool) -> Analysis:
+def predict_all(
+    clip: Clip, features: ClipFeatures, *, began: float, reused: bool, checkpoint: str = model.CHECKPOINT.name
+) -> Analysis:
     """Predict from every subset of the modalities that a clip's features have.
 
     Args:
@@ -215,11 +219,12 @@ def predict_all(clip: Clip, features: ClipFeatures, *, began: float, reused: boo
         features: Of the clip.
         began: When the work for this clip began, by `time.perf_counter`.
         reused: Whether the features existed before.
+        checkpoint: Name of the model.
 
     Raises:
         PlainError: If the model cannot be loaded, or was trained on other features.
     """
-    predictor = model.default().fork()
+    predictor = model.load(checkpoint).fork()
     try:
         predictor.set_clip(features)
     except ValueError as error:
@@ -229,6 +234,7 @@ def predict_all(clip: Clip, features: ClipFeatures, *, began: float, reused: boo
     return Analysis(
         clip=clip,
         features=features,
+        checkpoint=checkpoint,
         predictions=predictions,
         predictor=predictor,
         seconds=time.perf_counter() - began,
@@ -247,7 +253,7 @@ def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> P
     Raises:
         PlainError: If the checkpoint cannot be used, or its features cannot be extracted from the clip.
     """
-    if name == model.CHECKPOINT.name:
+    if name == analysis.checkpoint:
         return analysis.predictions[frozenset(used)]
     predictor = model.load(name).fork()
     try:
@@ -267,7 +273,7 @@ def _fitting(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
     Audio and video are extracted again only where it was trained on other columns; where it has another text encoder
     alone, the words are encoded again.
     """
-    from extractors.schema import ModalitySchema
+    from extractors.schema import FeatureSchema
     from extractors.workers.client import AssetError, reread
 
     features, wanted = analysis.features, predictor.schema
@@ -280,8 +286,7 @@ def _fitting(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
         (language,) = reread(features.words, [np.ones(len(features.words), bool)], encoder=predictor.encoder)
     except AssetError as error:
         raise PlainError(error.message) from error
-    schema = ModalitySchema(**{**wanted["language"], "columns": tuple(wanted["language"]["columns"])})
-    return replace(features, language=language, schema=replace(features.schema, language=schema))
+    return replace(features, language=language, schema=FeatureSchema.from_dict(wanted))
 
 
 def _extracted_again(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
@@ -292,6 +297,13 @@ def _extracted_again(predictor: Predictor, analysis: Analysis) -> ClipFeatures:
     words = Transcript(words=features.words, source=features.transcript_source)
     with on_disk(analysis.clip) as path:
         try:
-            return extract(path, words, encoder=predictor.encoder, feature_set=model.feature_set(predictor))
+            return extract(
+                path,
+                words,
+                limits=analysis.clip.limits,
+                audio_track=analysis.clip.audio_track,
+                encoder=predictor.encoder,
+                feature_set=model.feature_set(predictor),
+            )
         except (MediaError, AssetError) as error:
             raise PlainError(error.message) from error

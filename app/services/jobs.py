@@ -49,13 +49,14 @@ class Job:
     Args:
         clip: To analyse.
         owner: Session or client, which waits its turn among the others.
+        checkpoint: Name of the model that predicts.
 
     Raises:
         FullError: If too many jobs wait already.
     """
 
-    def __init__(self, clip: Clip, *, owner: Hashable) -> None:
-        self.clip = clip
+    def __init__(self, clip: Clip, *, owner: Hashable, checkpoint: str = model.CHECKPOINT.name) -> None:
+        self.clip, self._checkpoint = clip, checkpoint
         self._progress: SimpleQueue[Progress] = SimpleQueue()
         self._abandoned = threading.Event()
         self.future: Future[Analysis] = queue().submit(self._run, owner=owner)
@@ -80,7 +81,8 @@ class Job:
         began = time.perf_counter()
         # Messages are translated where they are shown; a worker thread belongs to no session.
         with spoken_in(SOURCE):
-            return predict_all(self.clip, self._extract(), began=began, reused=False)
+            features = self._extract()
+            return predict_all(self.clip, features, began=began, reused=False, checkpoint=self._checkpoint)
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
@@ -96,6 +98,7 @@ class Job:
             extract,
         )
 
+        predictor = model.load(self._checkpoint)
         with on_disk(self.clip) as path:
             try:
                 return extract(
@@ -105,8 +108,8 @@ class Job:
                     caption_track=self.clip.caption_track,
                     hook=self._report,
                     limits=self.clip.limits,
-                    encoder=model.default().encoder,
-                    feature_set=model.feature_set(model.default()),
+                    encoder=predictor.encoder,
+                    feature_set=model.feature_set(predictor),
                     budget=Budget.of(self.clip.limits.seconds),
                     cancel=self._abandoned,
                 )

@@ -56,6 +56,8 @@ def load(name: str) -> Predictor:
     """
     from alignmamba.predictor import Predictor
 
+    if name == CHECKPOINT.name:
+        return default()
     if name not in names():
         raise PlainError(_("There is no checkpoint of this name."))
     try:

@@ -14,6 +14,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import Predictor
 from app.services import analysis, model, samples
 from app.services.errors import PlainError
+from app.services.jobs import Job
 from extractors.language.transcript import Transcript
 from extractors.storage.config import ExtractionConfig
 from extractors.workers import client
@@ -52,6 +53,13 @@ def test_another_feature_set_is_extracted_from_the_clips_bytes_once(folder, open
     monkeypatch.setattr(client, "extract", None)  # would fail now
     alone = analysis.predict_with("other", opened, SUBSETS[-1])
     assert alone.used == SUBSETS[-1]
+
+
+def test_a_clip_is_analysed_with_another_checkpoint(folder, opened):
+    asked = Job(opened.clip, owner="test", checkpoint="other").future.result(timeout=120)
+    assert asked.document()["checkpoint"] == "other"
+    assert asked.predictions[ALL].score == pytest.approx(analysis.predict_with("other", opened, ALL).score, abs=1e-5)
+    assert analysis.predict_with("other", asked, ALL) is asked.predictions[ALL]
 
 
 def test_bytes_that_cannot_be_read_again_are_said_plainly(folder, opened):

@@ -203,6 +203,8 @@ HOSTILE = {
     "claimed too large": (413, "too_large", {"headers": {**FORM, "content-length": str(10**12)}, "body": b""}),
     "unknown modalities": (422, "unknown_modalities", {"body": form(modalities="audio,<b>smell</b>")}),
     "no modalities": (422, "unknown_modalities", {"body": form(modalities=" , ")}),
+    "an unknown checkpoint": (422, "unknown_checkpoint", {"body": form(checkpoint="../<b>mine</b>")}),
+    "no checkpoint": (422, "unknown_checkpoint", {"body": form(checkpoint="")}),
     "an absent modality": (422, "modality_absent", {"body": form(transcript="words", modalities="audio")}),
     "a transcript that is too long": (422, "unusable_transcript", {"body": form(transcript="word " * 10_000)}),
     "a huge transcript": (413, "too_large", {"body": form(transcript="w" * 2_000_001)}),
