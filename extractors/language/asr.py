@@ -200,7 +200,8 @@ def _transcript(
     model = loaded.whisper
     total = math.ceil(len(samples) / SAMPLE_RATE)
     segments, info = model.transcribe(samples, **OPTIONS)
-    language, notes = info.language, []
+    language: str = info.language
+    notes: list[Message] = []
     if own or loaded.device != "cpu":
         values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
         notes.append(Message("recogniser_used", values))

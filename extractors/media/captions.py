@@ -55,7 +55,8 @@ def decode_captions(path: Path | str, limits: Limits = LIMITS, *, track: int) ->
             raise MediaError(Message("caption_track_missing", values))
         stream = media.captions[track - 1]
         codec = stream.codec_context.name
-        found, size = [], 0
+        found: list[Caption] = []
+        size = 0
         for number, packet in enumerate(media.container.demux(stream)):
             data = bytes(packet)
             size += len(data)
