@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from extractors.media.container import LIMITS, Limits, MediaError, open_media
+from extractors.media.container import LIMITS, Limits, MediaError, open_media, packets
 from extractors.messages import Message
 
 MAX_PACKETS = 20_000
@@ -57,7 +57,9 @@ def decode_captions(path: Path | str, limits: Limits = LIMITS, *, track: int) ->
         codec = stream.codec_context.name
         found: list[Caption] = []
         size = 0
-        for number, packet in enumerate(media.container.demux(stream)):
+        for number, packet in enumerate(packets(media, [stream])):
+            if packet is None:  # the file breaks off
+                break
             data = bytes(packet)
             size += len(data)
             if number >= MAX_PACKETS or size > MAX_BYTES:
