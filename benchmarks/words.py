@@ -86,12 +86,17 @@ def matched(heard: Sequence[Word], wanted: Sequence[str]) -> dict[int, Word]:
     return {block.b + i: heard[block.a + i] for block in blocks for i in range(block.size)}
 
 
-def measure(parts: Sequence[Sentence]) -> list[dict[str, Any]]:
-    """Return a row per first word and a row for all others: errors of their starts in seconds."""
+def measure(parts: Sequence[Sentence], rounds: int) -> list[dict[str, Any]]:
+    """Return a row per pause for first words and a row for all others: errors of their starts in seconds.
+
+    Args:
+        parts: The sentences.
+        rounds: How many clips are glued, each in another order and with other pauses.
+    """
     alone = [matched(asr.recognise(part.samples).words, part.words) for part in parts]
     first: list[tuple[float, float]] = []  # pause, error
     others: list[float] = []
-    for turn in range(len(parts)):
+    for turn in range(rounds):
         order = [(turn + index) % len(parts) for index in range(len(parts))]
         pauses = [PAUSES[(turn * 2 + index) % len(PAUSES)] for index in range(len(parts))]
         sound, starts = glued([parts[index] for index in order], pauses, HISS * (turn % 2))
@@ -107,7 +112,7 @@ def measure(parts: Sequence[Sentence]) -> list[dict[str, Any]]:
             place += len(parts[index].words)
     rows = [
         {"words": "first after a pause", "pause_s": pause, **errors([error for at, error in first if at == pause])}
-        for pause in PAUSES
+        for pause in sorted({at for at, _ in first})
     ]
     rows.append({"words": "first after a pause", "pause_s": None, **errors([error for _, error in first])})
     return [*rows, {"words": "others, against the sentence alone", "pause_s": None, **errors(others)}]
@@ -132,13 +137,24 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
     )
+    parser.add_argument("--rounds", type=int, default=5, help="clips to glue, each in another order")
     arguments = parser.parse_args()
-    rows = measure(sentences(arguments.folder))
+    rows = measure(sentences(arguments.folder), arguments.rounds)
     for row in rows:
         print(row, flush=True)
     hashes = {path.name: file_sha256(path) for path in sorted(arguments.folder.glob("*.wav"))}
     folder = {} if arguments.out is None else {"folder": arguments.out}
-    print(write("words", "python -m benchmarks.words FOLDER", rows, "cpu", hashes, [SEED], **folder))
+    print(
+        write(
+            "words",
+            f"python -m benchmarks.words FOLDER --rounds {arguments.rounds}",
+            rows,
+            "cpu",
+            hashes,
+            [SEED],
+            **folder,
+        )
+    )
 
 
 if __name__ == "__main__":

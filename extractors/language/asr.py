@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import logging
 import math
 import threading
@@ -41,6 +43,8 @@ OPTIONS = {
     "vad_filter": True,  # else silence is recognised as "You"
     "condition_on_previous_text": False,  # else one mistake repeats itself
 }
+NO_WORD = 0.15  # seconds at the beginning of a voiced segment that a word needs
+IN_PAUSE = 0.05  # seconds after a voiced segment, from which a word is taken to reach into the pause
 SURE_LANGUAGE = 0.5  # probability from which a detected language other than English is believed
 
 Progress = Callable[[int, int], None]  # completed, total
@@ -200,7 +204,8 @@ def _transcript(
     model = loaded.whisper
     total = math.ceil(len(samples) / SAMPLE_RATE)
     segments, info = model.transcribe(samples, **OPTIONS)
-    language, notes = info.language, []
+    language: str = info.language
+    notes: list[Message] = []
     if own or loaded.device != "cpu":
         values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
         notes.append(Message("recogniser_used", values))
@@ -214,7 +219,9 @@ def _transcript(
     here = [(begin - start, end - start) for begin, end in voiced]
     found, runs = _with_other_languages(model, samples, here, found, language, info.language_probability)
     progress(total, total)
-    words = _tidied(found, start, voiced)
+    onsets = voice_activity.with_onsets(samples, here)
+    found = _after_pauses(sorted(found, key=lambda word: word.start), onsets)
+    words = _tidied(found, start, [(start + begin, start + end) for begin, end in onsets])
     if not words:
         return Transcript(words=(), source="none")
     notes += _translations(runs, found, language, start)
@@ -292,6 +299,26 @@ def _tidied(words: Sequence[Word], start: float, voiced: Sequence[tuple[float, f
             tidy.append(Word(text=text, start=begin, end=end))
         last = begin
     return tuple(tidy)
+
+
+def _after_pauses(words: Sequence[Word], voiced: Sequence[tuple[float, float]]) -> list[Word]:
+    """Let words that reach from one voiced segment over the pause to the next begin where the next one does.
+
+    Whisper lets the first word after a pause begin early, within the pause. Its time may then be carried to the end of
+    the segment before.
+    """
+    placed = list(words)
+    for (first, last), (onset, end) in itertools.pairwise(voiced):
+        index = bisect.bisect_left([word.start for word in placed], onset) - 1
+        if index < 0:
+            continue
+        word = placed[index]
+        limit = min(placed[index + 1].start if index + 1 < len(placed) else end, end)
+        inside = max(0.0, min(word.end, last) - max(word.start, first))
+        over = word.end > last + IN_PAUSE and inside < (word.end - word.start) / 2
+        if over and limit > onset + NO_WORD:  # and no other word is where the segment begins
+            placed[index] = replace(word, start=onset, end=limit)
+    return placed
 
 
 def _voiced_part(begin: float, end: float, voiced: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -50,7 +50,8 @@ def doubtful(
         words: What was recognised, in the same time.
         probability: Of the language that was detected in the first window.
     """
-    found, spoken = [], 0.0
+    found: list[tuple[float, float]] = []
+    spoken = 0.0
     for start, end in voiced:
         heard = sum(max(0.0, min(end, word.end) - max(start, word.start)) for word in words)
         unheard = end - start >= UNHEARD_SECONDS and heard < HEARD * (end - start)

@@ -10,7 +10,8 @@ from extractors.language.languages import identify
 from extractors.language.transcript import TranscriptError
 from extractors.messages import Message
 
-SAMPLE_BYTES = 50_000  # by which a code page is determined
+SAMPLE_BYTES = 50_000  # by which UTF-16 without a mark is told
+DECIDING_BYTES = 4_000  # of lines that are not ASCII, by which a code page is told
 MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -93,13 +94,13 @@ def _code_page(data: bytes) -> str:
     Statistics of bytes, as charset-normalizer has them, do not tell the code pages of a few words apart.
     """
     lines = [line for line in data.splitlines() if not line.isascii()]  # the rest decides nothing
-    deciding = b"\n".join(lines)[:SAMPLE_BYTES]
+    deciding = b"\n".join(lines)[:DECIDING_BYTES]
     likelihoods = {}
     for name, (written, handicap) in CODE_PAGES.items():
         try:
             text = deciding.decode(name)
         except UnicodeDecodeError as error:
-            if error.start < SAMPLE_BYTES - 4:  # else the sample ends within a letter
+            if error.start < DECIDING_BYTES - 4:  # else the sample ends within a letter
                 continue
             text = deciding[: error.start].decode(name)
         found = dict(identify(text))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from extractors.media.container import LIMITS, Limits, MediaError, open_media
+from extractors.media.container import LIMITS, Limits, MediaError, open_media, packets
 from extractors.messages import Message
 
 MAX_PACKETS = 20_000
@@ -55,8 +55,11 @@ def decode_captions(path: Path | str, limits: Limits = LIMITS, *, track: int) ->
             raise MediaError(Message("caption_track_missing", values))
         stream = media.captions[track - 1]
         codec = stream.codec_context.name
-        found, size = [], 0
-        for number, packet in enumerate(media.container.demux(stream)):
+        found: list[Caption] = []
+        size = 0
+        for number, packet in enumerate(packets(media, [stream])):
+            if packet is None:  # the file breaks off
+                break
             data = bytes(packet)
             size += len(data)
             if number >= MAX_PACKETS or size > MAX_BYTES:

@@ -268,7 +268,9 @@ def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | 
         yield Media(container, audio, video, _origin(audio, video), tracks, captions)
 
 
-def packets(media: Media, streams: Sequence[av.AudioStream | av.VideoStream]) -> Iterator[Packet | None]:
+def packets(
+    media: Media, streams: Sequence[av.AudioStream | av.VideoStream | SubtitleStream]
+) -> Iterator[Packet | None]:
     """Yield packets to the end of the file, or to where it breaks off and then None."""
     demuxed = media.container.demux(streams)
     while True:

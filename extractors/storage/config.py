@@ -12,10 +12,10 @@ from typing import Any
 
 from extractors.audio import acoustic
 from extractors.audio.columns import AudioColumns
-from extractors.language import asr, languages, speech_states, subtitles, text_encoder
+from extractors.language import asr, languages, speech_states, text_encoder
 from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
-from extractors.language.transcript import Transcript, TranscriptError
+from extractors.language.transcript import MAX_CHARACTERS, Transcript, TranscriptError
 from extractors.media.probe import LIMITS, Limits
 from extractors.messages import Message
 from extractors.schema import FEATURE_SETS, FeatureSchema, FeatureSet, ModalitySchema, SchemaError
@@ -73,7 +73,7 @@ class ExtractionConfig:
         if given is None or self.states:  # a caption track may turn out to be in another language
             return True
         text = given if isinstance(given, str) else given.text
-        return languages.foreign(text[: subtitles.MAX_CHARACTERS], encoder=self.encoder) is not None
+        return languages.foreign(text[:MAX_CHARACTERS], encoder=self.encoder) is not None
 
     @property
     def statistics(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alignmamba.modality import SUBSETS, Modality
-from alignmamba.prediction import Alignment, Prediction
+from alignmamba.prediction import Alignment, Prediction, class_of
 from app.charts import alignment_table, scores
 from app.i18n import wording
 from app.services import upload
@@ -312,6 +312,21 @@ def test_the_class_that_is_shown_never_contradicts_the_score(score):
     step = round(score)
     assert wording.score_class(score) == ("negative" if step < 0 else "positive" if step > 0 else "neutral")
     assert (wording.score_class(score) in wording.degree(score)) or wording.degree(score) == "neutral"
+
+
+def test_class_and_sentence_follow_the_score_over_the_whole_scale():
+    order = {"negative": -1, "neutral": 0, "positive": 1}
+    scale = [step / 1000 for step in range(-3_200, 3_201)]
+    classes = [order[wording.score_class(score)] for score in scale]
+    assert classes == sorted(classes) and set(classes) == {-1, 0, 1}
+    assert classes == [-each for each in reversed(classes)]  # no side is preferred
+    for score, each in zip(scale, classes, strict=True):
+        assert each * score >= 0, "a class on the other side of zero than its score"
+
+
+@pytest.mark.parametrize("score", [-0.5, 0.5, 0.49999, -0.50001, 3.4, -7.0])
+def test_a_score_at_a_border_has_one_class_wherever_it_is_shown(score):
+    assert wording.score_class(score) == class_of(score) == class_of(max(-3.0, min(3.0, score)))
 
 
 def test_upload_names_decide_only_the_media_type():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from extractors import pipeline
-from extractors.audio.voice_activity import PAD_MS, SAMPLE_RATE, segments, track
+from extractors.audio.voice_activity import PAD_MS, SAMPLE_RATE, segments, track, with_onsets
 from extractors.media.probe import decode_audio
 from tests.extractors.support.clips import make_clip, tone
 from tests.paths import SAMPLES
@@ -84,3 +84,14 @@ def test_a_clips_track_separates_speech_from_a_tone(tmp_path):
     assert 0.5 < activity(SAMPLES / "positive.webm").mean() < 0.9
     humming = make_clip(tmp_path / "hum.mkv", sound=sine(220)[None])
     assert not activity(humming).any()
+
+
+def test_segments_begin_where_their_sound_does():
+    rng = np.random.default_rng(0)
+    samples = np.concatenate([rng.normal(0, level, SAMPLE_RATE) for level in (1e-4, 0.1, 1e-4, 0.1)]).astype(np.float32)
+    found = [(1.2, 2.05), (2.95, 4.0)]
+    assert with_onsets(samples, found) == [(1.0, 2.05), (3.0, 4.0)]
+    silent = np.zeros_like(samples)
+    assert with_onsets(silent, found) == found
+    assert with_onsets(samples, []) == []
+    assert with_onsets(samples[:100], [(0.0, 0.006)]) == [(0.0, 0.006)]

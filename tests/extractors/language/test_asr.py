@@ -95,3 +95,15 @@ def test_what_is_no_recogniser_is_a_sentence(tmp_path):
         (tmp_path / name).write_text("{}")
     with pytest.raises(AssetError, match="cannot be loaded"):
         asr.load(str(tmp_path))
+
+
+def test_a_first_word_that_begins_in_the_pause_before_it_is_moved_to_its_segment():
+    voiced = [(1.0, 4.0), (10.0, 12.0)]
+    last, second = Word(text=" was.", start=3.3, end=3.6), Word(text=" might", start=10.4, end=10.6)
+    for start, end in ((3.9, 4.4), (3.6, 10.2)):  # carried to the segment before, or over the pause
+        words = [last, Word(text=" He", start=start, end=end), second]
+        assert asr._after_pauses(words, voiced) == [last, Word(text=" He", start=10.0, end=10.4), second]
+    early = Word(text=" even", start=10.05, end=10.4)  # the next word is where the segment begins
+    long = Word(text=" was", start=3.3, end=4.2)  # most of it is in its own segment
+    for words in ([last, Word(text=" He", start=3.9, end=4.4), early], [long, second]):
+        assert asr._after_pauses(words, voiced) == words

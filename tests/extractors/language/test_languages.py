@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from extractors.audio import quality
 from extractors.language import asr, languages, speech_languages, speech_states
 from extractors.language.languages import foreign
 from extractors.language.speech_languages import Run
@@ -98,6 +99,7 @@ def test_the_recogniser_counts_where_the_words_are_foreign():
 
 def test_encoder_states_of_quiet_sound_are_those_of_loud_sound():
     loud = decode_audio(SAMPLES / "positive.webm").samples[: 2 * SAMPLE_RATE]
+    assert quality.raised(loud) is loud  # so that its states are what they were
     state = speech_states.mean_state(loud)
     quiet = speech_states.mean_state(loud * np.float32(1e-3))
     assert np.linalg.norm(state - quiet) < 0.1 * np.linalg.norm(state)
