@@ -1,8 +1,9 @@
 """How long a talk of minutes takes, in time, computing time and memory.
 
-`python -m benchmarks.talk DATA` composes a talk of the real clips in DATA/clips/talking, which lie outside the project,
-and writes results/talk-cpu.json. The talk is extracted in a warm worker process, as the app does it, and predicted here.
-The load of the machine is written beside the seconds: where others use it, the computing time tells more.
+`python -m benchmarks.talk DATA` composes a talk of the real clips in DATA/clips/talking, which lie outside the
+project, and writes results/talk-cpu.json. The talk is extracted in a warm worker process, as the app does it, and
+predicted here. The load of the machine is written beside the seconds: where others use it, the computing time tells
+more.
 """
 
 from __future__ import annotations
