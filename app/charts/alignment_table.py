@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from alignmamba.modality import Modality
 from app.i18n.wording import DISPLAY_ORDER, RELAXED, Solver, name, signed, subset
 from extractors.schema import ClipFeatures, ModalityFeatures, Word
-from extractors.vision.stills import Moment
+from extractors.vision.stills import Moment, quarters_of
 
 if TYPE_CHECKING:
     # Only for annotations: importing windows loads torch, and the page must show before that.
@@ -121,11 +121,12 @@ def moments(found: Alignment, features: ClipFeatures, word: int, *, most: int = 
     chosen = steps[np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int))]
     tracks = {track.name: track.values for track in features.tracks}
     boxes = [tracks.get(name) for name in ("face x", "face y", "face width", "face height")]
-    found_moments = []
+    quarters, found_moments = quarters_of(features.notes), []
     for step in chosen.tolist():
         box = None if any(values is None for values in boxes) else tuple(float(values[step]) for values in boxes)
         known = box is not None and all(np.isfinite(box))
-        found_moments.append(Moment(second=float(features.video.start[step]), box=box if known else None))
+        second = float(features.video.start[step])
+        found_moments.append(Moment(second=second, box=box if known else None, quarters=quarters))
     return found_moments
 
 

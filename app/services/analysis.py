@@ -165,7 +165,7 @@ class Analysis:
         if (asked := tuple(moments)) not in self._stills:
             with on_disk(self.clip) as path:
                 try:
-                    self._stills[asked] = stills(path, asked)
+                    self._stills[asked] = stills(path, asked, limits=self.clip.limits)
                 except MediaError as error:
                     raise PlainError(error.message) from error
         return self._stills[asked]

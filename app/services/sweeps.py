@@ -228,7 +228,10 @@ class Sweep:
         with on_disk(self.analysis.clip) as path:
             try:
                 columns = model.feature_set(self.analysis.predictor)
-                voices = noisy_voices(path, snr_db=decibels, seeds=self.seeds, feature_set=columns, hook=hook)
+                limits = self.analysis.clip.limits
+                voices = noisy_voices(
+                    path, snr_db=decibels, seeds=self.seeds, limits=limits, feature_set=columns, hook=hook
+                )
             except MediaError as error:
                 raise PlainError(error.message) from error
         return [

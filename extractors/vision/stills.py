@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,10 @@ from jaxtyping import Float, UInt8
 
 from extractors.media import probe
 from extractors.media.probe import LIMITS, Limits
+from extractors.messages import Message
 from extractors.vision.facial import FRAME_RATE
 from extractors.vision.landmarks import Box, landmarker, mesh_near
+from extractors.vision.turning import turned
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python import vision
@@ -34,10 +36,12 @@ class Moment:
     Attributes:
         second: Start of a step of the face's features, from the start of the clip.
         box: x, y (upper left corner), width and height as shares of the image; None where no face was found.
+        quarters: By which the image is turned anticlockwise to be upright (`quarters_of`).
     """
 
     second: float
     box: tuple[float, float, float, float] | None
+    quarters: int = 0
 
     def __post_init__(self) -> None:
         numbers = np.array([self.second, *(self.box or ())], float)
@@ -73,18 +77,22 @@ def stills(
             if not waiting:
                 return
             if second >= waiting[0].second - 0.5 / rate:
-                yield _jpeg(_still(model, image, waiting.pop(0).box))
+                yield _jpeg(_still(model, image, waiting.pop(0)))
 
 
-def _still(
-    model: vision.FaceLandmarker,
-    image: UInt8[np.ndarray, "height width 3"],
-    box: tuple[float, float, float, float] | None,
-) -> np.ndarray:
+def quarters_of(notes: Iterable[Message]) -> int:
+    """Return by how many quarters a clip's images are turned anticlockwise to be upright, as its notes say."""
+    degrees = next((int(note.values["degrees"]) for note in notes if note.code == "picture_turned"), 0)
+    return -degrees // 90 % 4
+
+
+def _still(model: vision.FaceLandmarker, image: UInt8[np.ndarray, "height width 3"], moment: Moment) -> np.ndarray:
+    height, width = image.shape[:2]
+    image, box = turned(image, moment.quarters), moment.box
     if box is None:
         return _square(image, None)
-    height, width = image.shape[:2]
     place = Box(x=box[0] * width, y=box[1] * height, width=box[2] * width, height=box[3] * height)
+    place = place.turned(moment.quarters, float(width), float(height))
     mesh = mesh_near(model, image, place)
     return _square(image if mesh is None else _drawn(image, mesh), place)
 

@@ -217,7 +217,7 @@ def stills(
     """Do what `extractors.vision.stills.stills` does, in a worker process; `hook` gets the step "stills"."""
     task = {
         "path": os.path.abspath(path),
-        "moments": [[moment.second, moment.box] for moment in moments],
+        "moments": [[moment.second, moment.box, moment.quarters] for moment in moments],
         "limits": asdict(limits),
     }
     with _results("stills", task, hook, budget, cancel, pool) as folder:

@@ -146,7 +146,9 @@ def _reread(task: Packet, report: Hook) -> None:
 
 def _stills(task: Packet, report: Hook) -> None:
     """Make images of moments of a clip."""
-    moments = [Moment(second=second, box=box and tuple(box)) for second, box in task["moments"]]
+    moments = [
+        Moment(second=second, box=box and tuple(box), quarters=quarters) for second, box, quarters in task["moments"]
+    ]
     images = stills(task["path"], moments, limits=Limits(**task["limits"]))
     for index, image in enumerate(_counted(images, "stills", len(moments), report)):
         with _writing():

@@ -26,12 +26,15 @@ def turned(image: np.ndarray, degrees: float) -> np.ndarray:
     out = _head(image, mesh, middle)
     for triangle in sorted(TRIANGLES, key=lambda corners: -moved[list(corners), 2].mean()):
         before, after = (points[list(triangle), :2].astype(np.float32) for points in (mesh, moved))
-        if (
-            np.cross(before[1] - before[0], before[2] - before[0]) * np.cross(after[1] - after[0], after[2] - after[0])
-            > 0
-        ):
+        if _area(before) * _area(after) > 0:  # else its back is seen
             _draw(out, image, before, after)
     return out
+
+
+def _area(corners: np.ndarray) -> float:
+    """Twice the area of a triangle, negative where its corners run the other way round."""
+    (ax, ay), (bx, by) = corners[1] - corners[0], corners[2] - corners[0]
+    return float(ax * by - ay * bx)
 
 
 def _head(image: np.ndarray, mesh: np.ndarray, middle: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from extractors.media.probe import decode_frames
-from extractors.vision.stills import MESH, SIDE, Moment, stills
+from extractors.messages import Message
+from extractors.vision.stills import MESH, SIDE, Moment, quarters_of, stills
 from extractors.workers import client
+from tests.extractors.support.clips import make_clip
 from tests.paths import SAMPLES
 
 BOX = (0.3, 0.2, 0.4, 0.5)  # about where the sample's face is
@@ -41,6 +43,21 @@ def test_a_still_shows_its_moment():
         nearest = min(frames, key=lambda moment: abs(moment - second))
         expected = cv2.resize(frames[nearest], (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(float)
         assert np.abs(still - expected).mean() < 6
+
+
+def test_a_still_of_a_clip_that_lies_askew_is_upright(tmp_path):
+    frames = [image for _, image in decode_frames(SAMPLES / "positive.webm", 2.0)][:3]
+    askew = make_clip(
+        tmp_path / "askew.mkv",
+        frames=[(index / 2, np.ascontiguousarray(image[::-1, ::-1])) for index, image in enumerate(frames)],
+    )
+    quarters = quarters_of([Message("several_faces", {"count": 2}), Message("picture_turned", {"degrees": 180})])
+    assert quarters == 2 and quarters_of([]) == 0 and quarters_of([Message("picture_turned", {"degrees": 90})]) == 3
+    x, y, width, height = BOX
+    moment = Moment(second=0.5, box=(1 - x - width, 1 - y - height, width, height), quarters=quarters)
+    upright = Moment(second=0.5, box=BOX)
+    (found,), (expected,) = stills(askew, [moment], rate=2.0), stills(SAMPLES / "positive.webm", [upright], rate=2.0)
+    assert np.abs(decoded(found) - decoded(expected)).mean() < 8
 
 
 def test_a_process_of_its_own_gives_the_same_and_a_clip_that_ends_gives_fewer():
