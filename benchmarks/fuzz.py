@@ -25,7 +25,7 @@ from extractors.workers import client
 from extractors.workers.client import BUDGET, AbortedError, MediaError, Pool
 from training.reporting.result_files import write
 
-SAVED_EVERY = 500  # clips, so that a run that is cut off leaves what it has found
+SAVED_EVERY = 100  # clips, so that a run that is cut off leaves what it has found
 NOT_TYPED = 500  # HTTP status; the server's answer to an error that nobody foresaw
 BrokenClip = tuple[int, str, bytes]
 TRANSCRIPT = "a fine day"  # of every other clip that is sent; speech is recognised in the others
