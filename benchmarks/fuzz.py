@@ -41,7 +41,7 @@ class Tally:
         aborted: Clips that crashed their worker or went beyond the budget, by kind.
         untyped: Numbers of clips that met an error that nobody foresaw.
         slowest_s: Seconds of the clip that took longest.
-        peak_mb: Largest memory of a worker process.
+        peak_mb: Largest memory of a worker process so far, whatever the format; of the server with its workers.
     """
 
     results: int = 0
