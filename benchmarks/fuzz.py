@@ -25,7 +25,7 @@ from extractors.workers import client
 from extractors.workers.client import BUDGET, AbortedError, MediaError, Pool
 from training.reporting.result_files import write
 
-SAVED_EVERY = 500  # clips, so that a run that is cut off leaves what it has found
+SAVED_EVERY = 100  # clips, so that a run that is cut off leaves what it has found
 NOT_TYPED = 500  # HTTP status; the server's answer to an error that nobody foresaw
 BrokenClip = tuple[int, str, bytes]
 TRANSCRIPT = "a fine day"  # of every other clip that is sent; speech is recognised in the others
@@ -41,7 +41,7 @@ class Tally:
         aborted: Clips that crashed their worker or went beyond the budget, by kind.
         untyped: Numbers of clips that met an error that nobody foresaw.
         slowest_s: Seconds of the clip that took longest.
-        peak_mb: Largest memory of a worker process.
+        peak_mb: Largest memory of a worker process so far, whatever the format; of the server with its workers.
     """
 
     results: int = 0

@@ -55,12 +55,13 @@ def clip(name: str) -> bytes:
     """
     container, video_codec, audio_codec, rate = FORMATS[name]
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as made:
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as made:  # no random ids, no dates
         video = made.add_stream(video_codec, rate=FRAME_RATE) if video_codec else None
         audio = made.add_stream(audio_codec, rate=rate, layout="mono") if audio_codec else None
         if audio_codec == "wmav2":
             audio.bit_rate = 64_000  # its own default is none
         if video is not None:
+            video.codec_context.thread_count = 1  # the same bytes every time
             video.width = video.height = SIDE
             video.pix_fmt = PIXELS.get(video_codec or "", "yuv420p")
             for index in range(round(SECONDS * FRAME_RATE)):

@@ -18,7 +18,7 @@ def fuzz_table(result: dict[str, Any]) -> str:
             ", ".join(f"{count} {kind}" for kind, count in row["aborted"].items()) or "0",
             str(row["untyped"]),
             f"{row['slowest_s']:.1f}",
-            str(row["peak_mb"]) if row["peak_mb"] else UNDEFINED,
+            str(row["peak_mb"]) if row["format"] == "all" and row["peak_mb"] else UNDEFINED,
         ]
         for row in result["rows"]
         if row["clips"]
