@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from app.api.stopping import GRACE_SECONDS
+from deploy import trial
+from deploy.dockerfile import instructions, stages
 from tests.paths import ROOT
 from tests.test_house import listed_files
 
@@ -25,23 +27,6 @@ COMPILERS = re.compile(
 HADOLINT = Path(sys.prefix) / "bin" / "hadolint"
 
 
-def instructions(text: str) -> list[tuple[str, str]]:
-    """A Dockerfile's instructions in order, as name and arguments on one line."""
-    whole = re.sub(r"\\\n(\s*#.*\n)*", " ", "\n".join(line for line in text.splitlines() if not line.startswith("#")))
-    return [(line.split()[0].upper(), line.partition(" ")[2].strip()) for line in whole.splitlines() if line.strip()]
-
-
-def stages() -> list[list[tuple[str, str]]]:
-    """The instructions of each stage, from its FROM on."""
-    found: list[list[tuple[str, str]]] = []
-    for name, arguments in instructions((DEPLOY / "Dockerfile").read_text(encoding="utf-8")):
-        if name == "FROM":
-            found.append([])
-        if found:
-            found[-1].append((name, arguments))
-    return found
-
-
 def compose(name: str) -> dict:
     class Loader(yaml.SafeLoader):
         """Compose's own tag says how two files are merged."""
@@ -52,7 +37,7 @@ def compose(name: str) -> dict:
 
 def test_instructions_are_found():
     text = '# a\nFROM x AS y\nRUN a \\\n    && b \\\n# why\n    && c\nCMD ["d"]\n'
-    assert instructions(text) == [("FROM", "x AS y"), ("RUN", "a      && b      && c"), ("CMD", '["d"]')]
+    assert instructions(text) == [("FROM", "x AS y"), ("RUN", "a && b && c"), ("CMD", '["d"]')]
 
 
 def test_hadolint_finds_nothing():
@@ -158,6 +143,27 @@ def test_the_gpu_file_changes_the_app_alone():
     gpu = compose("compose.cuda.yaml")["services"][name]
     assert name == "app" and gpu["build"]["args"]["DEVICE"] == "cuda"
     assert "exec" in gpu["tmpfs"][0].split(","), "Triton loads its driver from there"
+
+
+def test_the_trial_confines_as_compose_does(tmp_path):
+    """Read-only root, one tmpfs for the app, the image's user, no capability, no way out."""
+    made = trial.bundle(tmp_path)
+    (size,) = re.findall(r"size=\w+", compose("compose.yaml")["services"]["app"]["tmpfs"][0])
+    writable = {mount["destination"]: mount["options"] for mount in made["mounts"] if mount["destination"] == "/tmp"}
+    assert size in writable["/tmp"] and "noexec" in writable["/tmp"]
+    assert made["root"]["readonly"] is True
+    process = made["process"]
+    assert process["noNewPrivileges"] is True and not any(process["capabilities"].values())
+    assert process["user"] == {"uid": 1000, "gid": 1000}
+    assert "HOME=/tmp" in process["env"] and "PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin" in process["env"]
+    assert {"type": "network"} in made["linux"]["namespaces"]
+
+
+def test_the_trial_sees_contacts():
+    away = '7 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.1")}, 16) = 0'
+    look_up = '7 connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("127.0.0.11")}, 16) = 0'
+    here = '7 connect(3, {sa_family=AF_INET, sin_port=htons(8501), sin_addr=inet_addr("127.0.0.1")}, 16) = 0'
+    assert [bool(trial.CONTACT.search(line)) for line in (away, look_up, here)] == [True, True, False]
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="there is no Caddy on this machine")
