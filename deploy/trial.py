@@ -100,7 +100,18 @@ def tried(root: Path, folder: Path) -> dict[str, Any]:
     """Start, ask and stop a container; return what was seen."""
     (folder / "config.json").write_text(json.dumps(bundle(root)))
     trace, log = folder / "trace", folder / "log"
-    under = ["strace", "-D", "-f", "-s", "200", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(trace)]
+    under = [
+        "strace",
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-s",
+        "200",
+        "-e",
+        "trace=connect,sendto,sendmsg,sendmmsg",
+        "-o",
+        str(trace),
+    ]
     with log.open("wb") as stream:
         began = time.monotonic()
         command = [*under, "runc", "run", "--bundle", str(folder), NAME]
