@@ -46,7 +46,7 @@ LAYERS = {
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
     "benchmarks": ["clip fusion mutants plan scan server words", "fuzz screen talk", "soak"],
-    "deploy": ["packages", "audit licences"],
+    "deploy": ["packages dockerfile", "audit licences trial"],
 }
 
 # What a top folder may import of the others, and libraries that it must not know.

@@ -30,7 +30,8 @@ import torch
 CACHE_VARIABLE = "ALIGNMAMBA_CACHE"
 SOURCES = tuple(Path(__file__).with_name("csrc") / name for name in ("selective_scan.cpp", "fused.cpp"))
 HEADER = Path(__file__).with_name("csrc") / "simd.hpp"
-COMPILE_TIMEOUT = 120  # seconds; a build takes about 4
+COMPILE_TIMEOUT = 120  # seconds that somebody waits; a build takes about 4
+AHEAD_TIMEOUT = 1800  # seconds: nobody waits, and an image may be built under emulation
 COMPILERS = ("c++", "g++", "clang++")  # after $CXX, whose own arguments win over those below
 NO_COMPILER = f"no C++ compiler found ({' or '.join(COMPILERS)} on PATH, or $CXX)"
 
@@ -125,7 +126,7 @@ def _built_for(kind: str, folder: Path) -> Path:
         command = (compiler[0], *_COMMON, *INSTRUCTIONS[kind], "-fopenmp", *compiler[1:])
         try:
             with _draft(folder / _name_ahead(kind)) as draft:
-                _compile(command, draft)
+                _compile(command, draft, timeout=AHEAD_TIMEOUT)
                 draft.chmod(0o755)  # others may load it
         except (OSError, subprocess.SubprocessError) as error:
             failures.append(f"{shlex.join(compiler)}: {_reason(error)}")
@@ -195,8 +196,8 @@ def _draft(target: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _compile(command: tuple[str, ...], draft: Path) -> None:
-    _run((*command, "-shared", *map(str, SOURCES), "-o", str(draft)))
+def _compile(command: tuple[str, ...], draft: Path, *, timeout: float = COMPILE_TIMEOUT) -> None:
+    _run((*command, "-shared", *map(str, SOURCES), "-o", str(draft)), timeout=timeout)
 
 
 def _checked(path: Path, check: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL:
@@ -205,9 +206,9 @@ def _checked(path: Path, check: Callable[[ctypes.CDLL], None]) -> ctypes.CDLL:
     return library
 
 
-def _run(command: tuple[str, ...]) -> bytes:
+def _run(command: tuple[str, ...], *, timeout: float = COMPILE_TIMEOUT) -> bytes:
     # The user's own compiler on the project's own source, no shell.
-    return subprocess.run(command, capture_output=True, check=True, timeout=COMPILE_TIMEOUT).stdout  # noqa: S603
+    return subprocess.run(command, capture_output=True, check=True, timeout=timeout).stdout  # noqa: S603
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from alignmamba.modality import MODALITIES, Modality, parse_modalities
-from app.api import connections, openapi, refusals
+from app.api import connections, openapi, refusals, stopping
 from app.api.forms import FieldSizeError, FormError, FormParser, Part
 from app.api.gate import Gate
 from app.api.places import HELD_BYTES, UPLOADS, UPLOADS_PER_CLIENT, NoPlaceError, Places
@@ -36,13 +36,14 @@ from app.services.analysis import Analysis, Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job
 from extractors.media.probe import LIMITS
-from extractors.storage.scratch import sweep
+from extractors.storage import scratch
 from extractors.workers.fair_queue import FullError
 
 TEXT_BYTES = 2_000_000  # of a text field, enough for the longest subtitles; transcripts have their own limit
 FORM_BYTES = LIMITS.file_bytes + 2 * TEXT_BYTES
 DISCARDED_BYTES = 100_000_000  # of a refused body; whoever sends more is cut off
 CHUNK_BYTES = 256_000  # parsed at once, in a thread
+RESTART_SECONDS = 30  # after which a server that is stopped may be back
 FIELDS = ("file", "captions", "transcript", "modalities", "audio_track", "caption_track", "checkpoint")
 TOO_LARGE = f"The request has more than {FORM_BYTES / upload.MEGABYTE:.0f} MB."
 
@@ -156,10 +157,12 @@ class Nothing(_Endpoint):
 async def lifespan(app: object) -> AsyncGenerator[None, None]:
     """Sweep up after a killed server and load the models before anybody asks; stop all jobs at the end."""
     connections.limit_heads()
-    await asyncio.to_thread(sweep)
-    model.warm_up()
-    yield
-    await asyncio.to_thread(jobs.stop_all)
+    with stopping.noticed():
+        await asyncio.to_thread(scratch.sweep)
+        model.warm_up()
+        yield
+        await asyncio.to_thread(jobs.stop_all)
+        await asyncio.to_thread(scratch.clear)  # of what could not end in time
 
 
 def middleware() -> list[Middleware]:
@@ -291,25 +294,29 @@ def _modalities(names: str) -> frozenset[Modality]:
 
 
 async def _analyse(asked: AnalyseRequest, request: Request, *, owner: str) -> Analysis:
-    """Run a job; it is abandoned when the client disconnects.
+    """Run a job; it is abandoned when the client disconnects, or the server stops.
 
     Raises:
-        RefusedError: If the clip cannot be analysed.
+        RefusedError: If the clip cannot be analysed, or not before the server stops.
         ClientDisconnect: If the client has disconnected.
         FullError: If too many clips wait already.
     """
     job = Job(asked.clip, owner=owner, checkpoint=asked.checkpoint)
     done, gone = asyncio.wrap_future(job.future), asyncio.ensure_future(_disconnected(request))
+    stopped = asyncio.ensure_future(stopping.grace_is_over())
     done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # an abandoned job's is not logged
     try:
-        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
+        await asyncio.wait({done, gone, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            return done.result()
+        if gone.done():
             raise ClientDisconnect
-        return done.result()
+        raise refusals.busy("the server is being stopped", retry_seconds=RESTART_SECONDS)
     except PlainError as error:
         raise refusals.not_analysed(error) from error
     finally:
         gone.cancel()
+        stopped.cancel()
         job.abandon()
 
 

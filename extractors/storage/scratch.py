@@ -26,6 +26,7 @@ DRAFT_PREFIX = ".alignmamba-"  # of a folder that is not locked yet, and empty
 DRAFT_SECONDS = 60.0  # after which it is stale
 
 log = logging.getLogger(__name__)
+_own: set[Path] = set()  # folders of this process
 
 
 @contextmanager
@@ -38,6 +39,8 @@ def private_folder() -> Iterator[Path]:
     draft = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX))
     folder = draft.with_name(f"{PREFIX}{draft.name.removeprefix(DRAFT_PREFIX)}")
     with contextlib.ExitStack() as stack:
+        _own.add(folder)
+        stack.callback(_own.discard, folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if fcntl is not None:
             lock = os.open(draft, os.O_RDONLY)
@@ -45,6 +48,12 @@ def private_folder() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
         draft.rename(folder)  # a sweep sees it from here on, locked
         yield folder
+
+
+def clear() -> None:
+    """Remove all folders of this process, which is about to end with work still in them."""
+    for folder in tuple(_own):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep() -> int:

@@ -37,6 +37,14 @@ def test_a_folder_is_private_and_goes(temporary):
     assert not list(temporary.iterdir())
 
 
+def test_all_folders_of_a_process_that_ends_go(temporary):
+    with scratch.private_folder() as folder, scratch.private_folder():
+        (folder / "clip.bin").write_bytes(b"private")
+        scratch.clear()
+        assert not list(temporary.iterdir())
+    scratch.clear()
+
+
 @pytest.mark.skipif(scratch.fcntl is None, reason="there are no such locks here")
 def test_a_killed_process_is_swept_up_after_and_a_living_one_is_not(temporary):
     held = subprocess.Popen(
