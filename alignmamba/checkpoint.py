@@ -14,12 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from alignmamba import calibration
 from alignmamba.calibration import CALIBRATION, Calibration
-from alignmamba.config import ModelConfig, check_file, read_json
+from alignmamba.config import ENCODER_FOLDER as ENCODER_FOLDER  # who reads checkpoints looks for it here
+from alignmamba.config import EXTRACTORS_ENCODER, ModelConfig, check_file, read_json, text_encoder
 from alignmamba.modeling.model import AlignMamba
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for the extraction of its features
-EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 FORMAT = 1  # of config.json
 MAX_WEIGHTS_BYTES = 4_000_000_000  # of the weights' file, a thousand times what the shipped one has
 
@@ -107,9 +106,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         ) from error
     if broken := sorted(name for name, tensor in state.items() if not tensor.isfinite().all()):
         raise CheckpointError(f"checkpoint: {broken[0]} in {folder / WEIGHTS} holds NaN or infinity; train it again")
-    encoder = folder / ENCODER_FOLDER
-    source = str(encoder) if encoder.is_dir() else EXTRACTORS_ENCODER
-    return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted)
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, text_encoder(folder), fitted)
 
 
 def weights_sha256(folder: Path) -> str:

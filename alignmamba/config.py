@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from alignmamba.modality import MODALITIES, Modality
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"  # beside the package, also installed
+ENCODER_FOLDER = "encoder"  # in a checkpoint: a text encoder that ships with the model, for its features' extraction
+EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 MAX_JSON_BYTES = 4_000_000  # of a file; the largest that this project writes has a tenth of that
 # Upper bounds, so that a damaged or hostile config cannot ask for more than a machine has: far above any use.
 MAX_SIZES = {
@@ -24,6 +26,12 @@ Scaling = Literal["paper", "mean"]
 Bandwidth = Literal["inverse_dim", "median"]
 Absent = Literal["skip", "embed"]
 Level = Literal["clip", "step"]
+
+
+def text_encoder(folder: Path) -> str:
+    """The text encoder of a checkpoint folder's language features: its own, or the name of the extractors'."""
+    own = folder / ENCODER_FOLDER
+    return str(own) if own.is_dir() else EXTRACTORS_ENCODER
 
 
 @dataclass(frozen=True, kw_only=True)

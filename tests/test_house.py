@@ -45,7 +45,7 @@ LAYERS = {
         "choose planted",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
-    "benchmarks": ["clip fusion scan server", "screen"],
+    "benchmarks": ["clip fusion scan server", "screen start"],
 }
 
 # What a top folder may import of the others, and libraries that it must not know.

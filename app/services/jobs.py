@@ -93,6 +93,7 @@ class Job:
             extract,
         )
 
+        model.wait_until_warm(self._abandoned)
         with on_disk(self.clip) as path:
             try:
                 return extract(
