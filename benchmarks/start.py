@@ -1,6 +1,6 @@
 """Waiting time after a start: from the page to the first result of a clip that is uploaded at once.
 
-`python -m benchmarks.start` writes results/start-cpu.json. Each run starts the app anew, asks for its page until that is
+`python -m benchmarks.start` writes results/start-cpu.json. Each run starts the app anew, asks for its page until it is
 there, and sends a sample clip at the same moment, while the models still load behind the page. A second clip follows,
 for comparison: it finds everything warm. The load of the machine stands beside each run: on a busy one the times grow.
 """
