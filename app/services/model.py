@@ -118,7 +118,7 @@ def _extractors() -> None:
 
 
 def _load(models: Callable[[], object]) -> None:
-    from extractors.workers.errors import WorkerError
+    from extractors.workers.client import WorkerError
 
     try:
         models()
