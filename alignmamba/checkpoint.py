@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from alignmamba import calibration
 from alignmamba.calibration import CALIBRATION, Calibration
-from alignmamba.config import ModelConfig, check_file, read_json
+from alignmamba.config import CONFIG, EXTRACTORS_ENCODER, ModelConfig, check_file, read_json, text_encoder
 from alignmamba.modeling.model import AlignMamba
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-ENCODER_FOLDER = "encoder"  # a text encoder that ships with the model, for the extraction of its features
-EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
+WEIGHTS = "model.safetensors"
 FORMAT = 1  # of config.json
 MAX_WEIGHTS_BYTES = 4_000_000_000  # of the weights' file, a thousand times what the shipped one has
 
@@ -90,6 +87,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         content = read_json(folder / CONFIG)
         shapes = _shapes(folder / WEIGHTS)
         digest = weights_sha256(folder)
+        source = text_encoder(folder)
         fitted = calibration.read(folder / CALIBRATION, weights_sha256=digest) if calibrated else None
     except FileNotFoundError as error:
         raise CheckpointError(
@@ -118,24 +116,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         ) from error
     if broken := sorted(name for name, tensor in state.items() if not tensor.isfinite().all()):
         raise CheckpointError(f"checkpoint: {broken[0]} in {folder / WEIGHTS} holds NaN or infinity; train it again")
-    return Checkpoint(model.eval().requires_grad_(False), schema, training, _encoder(folder, content), fitted)
-
-
-def _encoder(folder: Path, content: Mapping[str, Any]) -> str:
-    """Find the text encoder of a checkpoint."""
-    if (folder / ENCODER_FOLDER).is_dir():
-        return str(folder / ENCODER_FOLDER)
-    owner = content.get("encoder_of")
-    if owner is None:
-        return EXTRACTORS_ENCODER
-    if not isinstance(owner, str) or not re.fullmatch(r"[\w-][\w.-]*", owner):
-        raise CheckpointError(f"checkpoint: encoder_of {owner!r} in {folder / CONFIG}, expected the name of a folder")
-    shared = folder.parent / owner / ENCODER_FOLDER
-    if not shared.is_dir():
-        raise CheckpointError(
-            f"checkpoint: {folder} shares the text encoder of {owner}, which is missing; put that checkpoint beside it"
-        )
-    return str(shared)
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from alignmamba.modality import MODALITIES, Modality
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "alignmamba-open"  # beside the package, also installed
+CONFIG = "config.json"  # of a checkpoint
+ENCODER_FOLDER = "encoder"  # in a checkpoint: a text encoder that ships with the model, for its features' extraction
+EXTRACTORS_ENCODER = "minilm"  # the extractors' own, where none ships
 MAX_JSON_BYTES = 4_000_000  # of a file; the largest that this project writes has a tenth of that
 # Upper bounds, so that a damaged or hostile config cannot ask for more than a machine has: far above any use.
 MAX_SIZES = {
@@ -25,6 +29,30 @@ Bandwidth = Literal["inverse_dim", "median"]
 Absent = Literal["skip", "embed"]
 Level = Literal["clip", "step"]
 Gate = Literal["none", "missing"]
+
+
+def text_encoder(folder: Path) -> str:
+    """The text encoder of a checkpoint's language features: a folder, or the name of the extractors'.
+
+    Args:
+        folder: Of the checkpoint. It has an encoder of its own, or its config names a checkpoint beside it, whose
+            encoder it shares.
+
+    Raises:
+        ValueError: If the config cannot be read, or the encoder that it shares is not there.
+    """
+    if (folder / ENCODER_FOLDER).is_dir():
+        return str(folder / ENCODER_FOLDER)
+    content = read_json(folder / CONFIG)
+    owner = content.get("encoder_of") if isinstance(content, dict) else None
+    if owner is None:
+        return EXTRACTORS_ENCODER
+    if not isinstance(owner, str) or not re.fullmatch(r"[\w-][\w.-]*", owner):
+        raise ValueError(f"encoder_of: {owner!r} in {CONFIG}, expected the name of a folder")
+    shared = folder.parent / owner / ENCODER_FOLDER
+    if not shared.is_dir():
+        raise ValueError(f"it shares the text encoder of {owner}, which is missing; put that checkpoint beside it")
+    return str(shared)
 
 
 @dataclass(frozen=True, kw_only=True)

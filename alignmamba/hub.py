@@ -16,8 +16,8 @@ from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 
 from alignmamba import checkpoint
 from alignmamba.calibration import CALIBRATION
-from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, EXTRACTORS_ENCODER, WEIGHTS, CheckpointError
-from alignmamba.config import ModelConfig, read_json
+from alignmamba.checkpoint import WEIGHTS, CheckpointError
+from alignmamba.config import CONFIG, ENCODER_FOLDER, EXTRACTORS_ENCODER, ModelConfig, read_json
 from alignmamba.modeling.model import AlignMamba
 
 CARD = "README.md"

@@ -69,6 +69,7 @@ def screen() -> None:
 if __name__ == "__main__":
     screen()
 else:
+    model.warm_up()  # the worker process starts while this one imports the server's parts
     from app.api import endpoints
 
     app = st.App(

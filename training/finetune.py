@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import ENCODER_FOLDER, EXTRACTORS_ENCODER, CheckpointError
+from alignmamba.checkpoint import CheckpointError
+from alignmamba.config import ENCODER_FOLDER, EXTRACTORS_ENCODER
 from alignmamba.ops.device import default_device
 from extractors.storage.config import ExtractionConfig, feature_set_of
 from training.data import labelled

@@ -61,13 +61,13 @@ def analyse(
         raise typer.BadParameter(f"--{' and --'.join(chosen)} were given, expected one of them")
     try:
         made = results.made(file, chosen[0] if chosen else "text", transcript=transcript, captions=captions)
+        if out is None:
+            sys.stdout.buffer.write(made)
+        else:
+            out.write_bytes(made)
     except results.FAILURES as error:
         typer.echo(results.reason(error), err=True)
         raise typer.Exit(1) from error
-    if out is None:
-        sys.stdout.buffer.write(made)
-    else:
-        out.write_bytes(made)
 
 
 @cli.command(context_settings=HANDED_OVER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tomllib
@@ -13,11 +12,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from alignmamba.ops.device import cuda_version, default_device, named_gpus
-from alignmamba.ops.selective_scan import backend_name
 from app.cli import machine
 from app.cli.machine import Finding
-from app.services import model
 from extractors.assets.files import cache_folder
 from extractors.assets.registry import ASSETS, AssetError, missing_files
 
@@ -46,9 +42,12 @@ def findings() -> Iterator[Finding]:
     """Look at everything, the quick things first."""
     yield Finding(topic=PACKAGE, level="good", sentence=version())
     yield machine.python()
-    yield from packages()
     yield machine.disk(cache_folder())
     yield machine.compiler()
+    found = list(packages())
+    yield from found
+    if any(finding.level == "stop" for finding in found):
+        return  # what follows needs them
     yield from graphics()
     yield scan()
     yield from model_files()
@@ -99,6 +98,8 @@ def _project() -> dict[str, Any]:
 
 def graphics() -> list[Finding]:
     """Look at the GPUs of the driver and at what torch makes of them."""
+    from alignmamba.ops.device import cuda_version, named_gpus
+
     driven, built = machine.gpus(), cuda_version()
     cuda = machine.CUDA if built is None else int(built.partition(".")[0])
     found = machine.graphics(driven, cuda if cuda in machine.OLDEST_DRIVER else machine.CUDA)
@@ -113,6 +114,9 @@ def graphics() -> list[Finding]:
 
 def scan() -> Finding:
     """Look at the device that is used and the kernel of the scan there."""
+    from alignmamba.ops.device import default_device
+    from alignmamba.ops.selective_scan import backend_name
+
     try:
         device = default_device()
         return Finding(topic="device, kernel", level="good", sentence=f"{device}, {backend_name(device)}")
@@ -142,7 +146,7 @@ def model_files() -> Iterator[Finding]:
 
 def network(wheel: str) -> Finding:
     """Ask pip whether its index knows a wheel (`name==version`)."""
-    name = re.split("==", wheel)[0]
+    name = wheel.partition("==")[0]
     command = [sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", "--retries=0", name]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=NETWORK_SECONDS)  # noqa: S603
@@ -151,12 +155,14 @@ def network(wheel: str) -> Finding:
     if asked.returncode == 0:
         return Finding(topic="network", level="good", sentence="the package index answers")
     said = asked.stdout + asked.stderr
-    sentence = machine.explain(said) or machine.explain(machine.NO_NETWORK[0]) or ""
+    sentence = machine.explain(said) or f"pip failed: {(said.splitlines() or ['no reason given'])[-1]}"
     return Finding(topic="network", level="stop", sentence=sentence)
 
 
 def checkpoint() -> Finding:
     """Look at the weights that the app loads."""
+    from app.services import model
+
     try:
         predictor = model.default()
     except ValueError as error:

@@ -41,9 +41,15 @@ def made(file: Path, form: Format, *, transcript: str | None = None, captions: P
     """
     with spoken_in(SOURCE):
         upload.check_size(file.stat().st_size)
-        said = upload.said(transcript, None if captions is None else captions.read_bytes())
+        said = upload.said(transcript, None if captions is None else _beginning(captions))
         clip = upload.clip(file.name, file.read_bytes(), transcript=said)
         return _WRITERS[form](_followed(Job(clip, owner="command line")))
+
+
+def _beginning(captions: Path) -> bytes:
+    """Return a file's bytes, one more than is accepted at most."""
+    with captions.open("rb") as stream:
+        return stream.read(upload.MAX_CAPTION_BYTES + 1)
 
 
 def reason(error: Exception) -> str:

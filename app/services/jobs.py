@@ -98,6 +98,7 @@ class Job:
             extract,
         )
 
+        model.wait_until_warm(self._abandoned)
         predictor = model.load(self._checkpoint)
         with on_disk(self.clip) as path:
             try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from alignmamba.config import SHIPPED
+from alignmamba.config import SHIPPED, text_encoder
 from app.i18n.translate import _
 from app.services.errors import PlainError
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 CHECKPOINT = SHIPPED
 FOLDER = CHECKPOINT.parent
 FILES = ("config.json", "model.safetensors")
+
+POLL_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -80,21 +84,51 @@ def feature_set(predictor: Predictor) -> FeatureSet:
         raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
 
 
-@st.cache_resource(show_spinner=False)
-def warm_up() -> threading.Thread:
-    """Load every model in the background, once per process, so that the first clip does not wait for it."""
-    thread = threading.Thread(target=_load_models, name="warm-up", daemon=True)
-    thread.start()
-    return thread
+@functools.cache
+def warm_up() -> tuple[threading.Thread, ...]:
+    """Load every model in the background, once per process, so that the first clip does not wait for it.
+
+    Those of the extraction load in a worker process, beside the one that predicts.
+    """
+    threads = tuple(
+        threading.Thread(target=_load, args=(models,), name="warm-up", daemon=True)
+        for models in (_extractors, _predictor)
+    )
+    for thread in threads:
+        thread.start()
+    _warming.extend(threads)
+    return threads
 
 
-def _load_models() -> None:
-    from extractors.workers.client import WorkerError, warm
+_warming: list[threading.Thread] = []
+
+
+def wait_until_warm(stopped: threading.Event) -> None:
+    """Wait for a warm-up that is under way: a clip that began beside it would load every model a second time.
+
+    Args:
+        stopped: Ends the wait once it is set.
+    """
+    for thread in _warming:
+        while thread.is_alive() and not stopped.is_set():
+            thread.join(POLL_SECONDS)
+
+
+def _predictor() -> None:
+    default().warm()
+
+
+def _extractors() -> None:
+    from extractors.workers.client import warm
+
+    warm(encoder=text_encoder(CHECKPOINT))
+
+
+def _load(models: Callable[[], object]) -> None:
+    from extractors.workers.client import WorkerError
 
     try:
-        predictor = default()
-        predictor.warm()
-        warm(encoder=predictor.encoder)
+        models()
     except (ValueError, WorkerError) as error:
         # Nobody waits for this thread; an analysis shows the same message on screen.
         log.warning("models are not ready: %s", error)

@@ -15,6 +15,7 @@ NO_NETWORK = (
     "dns error",
     "error sending request",
 )
+NOT_FOUND = ("no matching distribution found", "no solution found")
 SLOW_NETWORK = ("timed out", "timeout", "connection broken", "incompleteread", "connection reset")
 WRONG_BYTES = ("do not match the hashes", "hash mismatch", "hashes are required")
 
@@ -33,4 +34,9 @@ def explain(output: str) -> str | None:
         )
     if any(sign in said for sign in SLOW_NETWORK):
         return "The network is slow or broke off: run the same command again, what has come is kept."
+    if any(sign in said for sign in NOT_FOUND):
+        return (
+            "The package index cannot be reached or lacks a package: check the network, the proxy (HTTPS_PROXY) and "
+            "PIP_INDEX_URL, and run the same command again."
+        )
     return None

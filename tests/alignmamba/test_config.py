@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alignmamba import checkpoint
-from alignmamba.config import ModelConfig
+from alignmamba.config import CONFIG, ModelConfig
 from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.clips import AUDIO, VIDEO, config
 from tests.paths import ROOT
@@ -77,7 +77,7 @@ def test_settings_of_any_kind_are_settings_or_refused(changed):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    name=st.sampled_from([checkpoint.WEIGHTS, checkpoint.CONFIG]),
+    name=st.sampled_from([checkpoint.WEIGHTS, CONFIG]),
     at=st.floats(0, 1, exclude_max=True),
     put=st.binary(max_size=20) | st.sampled_from([b"\xff" * 8, bytes(8), b"1e999", b"[" * 5000, b"null", b"-1"]),
     dropped=st.integers(0, 20),
@@ -97,7 +97,7 @@ def test_a_checkpoint_with_other_bytes_in_it_is_loaded_or_refused(tmp_path, name
 @given(content=JSON, key=st.sampled_from(["format", "model", "schema", "training", None]))
 def test_a_config_of_any_json_is_refused(tmp_path, content, key):
     checkpoint.save(tmp_path, AlignMamba(config()), schema={"audio": {}})
-    path = tmp_path / checkpoint.CONFIG
+    path = tmp_path / CONFIG
     whole = json.loads(path.read_text())
     changed = content if key is None else {**whole, key: content}
     path.write_text(json.dumps(changed))

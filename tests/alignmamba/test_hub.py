@@ -9,7 +9,8 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import CONFIG, ENCODER_FOLDER, WEIGHTS, CheckpointError
+from alignmamba.checkpoint import WEIGHTS, CheckpointError
+from alignmamba.config import CONFIG, ENCODER_FOLDER
 from alignmamba.hub import HubAlignMamba
 from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.clips import config, write_calibration

@@ -11,6 +11,7 @@ import torch
 
 import alignmamba.predictor
 from alignmamba import calibration, checkpoint
+from alignmamba.config import CONFIG, ENCODER_FOLDER
 from alignmamba.evaluation.missing import keep_modalities, score
 from alignmamba.hub import HubAlignMamba
 from alignmamba.modality import SUBSETS
@@ -73,7 +74,7 @@ def test_a_checkpoint_comes_back_as_it_was(folder):
 
 def test_the_encoder_that_ships_with_a_checkpoint_is_told(folder, predictor):
     assert predictor.encoder == text_encoder.ENCODER  # the extractors' own
-    (folder / checkpoint.ENCODER_FOLDER).mkdir()
+    (folder / ENCODER_FOLDER).mkdir()
     assert Predictor.from_pretrained(folder, device="cpu").encoder == str(folder / "encoder")
 
 
@@ -85,7 +86,7 @@ def sharing(tmp_path):
 
 
 def test_an_encoder_can_be_shared_by_checkpoints_side_by_side(sharing):
-    (sharing.parent / "owner" / checkpoint.ENCODER_FOLDER).mkdir(parents=True)
+    (sharing.parent / "owner" / ENCODER_FOLDER).mkdir(parents=True)
     assert checkpoint.load(sharing).encoder == str(sharing.parent / "owner" / "encoder")
 
 
@@ -96,8 +97,8 @@ def test_a_shared_encoder_that_is_missing_is_no_reason_to_take_another(sharing):
 
 @pytest.mark.parametrize("name", ["../owner", "..", ".", "", "/etc", "a/b", 5, "a\\b"])
 def test_a_shared_encoder_lies_beside_the_checkpoint_only(sharing, name):
-    content = json.loads((sharing / checkpoint.CONFIG).read_text())
-    (sharing / checkpoint.CONFIG).write_text(json.dumps({**content, "encoder_of": name}))
+    content = json.loads((sharing / CONFIG).read_text())
+    (sharing / CONFIG).write_text(json.dumps({**content, "encoder_of": name}))
     with pytest.raises(checkpoint.CheckpointError, match="expected the name of a folder"):
         checkpoint.load(sharing)
 
@@ -121,16 +122,16 @@ DEEP = "[" * 100_000 + "]" * 100_000
     ],
 )
 def test_a_config_takes_no_memory_before_it_fits_the_weights(folder, setting, value):
-    content = json.loads((folder / checkpoint.CONFIG).read_text())
+    content = json.loads((folder / CONFIG).read_text())
     content["model"][setting] = value
-    (folder / checkpoint.CONFIG).write_text(json.dumps(content))
+    (folder / CONFIG).write_text(json.dumps(content))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
         checkpoint.load(folder)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
-@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG, calibration.CALIBRATION])
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, CONFIG, calibration.CALIBRATION])
 @pytest.mark.parametrize("what", ["folder", "pipe", "deep", "large", "number"])
 def test_whatever_stands_in_a_files_place_is_one_kind_of_error(folder, name, what, monkeypatch):
     path = folder / name
@@ -153,8 +154,8 @@ def test_whatever_stands_in_a_files_place_is_one_kind_of_error(folder, name, wha
 @pytest.mark.parametrize("value", [None, [], "text"])
 @pytest.mark.parametrize("key", ["schema", "training", "model"])
 def test_parts_of_another_kind_are_refused(folder, key, value):
-    content = json.loads((folder / checkpoint.CONFIG).read_text())
-    (folder / checkpoint.CONFIG).write_text(json.dumps({**content, key: value}))
+    content = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**content, key: value}))
     with pytest.raises(checkpoint.CheckpointError):
         checkpoint.load(folder)
 
@@ -168,7 +169,7 @@ def test_weights_that_are_no_numbers_are_refused(folder, value):
         checkpoint.load(folder)
 
 
-@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.CONFIG])
+@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, CONFIG])
 def test_damaged_and_missing_files_are_named(folder, name):
     (folder / name).write_bytes(b"\x00\xff nonsense")
     with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
@@ -179,13 +180,13 @@ def test_damaged_and_missing_files_are_named(folder, name):
 
 
 def test_a_config_that_does_not_fit_the_weights_is_refused(folder):
-    content = json.loads((folder / checkpoint.CONFIG).read_text())
+    content = json.loads((folder / CONFIG).read_text())
     for change in ({"width": 16}, {"width": "eight"}, {"wings": 2}):
         changed = {**content, "model": {**content["model"], **change}}
-        (folder / checkpoint.CONFIG).write_text(json.dumps(changed))
+        (folder / CONFIG).write_text(json.dumps(changed))
         with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
             checkpoint.load(folder)
-    (folder / checkpoint.CONFIG).write_text(json.dumps({**content, "format": 9}))
+    (folder / CONFIG).write_text(json.dumps({**content, "format": 9}))
     with pytest.raises(checkpoint.CheckpointError, match="format 9"):
         checkpoint.load(folder)
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from alignmamba import checkpoint
-from alignmamba.checkpoint import ENCODER_FOLDER, Checkpoint, CheckpointError
+from alignmamba.checkpoint import Checkpoint, CheckpointError
+from alignmamba.config import ENCODER_FOLDER
 from alignmamba.ops.device import default_device
 from extractors.schema import SchemaError
 from extractors.storage.config import ExtractionConfig, feature_set_of

@@ -51,6 +51,14 @@ def test_a_file_that_is_no_clip_is_refused_in_a_sentence(tmp_path):
     assert "it holds a PDF document" in refused.output and "Traceback" not in refused.output
 
 
+def test_captions_of_any_size_are_not_read_whole(tmp_path):
+    huge = tmp_path / "huge.srt"
+    with huge.open("wb") as file:
+        file.truncate(10**12)  # sparse
+    refused = run("analyse", CLIP, "--captions", huge)
+    assert refused.exit_code == 1 and "more than 2 MB" in refused.output
+
+
 def test_a_clip_as_json_csv_page_and_text(tmp_path):
     """One process for all four, so that the models are loaded once."""
     made = {}

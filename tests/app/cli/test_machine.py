@@ -146,6 +146,13 @@ def test_doctor_names_packages_that_are_missing_or_too_old():
     assert doctor.unmet(doctor.requirements()) == []
 
 
+def test_doctor_ends_with_the_packages_where_one_is_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "requirements", lambda: ["no-such-package>=1"])
+    found = list(doctor.findings())
+    assert found[-1].level == "stop"
+    assert "no-such-package not installed (expected >=1): install them again" in found[-1].sentence
+
+
 def test_doctor_tells_a_torch_without_cuda_beside_a_gpu(monkeypatch, tmp_path):
     if torch.version.cuda is not None:
         pytest.skip("this torch is built for CUDA")
