@@ -252,15 +252,20 @@ def _epoch(
     for place, items in enumerate(tqdm(batches, desc="train", unit="batch", leave=False, disable=None)):
         weight = align_weight(model.config.align_weight, config, epoch - 1 + place / len(batches))
         optimiser.zero_grad()
-        total = 0.0
         mine = _mine(items)
         part = source.collate(mine) if mine else None
-        if share := _share(0 if part is None else part.labels, device):
+        labels = 0 if part is None else part.labels
+        everywhere = _sum(labels, device)
+        if not everywhere:
+            continue
+        value = torch.zeros((), device=device)
+        if labels:
             with _precision(device.type, config.precision):
-                value = _loss(model, part.to(device), weight) * share
-            scaler.scale(value).backward()
-            total = value.item()
-        losses.append(_add_up(model, total))
+                value = _loss(model, part.to(device), weight) * (labels / everywhere)
+        scaled = scaler.scale(value)  # also without a part: the first call readies the scaler
+        if labels:
+            scaled.backward()
+        losses.append(_add_up(model, value.item()))
         scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         scale = scaler.get_scale()
@@ -287,13 +292,13 @@ def _mine(items: Sequence[Any]) -> Sequence[Any]:
     return items[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else items
 
 
-def _share(labels: int, device: torch.device) -> float:
-    """This process's labels as a share of all processes' for a batch."""
+def _sum(labels: int, device: torch.device) -> int:
+    """The labels of all processes."""
     if not dist.is_initialized():
-        return 1.0
+        return labels
     everywhere = torch.tensor(labels, device=device)  # NCCL takes tensors of GPUs only
     dist.all_reduce(everywhere)
-    return labels / max(everywhere.item(), 1)
+    return everywhere.item()
 
 
 def _dropout_seed(config: TrainConfig, epoch: int) -> int:

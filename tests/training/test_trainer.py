@@ -171,7 +171,7 @@ def test_a_killed_run_in_half_precision_goes_on_with_its_scale(tmp_path):
     same(whole, resumed)
 
 
-SHARED = TrainConfig(epochs=3, batch_size=7, learning_rate=1e-3)
+SHARED = TrainConfig(epochs=3, batch_size=23, learning_rate=1e-3)  # of 24 clips: the last batch leaves a process none
 
 
 class Watched(Made):
@@ -195,6 +195,8 @@ def _process(rank, world, folder):
     trained, made = model(), Watched()
     run = fit(trained, made, SHARED)
     noted = {"losses": [entry["loss"] for entry in run.history], "seeds": sorted(made.seeds), "items": made.collated}
+    half = fit(model(), Steep(), replace(SHARED, precision="float16"))
+    noted["half"] = [entry["loss"] for entry in half.history]
     (Path(folder) / f"{rank}.json").write_text(json.dumps(noted))
     if rank == 0:
         torch.save(trained.state_dict(), f"{folder}/weights.pt")
@@ -225,6 +227,25 @@ def test_two_processes_train_as_one(two_processes):
     together = model()
     together.load_state_dict(weights)
     same(together, alone, atol=1e-4)
+
+
+def test_two_processes_train_in_half_precision(two_processes):
+    _, (first, second) = two_processes
+    assert first["half"] == second["half"]
+    assert np.isfinite(first["half"]).all()
+
+
+def test_a_batch_without_a_label_is_passed_by():
+    class Unlabelled(Made):
+        def collate(self, items):
+            part = super().collate(items)
+            return part._replace(labelled=torch.full(part.score.shape, len(items) == len(self.clips) or len(items) > 4))
+
+    given = TrainConfig(epochs=1, batch_size=20)  # and one of four
+    trained = model()
+    run = fit(trained, Unlabelled(), given)
+    assert np.isfinite(run.history[0]["loss"])
+    assert all(value.isfinite().all() for value in trained.state_dict().values())
 
 
 def test_a_process_collates_its_own_part_only(two_processes):

@@ -148,6 +148,32 @@ def test_the_page_shows_files_and_the_paper_apart_and_lists_predictions(tmp_path
     assert not none.exception
 
 
+def test_costs_are_shown_for_one_batch_at_a_time(tmp_path, monkeypatch):
+    def row(batch, **more):
+        return {
+            "model": "alignmamba",
+            "batch": batch,
+            "tokens": 150,
+            "time_ms": 1.0,
+            "peak_mb": 1.0,
+            "gflop": 1.0,
+            **more,
+        }
+
+    rows = [row(1, status="ok"), row(16, status="ok"), row(16, status="out of memory", tokens=12_288, time_ms=None)]
+    written(tmp_path / "fusion-cpu.json", rows)
+    monkeypatch.setattr(results, "BENCHMARKS", tmp_path)
+    monkeypatch.setattr(results, "experiments", dict)
+    monkeypatch.setattr(model, "CHECKPOINT", tmp_path)
+    page = AppTest.from_file(str(APP / "app_pages" / "results.py"), default_timeout=120).run()
+    assert not page.exception
+    assert not any("out of memory" in caption.value for caption in page.caption)
+    (batch,) = (control for control in page.get("segmented_control") if control.label == "Clips at once")
+    page = batch.set_value(16).run()
+    assert not page.exception
+    assert any("12,288: out of memory" in caption.value for caption in page.caption)
+
+
 def test_missing_files_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(model, "CHECKPOINT", tmp_path)
     monkeypatch.setattr(results, "experiments", dict)
