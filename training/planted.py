@@ -53,7 +53,6 @@ TABLES: dict[str, dict[str, Variant]] = {
     },
     "schedule": {
         "alignmamba, alignment first": (registry.OURS, {}, {}),
-        "alignmamba, lambda 0.01": (registry.OURS, {}, CONSTANT),
         "without local alignment, alignment first": (WITHOUT_LOCAL, {}, {}),
     },
 }

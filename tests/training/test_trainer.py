@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import distributed, nn
 from alignmamba.batch import ModalitySteps, collate
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
+from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import AlignMamba
 from training import run_state
 from training.trainer import Labelled, TrainConfig, fit, run_folder
@@ -75,8 +77,34 @@ def test_the_best_epoch_is_kept():
 def test_training_ends_when_validation_stands_still():
     made = Made()
     made.validate = lambda _: {"chosen_by": 1.0}
-    run = fit(model(), made, TrainConfig(epochs=50, patience=3))
+    run = fit(model(), made, TrainConfig(epochs=50, patience=3, align_first=0.0))
     assert (len(run.history), run.best_epoch) == (4, 1)
+
+
+def test_training_does_not_end_before_the_modalities_are_aligned():
+    made = Made()
+    made.validate = lambda _: {"chosen_by": 1.0}
+    aligned = fit(model(), made, TrainConfig(epochs=12, patience=3, align_share=0.5))
+    assert len(aligned.history) == 6 + 3
+    torch.manual_seed(1)
+    never = AlignMamba(replace(CONFIG, align_weight=0.0))
+    assert len(fit(never, made, TrainConfig(epochs=12, patience=3)).history) == 4, "global alignment is off"
+
+
+def test_lambda_begins_high_and_ends_as_the_model_has_it(monkeypatch):
+    seen = []
+
+    def noted(*arguments, align_weight, **options):
+        seen.append(align_weight)
+        return loss(*arguments, align_weight=align_weight, **options)
+
+    monkeypatch.setattr("training.trainer.loss", noted)
+    fit(model(), Made(), TrainConfig(epochs=4, batch_size=8, align_first=6.0, align_share=0.5))
+    assert seen[0] == pytest.approx(6.01) and seen[6:] == [CONFIG.align_weight] * 6
+    assert all(later < earlier for earlier, later in pairwise(seen[:7]))
+    seen.clear()
+    fit(model(), Made(), TrainConfig(epochs=2, batch_size=8, align_first=0.0))
+    assert set(seen) == {CONFIG.align_weight}, "the paper's constant lambda"
 
 
 def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path):
@@ -269,6 +297,8 @@ def test_processes_draw_dropout_of_their_own(two_processes):
         ({"epochs": 0}, "epochs: 0"),
         ({"precision": "int4"}, "precision: 'int4'"),
         ({"learning_rate": -1.0}, "learning_rate"),
+        ({"align_first": -1.0}, "align_first: -1.0"),
+        ({"align_share": 0.0}, "align_share: 0.0"),
     ],
 )
 def test_bad_settings_are_named(change, message):

@@ -98,9 +98,9 @@ def without(dataset: Dataset, modality: Modality) -> Dataset:
     return replace(dataset, splits=parts)
 
 
-def reachable(rates: Sequence[float], dataset: Dataset) -> list[float]:
+def reachable(rates: Sequence[float], examples: Sequence[Example]) -> list[float]:
     """Those missing rates that leave each clip a modality; .7 stands for 2/3, as in papers."""
-    present = list(dataset.dims)
+    present = masking.present(examples)
     return [rate for rate in rates if exact_rate(rate, modalities=present) <= max_rate(present)]
 
 
@@ -167,7 +167,7 @@ class Benchmark:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Mean absolute error over `VALIDATION_RATES` on validation clips, corrupted as in training by a fixed seed."""
         if self._held is None:
-            rates = reachable(VALIDATION_RATES, self.dataset) if self.robustness.missing_rate else [0.0]
+            rates = reachable(VALIDATION_RATES, self.dataset.splits["valid"]) if self.robustness.missing_rate else [0.0]
             self._held = [self._corrupted_validation(rate) for rate in rates]
         found = [self.measure(model, examples) for examples in self._held]
         return {"chosen_by": float(np.mean([each["mae"] for each in found])), **found[0]}

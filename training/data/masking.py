@@ -80,9 +80,9 @@ def random(examples: Sequence[Example], *, rate: float, seed: int, kept: Kept | 
     Raises:
         ValueError: If the rate cannot be reached.
     """
-    present = _present(examples)
-    among = "" if len(present) == len(MODALITIES) else f" of {_letters(present)}"
-    drawn = kept or {BY_MODALITY: draw_masks(_labels(examples), rate, seed, modalities=present)}
+    known = present(examples)
+    among = "" if len(known) == len(MODALITIES) else f" of {_letters(known)}"
+    drawn = kept or {BY_MODALITY: draw_masks(_labels(examples), rate, seed, modalities=known)}
     return _without_modalities(f"random per sample{among}, rate {rate:g}", examples, drawn)
 
 
@@ -103,9 +103,9 @@ def fixed(examples: Sequence[Example], kept: Iterable[Modality]) -> Masked:
     Raises:
         ValueError: If none is kept, or one that no example has.
     """
-    chosen, present = frozenset(kept), _present(examples)
-    if not chosen or not chosen <= set(present):
-        raise ValueError(f"kept: {sorted(chosen)}, expected some of {[str(modality) for modality in present]}")
+    chosen, known = frozenset(kept), present(examples)
+    if not chosen or not chosen <= set(known):
+        raise ValueError(f"kept: {sorted(chosen)}, expected some of {[str(modality) for modality in known]}")
     row = np.array([modality in chosen for modality in MODALITIES])
     return _without_modalities(
         f"fixed: {_letters(chosen)}", examples, {BY_MODALITY: np.tile(row, (_labels(examples), 1))}
@@ -177,7 +177,8 @@ def _masked(steps: ModalitySteps, kept: Bool[np.ndarray, " time"], *, told: bool
     return ModalitySteps(steps.values * mask[:, None], mask if told else steps.mask, steps.seconds)
 
 
-def _present(examples: Sequence[Example]) -> list[Modality]:
+def present(examples: Sequence[Example]) -> list[Modality]:
+    """The modalities that some example has, if only as steps that are masked."""
     return [modality for modality in MODALITIES if any(modality in example.clip for example in examples)]
 
 
@@ -205,13 +206,13 @@ def _joined(drawn: Sequence[Mapping[Modality, np.ndarray]]) -> Kept:
 
 def _without_modalities(name: str, examples: Sequence[Example], kept: Kept) -> Masked:
     """Apply masks of whole modalities; the missing rate counts what is really there afterwards."""
-    rows, labels, present = kept[BY_MODALITY], _labels(examples), _present(examples)
+    rows, labels, known = kept[BY_MODALITY], _labels(examples), present(examples)
     if rows.shape != (labels, len(MODALITIES)):
         raise ValueError(f"{name}: masks of shape {rows.shape}, expected ({labels}, {len(MODALITIES)})")
     bounds = np.cumsum([len(example.score) for example in examples])[:-1]
     made = [apply(example, mask) for example, mask in zip(examples, np.split(rows, bounds), strict=True)]
-    there = sum(_available(example, modality) for example in made for modality in present)
-    return Masked(name, 1 - there / (labels * len(present)), tuple(made), _empty(made), kept)
+    there = sum(_available(example, modality) for example in made for modality in known)
+    return Masked(name, 1 - there / (labels * len(known)), tuple(made), _empty(made), kept)
 
 
 def _available(example: Example, modality: Modality) -> int:

@@ -80,7 +80,7 @@ COMPLETE = Protocol(apply=masking.complete, drawn=False)
 
 def random_missing(dataset: Dataset) -> list[Protocol]:
     """Modalities missing at random, per sample, at every rate that the data can reach."""
-    return [Protocol(apply=partial(masking.random, rate=rate)) for rate in reachable(RATES, dataset)]
+    return [Protocol(apply=partial(masking.random, rate=rate)) for rate in reachable(RATES, dataset.splits["test"])]
 
 
 def fixed_missing(dataset: Dataset) -> list[Protocol]:

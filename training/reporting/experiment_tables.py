@@ -22,9 +22,8 @@ RATE = re.compile(r"rate (?P<rate>[\d.]+)$")
 
 BETTER, WORSE = "↑", "↓"  # than ours, over clips and seeds, Holm-corrected
 OLDER = (
-    "\nMade before predictions were measured unclipped and clips of which nothing is left were scored: MAE and r are "
-    "of scores cut to ±3, the true missing rate is not known, and nothing says which differences are more than "
-    "chance.\n"
+    "\nMade before predictions were measured unclipped and clips of which nothing is left were scored: MAE and r\n"
+    "are of scores cut to ±3, the true missing rate is not stated, and no difference was tested.\n"
 )
 
 

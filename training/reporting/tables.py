@@ -223,7 +223,7 @@ def fusion_table(result: dict[str, Any]) -> str:
     return table(["batch", "model", "tokens", "time, ms", "peak memory, MB", "GFLOP", "status"], rows)
 
 
-# Which tables of `training.experiments` and `training.choose` are committed, by settings file.
+# Which tables of `training.experiments` and its `choose` are committed, by settings file.
 EXPERIMENT_TABLES = {
     "complete": experiment_tables.metrics_table,
     "missing": experiment_tables.rates_table,

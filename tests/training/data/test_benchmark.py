@@ -9,7 +9,7 @@ import torch
 
 from alignmamba.modality import MODALITIES, Modality
 from tests.training import small
-from training.data.benchmark import OUTLIER, Benchmark, Robustness, without
+from training.data.benchmark import OUTLIER, Benchmark, Robustness, reachable, without
 from training.data.datasets import Dataset, Example
 from training.data.masking import fixed
 
@@ -150,3 +150,9 @@ def test_other_clips_labels_or_treatment_have_another_digest():
     turned = (replace(train[0], score=-train[0].score), *train[1:])
     assert Benchmark(replace(whole, splits={**whole.splits, "train": turned}), Robustness()).digest != first
     assert Benchmark(whole, Robustness(drop=0.1)).digest != first
+
+
+def test_validation_takes_no_more_than_is_there_without_a_modality():
+    left = Benchmark(without(dataset(), Modality.AUDIO), Robustness())
+    assert left.validate(Fixed(0.5))["chosen_by"] > 0
+    assert reachable((0.1, 0.5, 0.7), left.dataset.splits["valid"]) == [0.1, 0.5]
