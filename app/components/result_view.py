@@ -21,7 +21,7 @@ from app.components import (
     stage,
     subset_table,
 )
-from app.components.result import annotations, sentences, spans, timeline
+from app.components.result import annotations, overlay, sentences, spans, timeline
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -65,6 +65,7 @@ def show() -> None:
             player.player(analysis.clip, number=analysis.number)
             if prediction is not None:
                 sentences.strip(analysis, prediction.used)
+                overlay.switch(analysis, prediction)
         with every:
             subset_table.dots(analysis)
         if prediction is not None and gauge is not None:

@@ -90,6 +90,7 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
         screenshot(page, f"result-{code}")
         follow_the_words(page)
         play_a_sentence(page)
+        switch_the_overlay_on(page)
         sort_the_sentences(page)
         seek_by_the_map(page)
         switch_the_face_off(page)
@@ -142,6 +143,26 @@ def play_a_sentence(page: Page) -> None:
     expect(last).to_have_attribute("aria-current", "true")
     page.wait_for_function("() => document.querySelector('[class*=\"st-key-player\"] video').paused === false")
     page.wait_for_function("() => document.querySelector('[class*=\"st-key-player\"] video').paused")
+
+
+def switch_the_overlay_on(page: Page) -> None:
+    """Face and score are drawn over the picture while it plays, and go away again."""
+    box = page.get_by_label(_("Show face and running score on the clip"))
+    box.focus()
+    page.keyboard.press("Space")
+    canvas = page.locator('[class*="st-key-player"] canvas.overlay')
+    expect(canvas).to_be_visible()
+    video = page.locator('[class*="st-key-player"] video')
+    video.evaluate("video => { video.currentTime = video.duration - 0.5 }")
+    expect(canvas).to_have_attribute("data-face", "true")
+    expect(canvas).to_have_attribute("data-score", re.compile(r"[+−]\d\.\d\d"))
+    over, under = canvas.bounding_box(), video.bounding_box()
+    assert [over[side] for side in over] == pytest.approx([under[side] for side in over], abs=2)
+    painted = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    assert canvas.evaluate(painted)
+    screenshot(page, "overlay")
+    page.keyboard.press("Space")
+    expect(canvas).to_have_count(0)
 
 
 def sort_the_sentences(page: Page) -> None:
