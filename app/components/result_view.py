@@ -167,7 +167,7 @@ def _transcript(analysis: Analysis, prediction: Prediction | None) -> None:
     if not words:
         return
     source = _("Typed words") if analysis.features.transcript_source == "given" else _("Words as recognised")
-    colours = _(":blue[▲ blue] raised the score, :orange[▼ orange] lowered it; click a word to go there")
+    colours = _("▲ on blue raised the score, ▼ on orange lowered it; click a word to go there")
     legend = colours if contributions is not None else _("not used")
     st.caption(_("{source}; {colours}.").format(source=source, colours=legend))
 
