@@ -47,9 +47,10 @@ HELP = {
 
 def screen() -> None:
     """Show the page that was chosen in the menu."""
-    st.set_page_config(page_title="AlignMamba", page_icon=str(ICON), layout="wide")
+    st.set_page_config(page_title="AlignMamba", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     model.warm_up()
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    # The menu at the side: settings that are seldom changed take no room on the page.
+    with st.sidebar:
         translate.choose_language()
     pages = [
         st.Page(

@@ -41,6 +41,10 @@ TEMPLATES: Mapping[str, str] = {
     "times_from_subtitles": N_(
         "The words' times come from the subtitles; the words of a cue share its time by their length."
     ),
+    "spans_excluded": N_(
+        "{count} span(s) of the clip, {seconds} s in all, are excluded; what describes the voice or the face as a "
+        "whole was measured with them."
+    ),
     "words_from_tier": N_("The words and their times come from a tier of an annotation file."),
     "words_corrected": N_(
         "The words were corrected by hand; words that stayed kept their times, others share those they replace."

@@ -270,6 +270,27 @@ class ClipFeatures:
             tracks=(),
         )
 
+    def without(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
+        """Mark the steps whose middle lies in one of the spans as not observed; every time stays as it was.
+
+        A modality without an observed step left is absent; statistics of the whole clip are not measured again.
+        """
+        return replace(
+            self,
+            audio=_unobserved(self.audio, spans),
+            video=_unobserved(self.video, spans),
+            language=_unobserved(self.language, spans),
+        )
+
+
+def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
+    middles = (part.start + part.end) / 2
+    valid = part.valid.copy()
+    for start, end in spans:
+        valid &= ~((middles >= start) & (middles < end))
+    absent = None if valid.any() else (part.absent or Message("nothing_observed"))
+    return replace(part, values=part.values * valid[:, None], valid=valid, absent=absent)
+
 
 def _cut(part: ModalityFeatures, start: float, end: float) -> ModalityFeatures:
     middles = (part.start + part.end) / 2

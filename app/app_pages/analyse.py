@@ -31,6 +31,8 @@ SAMPLE_TEXTS = (
     N_("Glad words over a landscape: no face is there, so only voice and words count."),
 )
 
+CHOOSER, FOLD = "chooser", "fold-chooser"  # keys of the session state
+
 log = logging.getLogger(__name__)
 
 
@@ -138,27 +140,50 @@ def run(clip: Clip) -> Analysis:
     return analysis
 
 
-st.title("AlignMamba")
-st.markdown(
-    _(
-        "How positive or negative does a short clip come across? Voice and face are aligned with the words, then all "
-        "three are fused into one prediction."
+def choose() -> Clip | None:
+    """Show the ways to choose a clip; return the one that was chosen, else the sample that a session begins with.
+
+    Raises:
+        PlainError: If what was sent is not accepted.
+    """
+    # Closed while there is a result, and then empty: the result has the screen, and nothing else waits to be drawn.
+    if st.session_state.pop(FOLD, False):
+        st.session_state[CHOOSER] = False
+    chooser = st.expander(
+        _("Choose a clip: samples, your own, camera"), icon=":material/video_library:", on_change="rerun", key=CHOOSER
     )
-)
-from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
+    if not chooser.open:
+        return greeting()
+    with chooser:
+        from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
+        clip = None
+        with from_samples, errors.plain_sentences():
+            clip = choose_sample()
+        with from_upload:
+            clip = choose_upload() or clip
+        with from_camera:
+            return choose_recording() or clip or greeting()
+
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.title("AlignMamba", anchor=False, width="content")
+    st.caption(
+        _(
+            "How positive or negative does a short clip come across? Voice and face are aligned with the words, then "
+            "all three are fused into one prediction."
+        ),
+        width="stretch",
+    )
 state = session.current()
-clip = None
-with from_samples, errors.plain_sentences():
-    clip = choose_sample()
 try:
-    with from_upload:
-        clip = choose_upload() or clip
-    with from_camera:
-        clip = choose_recording() or clip or greeting()
+    clip = choose()
     if clip is not None:
         state.problem = state.remark = None
         state.analysis = run(clip)
         links.put(links.SAMPLE, clip.sample)
+        if clip.sample is not None and st.session_state.get(CHOOSER):
+            st.session_state[FOLD] = True
+            st.rerun()
 except Exception as error:
     state.problem = errors.sentence(error)
 

@@ -16,18 +16,19 @@ TREND_PX = 190
 CURVE, SPAN = "#1b9e8f", "rgba(128,128,128,0.55)"
 
 
-def timeline(table: pd.DataFrame, names: Sequence[str], duration: float) -> alt.LayerChart:
+def timeline(table: pd.DataFrame, names: Sequence[str], duration: float, *, start: float = 0.0) -> alt.LayerChart:
     """Stack the curves that were measured over the clip.
 
     Args:
         table: Made by `app.charts.timeline_table.tabulate`.
         names: Of the rows, from top to bottom.
-        duration: Seconds that the axis shows.
+        duration: Second at which the axis ends.
+        start: Second at which it begins.
     """
     axis = alt.Axis(
         values=[place + 0.5 for place in range(len(names))],
         labelExpr=f"{json.dumps(list(names))}[datum.value - 0.5]",
-        labelLimit=140,
+        labelLimit=170,
         labelOverlap=False,
         ticks=False,
         domain=False,
@@ -35,7 +36,7 @@ def timeline(table: pd.DataFrame, names: Sequence[str], duration: float) -> alt.
     )
     scale = alt.Scale(domain=[len(names), 0], nice=False)
     y, top = (alt.Y(field, title=None, scale=scale, axis=axis) for field in ("foot:Q", "top:Q"))
-    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration))
+    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration, start))
     tooltip = [
         alt.Tooltip("row:N", title=_("Measured")),
         alt.Tooltip("start:Q", title=_("From (s)"), format=".2f"),
@@ -45,27 +46,28 @@ def timeline(table: pd.DataFrame, names: Sequence[str], duration: float) -> alt.
     curve, span = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("curve", "span"))
     place = {"x": x, "y": y, "y2": "top:Q", "detail": "row:N"}
     layers = [
-        curve.mark_area(color=CURVE, opacity=0.3).encode(**place),
-        curve.mark_line(color=CURVE, strokeWidth=1.2).encode(x=x, y=top, detail="row:N"),
-        span.mark_rect(color=SPAN).encode(x2="end:Q", **place),
+        curve.mark_area(color=CURVE, opacity=0.3, clip=True).encode(**place),
+        curve.mark_line(color=CURVE, strokeWidth=1.2, clip=True).encode(x=x, y=top, detail="row:N"),
+        span.mark_rect(color=SPAN, clip=True).encode(x2="end:Q", **place),
         # The hover target is a row's whole height, so that nobody has to aim at a line.
         base.transform_calculate(head="datum.foot - 1")
-        .mark_rect(opacity=0)
+        .mark_rect(opacity=0, clip=True)
         .encode(x=x, x2="end:Q", y=y, y2="head:Q", tooltip=tooltip),
     ]
     return on_time(alt.layer(*layers).properties(height=TRACK_FRAME_PX + TRACK_PX * len(names)))
 
 
-def trend(table: pd.DataFrame, duration: float) -> alt.LayerChart:
+def trend(table: pd.DataFrame, duration: float, *, start: float = 0.0) -> alt.LayerChart:
     """Draw the score window by window.
 
     Args:
         table: Columns `start`, `end` (seconds), `score` in [-3, 3] (missing for a window without any modality) and
             `used`.
-        duration: Seconds that the axis shows.
+        duration: Second at which the axis ends.
+        start: Second at which it begins.
     """
     low, high = SCORE_RANGE
-    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration))
+    x = alt.X("start:Q", title=_("Time in the clip (seconds)"), **_seconds(duration, start))
     y = alt.Y("score:Q", title=_("Score"), scale=alt.Scale(domain=[low, high]), axis=alt.Axis(values=[low, 0, high]))
     tooltip = [
         alt.Tooltip("start:Q", title=_("From (s)"), format=".1f"),
@@ -80,14 +82,18 @@ def trend(table: pd.DataFrame, duration: float) -> alt.LayerChart:
     return on_time(
         alt.layer(
             zero,
-            middle.mark_line(color=NEUTRAL, strokeWidth=1.5).encode(x=alt.X("middle:Q", **_seconds(duration)), y=y),
-            base.mark_bar(height=5, cornerRadius=2).encode(x=x, x2="end:Q", y=y, color=sign, tooltip=tooltip),
+            middle.mark_line(color=NEUTRAL, strokeWidth=1.5, clip=True).encode(
+                x=alt.X("middle:Q", **_seconds(duration, start)), y=y
+            ),
+            base.mark_bar(height=5, cornerRadius=2, clip=True).encode(
+                x=x, x2="end:Q", y=y, color=sign, tooltip=tooltip
+            ),
         ).properties(height=TREND_PX)
     )
 
 
-def _seconds(duration: float) -> dict[str, object]:
+def _seconds(duration: float, start: float) -> dict[str, object]:
     return {
-        "scale": alt.Scale(domain=[0, duration], nice=False),
+        "scale": alt.Scale(domain=[start, duration], nice=False),
         "axis": alt.Axis(title=_("Time in the clip (seconds)"), grid=False, tickCount=12),
     }

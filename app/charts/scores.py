@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from alignmamba.prediction import SCORE_LIMIT
+from alignmamba.prediction import SCORE_LIMIT, class_of
 from app.charts.alignment_table import AlignmentTable
 from app.i18n import wording
 from app.i18n.translate import _
+
+if TYPE_CHECKING:
+    from alignmamba.prediction import Prediction
 
 # Okabe and Ito's blue and vermilion, moved towards the middle so that they stand out on white and on near-black.
 # Towards the middle of a scale they fade into the page instead of into white, which would glare on a dark page.
@@ -29,6 +34,7 @@ SCORE_TICKS = list(range(-int(SCORE_LIMIT), int(SCORE_LIMIT) + 1))
 GAUGE_PX, CLASSES_PX = 100, 140
 ROW_PX, MIN_MAP_PX, MAX_MAP_PX, MAP_FRAME_PX = 20, 160, 560, 190
 STRIP_PX, STRIP_FRAME_PX = 34, 75
+DOT_PX, DOTS_FRAME_PX = 40, 70
 
 
 def on_time(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
@@ -88,6 +94,44 @@ def _gauge_labels() -> str:
     return f"datum.value == -3 ? {low} : datum.value == 3 ? {high} : datum.value == 0 ? {middle} : datum.label"
 
 
+def subset_dots(predictions: Mapping[str, Prediction]) -> alt.LayerChart:
+    """Draw the score of each subset of the modalities as a dot, with its interval as a line.
+
+    Args:
+        predictions: By the subset's name, from top to bottom.
+    """
+    table = pd.DataFrame(
+        [
+            (name, found.score, *(found.interval or (found.score, found.score)), _(class_of(found.score)))
+            for name, found in predictions.items()
+        ],
+        columns=["subset", "score", "low", "high", "class"],
+    )
+    x = alt.X(
+        "score:Q",
+        title=_("Score with interval, by what it was predicted from"),
+        scale=alt.Scale(domain=SCORE_RANGE, nice=False),
+        axis=alt.Axis(values=SCORE_TICKS, format="+d", grid=False),
+    )
+    y = alt.Y("subset:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170))
+    tooltip = [
+        alt.Tooltip("subset:N", title=_("Predicted from")),
+        alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
+        alt.Tooltip("low:Q", title=_("Likely from"), format="+.2f"),
+        alt.Tooltip("high:Q", title=_("Likely to"), format="+.2f"),
+        alt.Tooltip("class:N", title=_("Class")),
+    ]
+    sign = alt.condition("datum.score < 0", alt.value(NEGATIVE), alt.value(POSITIVE))
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=NEUTRAL, strokeDash=[3, 3]).encode(x="zero:Q")
+    base = alt.Chart(table).encode(y=y, tooltip=tooltip)
+    return alt.layer(
+        zero,
+        base.mark_rule(strokeWidth=3, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q", color=sign),
+        base.mark_point(filled=True, size=130, opacity=1).encode(x=x, color=sign),
+        base.mark_text(dy=-11, fontSize=10, color=NEUTRAL).encode(x=x, text=alt.Text("score:Q", format="+.2f")),
+    ).properties(height=DOTS_FRAME_PX + DOT_PX * len(table))
+
+
 def class_bars(classes: dict[str, float]) -> alt.LayerChart:
     """Draw the class probabilities as bars, one per class."""
     table = pd.DataFrame({"class": [_(name).capitalize() for name in classes], "probability": list(classes.values())})
@@ -113,11 +157,12 @@ def class_bars(classes: dict[str, float]) -> alt.LayerChart:
     ).properties(height=CLASSES_PX)
 
 
-def alignment_map(table: AlignmentTable) -> alt.LayerChart:
+def alignment_map(table: AlignmentTable, *, view: tuple[float, float] | None = None) -> alt.LayerChart:
     """Draw which step of a source the model aligned to which step of its anchor.
 
     Args:
         table: Rows to draw, made by `app.charts.alignment_table.tabulate`.
+        view: Seconds of the source from and to that are drawn; all of them by default.
 
     Returns:
         Seconds of the source from left to right, the anchor's steps from top to bottom; colour is the cost
@@ -126,7 +171,7 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
     """
     # Steps of a long clip are thinner than a pixel: pairs get a margin, outlines step back.
     dense = table.averaged > 1
-    time = alt.Scale(domain=[0, table.duration], nice=False)
+    time = alt.Scale(domain=[0, table.duration] if view is None else list(view), nice=False)
     x = alt.X(
         "start:Q",
         title=_("{name} (seconds)").format(name=table.source),
@@ -144,15 +189,16 @@ def alignment_map(table: AlignmentTable) -> alt.LayerChart:
     share = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None)
     # One encoding for every layer: layers that name the same axis differently would draw it twice.
     place = {"x": x, "x2": "end:Q", "y": y, **({"y2": y2} if y2 else {})}
-    cells = alt.Chart(table.cells).mark_rect(strokeWidth=0).encode(color=cost, tooltip=tooltip, **place)
+    cells = alt.Chart(table.cells).mark_rect(strokeWidth=0, clip=True).encode(color=cost, tooltip=tooltip, **place)
     plan = (
         alt.Chart(table.plan)
-        .mark_rect(color=PAIRED, stroke=PAIRED, strokeWidth=2 if dense else 0)
+        .mark_rect(color=PAIRED, stroke=PAIRED, strokeWidth=2 if dense else 0, clip=True)
         .encode(tooltip=tooltip, opacity=share, **place)
     )
     layers = [cells, plan]
     if table.words:
-        spoken = alt.Chart(table.spoken).mark_rect(filled=False, stroke=SPOKEN, strokeWidth=0.4 if dense else 1.2)
+        outline = {"filled": False, "stroke": SPOKEN, "strokeWidth": 0.4 if dense else 1.2}
+        spoken = alt.Chart(table.spoken).mark_rect(clip=True, **outline)
         layers.append(spoken.encode(**place))
     chart = alt.layer(*layers).properties(
         title=_("{source} aligned to {anchor} ({solver})").format(
@@ -200,22 +246,23 @@ def _anchor_axis(table: AlignmentTable) -> tuple[alt.Y, str | None]:
     ), ("anchor_end:Q")
 
 
-def contribution_strip(table: pd.DataFrame, duration: float) -> alt.Chart:
+def contribution_strip(table: pd.DataFrame, duration: float, *, start: float = 0.0) -> alt.Chart:
     """Draw how much each moment moved the score, one row per modality.
 
     Args:
         table: Columns `row`, `what`, `start`, `end` (seconds), `contribution` and `strength` in [-1, 1], the share of
             the row's strongest moment.
-        duration: Length of the clip in seconds.
+        duration: Second at which the axis ends.
+        start: Second at which it begins.
     """
     return on_time(
         alt.Chart(table)
-        .mark_rect(strokeWidth=0)
+        .mark_rect(strokeWidth=0, clip=True)
         .encode(
             x=alt.X(
                 "start:Q",
                 title=_("Time in the clip (seconds)"),
-                scale=alt.Scale(domain=[0, duration], nice=False),
+                scale=alt.Scale(domain=[start, duration], nice=False),
                 axis=alt.Axis(grid=False, tickCount=12),
             ),
             x2="end:Q",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alignmamba.modality import Modality
-from app.i18n.wording import DISPLAY_ORDER, name, signed
+from app.i18n.wording import DISPLAY_ORDER, name
 from extractors.schema import Word
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from extractors.language.sentences import Sentence
 
 MOVING_WORDS = 2  # of a sentence that are named as what moved its score
-FAINTEST = 0.005  # points of the score; what moved it less is not named: it would read as 0.00
+FAINTEST = 0.0005  # points of the score; what moved it less is not named: it would read as 0.000
 
 Columns = Mapping[frozenset[Modality], "Sequence[SegmentScore | None]"]
 """Per subset the score of each sentence; the first one is the subset on screen."""
@@ -76,9 +76,9 @@ def _row(
 
 def what_moved(row: SentenceRow) -> str:
     """Say what moved a sentence's score: its strongest words, then voice and face as a whole."""
-    parts = [f"{_arrow(value)} {word} {signed(value)}" for word, value in row.words]
+    parts = [f"{_arrow(value)} {word} {value:+.3f}" for word, value in row.words]
     parts += [
-        f"{_arrow(value)} {name(modality)} {signed(value)}"
+        f"{_arrow(value)} {name(modality)} {value:+.3f}"
         for modality, value in row.moved.items()
         if modality != Modality.LANGUAGE and abs(value) >= FAINTEST
     ]

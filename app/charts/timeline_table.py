@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from alignmamba.modality import Modality
+from app.i18n import wording
 from app.i18n.translate import N_, _
 from extractors.schema import ClipFeatures
 
 MAX_POINTS = 400  # per row, a few pixels each on a wide screen
 PEAK = 0.86  # height of a row's curve, in rows
+
+# Columns of the schema, as the extractors name them.
+DESCRIPTOR = re.compile(r"(?P<name>.+)_sma3(?P<voiced>nz)?_mean(?:_filled)?")
+VOICED, HEAD, ABOVE_REST, OF_CLIP = "voiced", "head_", "_above_rest", "_clip_"
 
 # Three expressions that most people recognise at a glance; left and right are averaged.
 EXPRESSIONS = {
@@ -35,6 +42,7 @@ class TimelineRow:
         low: Value at the row's foot.
         high: Value at its top.
         spans: Whether the values are on or off, drawn as blocks.
+        decimals: Of values without a unit, as they are told.
     """
 
     name: str
@@ -44,6 +52,7 @@ class TimelineRow:
     low: float
     high: float
     spans: bool = False
+    decimals: int = 2
 
 
 def rows(features: ClipFeatures) -> list[TimelineRow]:
@@ -51,14 +60,63 @@ def rows(features: ClipFeatures) -> list[TimelineRow]:
     return [*_voice(features), *_face(features)]
 
 
-def tabulate(curves: list[TimelineRow]) -> pd.DataFrame:
+def measured(features: ClipFeatures, contributions: Mapping[str, np.ndarray]) -> dict[str, TimelineRow]:
+    """List every series that was measured over the clip, those of `rows` first.
+
+    Args:
+        features: Of the clip.
+        contributions: Of each step of each modality to the score, as a prediction has them.
+
+    Returns:
+        By a name that begins with its group, as on screen.
+    """
+    series = {row.name: row for row in rows(features)}
+    for modality, values in contributions.items():
+        label = _("Contribution: {name}").format(name=wording.name(Modality(modality)).lower())
+        series[label] = _scaled(label, "", features.modality(modality).start, values.astype(float), decimals=3)
+    series |= {row.name: row for row in _descriptors(features)}
+    series |= {row.name: row for row in _columns(features)}
+    return series
+
+
+def _descriptors(features: ClipFeatures) -> Iterator[TimelineRow]:
+    """Yield openSMILE's descriptors, as means over a step; those of voiced sound only where there is a voice."""
+    audio, columns = features.audio, features.schema.audio.columns
+    voiced = audio.values[:, columns.index(VOICED)] > 0 if VOICED in columns else audio.valid
+    for place, column in enumerate(columns):
+        if (found := DESCRIPTOR.fullmatch(column)) is not None and len(audio.start):
+            known = audio.valid & voiced if found["voiced"] else audio.valid
+            values = np.where(known, audio.values[:, place], np.nan)
+            yield _scaled(_("Voice: {name}").format(name=found["name"]), "", audio.start, values)
+
+
+def _columns(features: ClipFeatures) -> Iterator[TimelineRow]:
+    """Yield blendshapes and the head's angles."""
+    video = features.video
+    for place, column in enumerate(features.schema.video.columns):
+        if column.endswith(ABOVE_REST) or OF_CLIP in column or not len(video.start):
+            continue
+        values = np.where(video.valid, video.values[:, place], np.nan).astype(float)
+        if column.startswith(HEAD):
+            angle = column.removeprefix(HEAD)
+            yield _scaled(_("Head: {name}").format(name=angle), "°", video.start, np.degrees(values))
+        else:
+            label = _("Face: {name}").format(name=column)
+            yield TimelineRow(name=label, unit="", seconds=video.start, values=values, low=0, high=1)
+
+
+def tabulate(curves: Sequence[TimelineRow], *, view: tuple[float, float] = (0.0, np.inf)) -> pd.DataFrame:
     """Stack curves into the table that `app.charts.over_time.timeline` draws.
+
+    Args:
+        curves: From top to bottom.
+        view: Seconds from and to that are drawn, in as many points as the whole clip.
 
     Returns:
         Columns `row` (its name), `kind` ("curve" or "span"), `start`, `end` (seconds), `foot` and `top` (in rows, from
         above; `top` is missing where there is no value), `text` (value with unit).
     """
-    tables = [_table(place, row) for place, row in enumerate(curves)]
+    tables = [_table(place, _within(row, view)) for place, row in enumerate(curves)]
     columns = ["row", "kind", "start", "end", "foot", "top", "text"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
@@ -90,10 +148,22 @@ def _face(features: ClipFeatures) -> Iterator[TimelineRow]:
             yield TimelineRow(name=_(name), unit="", seconds=video.start, values=values, low=0, high=1)
 
 
-def _scaled(name: str, unit: str, seconds: np.ndarray, values: np.ndarray, *, from_zero: bool = False) -> TimelineRow:
+def _within(row: TimelineRow, view: tuple[float, float]) -> TimelineRow:
+    """Return the part of a curve in a view, with the value before it, which reaches into it."""
+    first = max(0, int(np.searchsorted(row.seconds, view[0], side="right")) - 1)
+    last = int(np.searchsorted(row.seconds, view[1]))
+    return replace(row, seconds=row.seconds[first:last], values=row.values[first:last])
+
+
+def _scaled(
+    name: str, unit: str, seconds: np.ndarray, values: np.ndarray, *, from_zero: bool = False, decimals: int = 2
+) -> TimelineRow:
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    return TimelineRow(name=name, unit=unit, seconds=seconds, values=values, low=0.0 if from_zero else low, high=high)
+    foot = 0.0 if from_zero else low
+    return TimelineRow(
+        name=name, unit=unit, seconds=seconds, values=values.astype(float), low=foot, high=high, decimals=decimals
+    )
 
 
 def _on_off(name: str, seconds: np.ndarray, values: np.ndarray) -> TimelineRow:
@@ -103,6 +173,8 @@ def _on_off(name: str, seconds: np.ndarray, values: np.ndarray) -> TimelineRow:
 def _table(place: int, row: TimelineRow) -> pd.DataFrame:
     every = max(1, int(np.ceil(len(row.values) / MAX_POINTS)))
     starts = np.arange(0, len(row.values), every)
+    if not len(starts):
+        return pd.DataFrame()
     known = np.isfinite(row.values)
     count = np.add.reduceat(known.astype(float), starts)
     total = np.add.reduceat(np.where(known, row.values, 0.0), starts)
@@ -130,4 +202,4 @@ def _text(value: float, row: TimelineRow) -> str:
         return "–"
     if row.spans:
         return _("yes") if value >= 0.5 else _("no")
-    return f"{value:.0f} {row.unit}" if row.unit else f"{value:.2f}"
+    return f"{value:.0f} {row.unit}" if row.unit else f"{value:.{row.decimals}f}"

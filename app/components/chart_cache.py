@@ -17,7 +17,9 @@ from app.i18n.translate import language
 from app.services.analysis import Analysis
 
 
-def show(analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelMixin], *, alt: str) -> None:
+def show(
+    analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelMixin], *, alt: str, keep: bool = True
+) -> None:
     """Show a chart of an analysis.
 
     Args:
@@ -25,7 +27,11 @@ def show(analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelM
         name: Unique, with the language, among the charts of the analysis.
         make: Builds the chart when it is shown for the first time.
         alt: Alt text.
+        keep: Whether it is one of a few, to be kept; one of any number is built each time.
     """
+    if not keep:
+        st.vega_lite_chart(_specification(make()), alt=alt)
+        return
     key = (name, language())
     if key not in analysis.charts:
         analysis.charts[key] = _specification(make())

@@ -1,7 +1,8 @@
-"""The result of an analysis: score, transcript, alignment maps, the seven subsets."""
+"""The result of an analysis: clip, score and the seven subsets at a glance, everything else in tabs below."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import altair
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import Modality
-from app.charts import alignment_table, over_time, scores, timeline_table
+from app.charts import alignment_table, over_time, scores
 from app.components import (
     alignment_maps,
     chart_cache,
@@ -21,7 +22,7 @@ from app.components import (
     subset_table,
     tracks,
 )
-from app.components.result import annotations, sentences
+from app.components.result import annotations, overlay, sentences, spans, timeline
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -31,53 +32,93 @@ from app.services.analysis import Analysis
 from app.services.jobs import Correction
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from alignmamba.prediction import Prediction
 
+TABS = "result-tabs"  # key of the session state; holds the open tab's label
 LONG_CLIP_SECONDS = 10.0  # longer clips show the score over time
 
 
 @st.fragment
 def show() -> None:
-    """Show the session's last result; a fragment, so that toggling a modality reruns this part alone."""
+    """Show the session's last result; a fragment, so that toggling a modality reruns this part alone.
+
+    The score comes first in the run as it does for the reader: what is slower to draw must not hold it up.
+    """
     with errors.plain_sentences():
         analysis = session.current().analysis
         _headline(analysis)
-        watch, read = st.columns([5, 7], gap="medium")
+        watch, read, every = st.columns([4, 5, 5], gap="medium")
         if not analysis.predictions:
             with watch:
                 player.player(analysis.clip, number=analysis.number)
             with read:
                 downloads.buttons(analysis, ())
+            _more(analysis, None)
             return
         with read:
             used = modality_pills.choose(analysis, page="analyse")
             prediction = analysis.predictions.get(used)
-            if prediction is None:
-                modality_pills.none_chosen()
-            else:
-                _score(analysis, prediction)
+            gauge = modality_pills.none_chosen() if prediction is None else _score(prediction)
             downloads.buttons(analysis, used)
         with watch:
             player.player(analysis.clip, number=analysis.number)
             if prediction is not None:
                 sentences.strip(analysis, prediction.used)
+                overlay.switch(analysis, prediction)
+        with every:
+            subset_table.dots(analysis)
+        if prediction is not None and gauge is not None:
+            with gauge:
+                chart_cache.show(
+                    analysis,
+                    ("gauge", prediction.used),
+                    lambda: scores.gauge(prediction.score, prediction.interval),
+                    alt=wording.score_alt(prediction.score),
+                )
+        with watch:
             _transcript(analysis, prediction)
-            _correct(analysis)
-        _below(analysis, prediction)
+        _more(analysis, prediction)
 
 
-def _below(analysis: Analysis, prediction: Prediction | None) -> None:
-    """Show the parts that take the whole width; without a prediction those of the clip alone."""
+def _more(analysis: Analysis, prediction: Prediction | None) -> None:
+    """Show what takes the whole width in tabs, of which only the open one is made."""
+    makers = dict(_tabs(analysis, prediction))
+    if st.session_state.get(TABS) not in makers:  # another language, or another clip
+        st.session_state.pop(TABS, None)
+    for tab, make in zip(st.tabs(list(makers), key=TABS, on_change="rerun"), makers.values(), strict=True):
+        if tab.open:
+            with tab:
+                make()
+
+
+def _tabs(analysis: Analysis, prediction: Prediction | None) -> Iterator[tuple[str, Callable[[], None]]]:
+    """List the tabs that a clip has."""
+    if prediction is not None and analysis.sentences:
+        yield _("Sentences"), lambda: _sentences(analysis, prediction.used)
+    yield _("Over time"), lambda: _over_time(analysis, prediction)
+    if prediction is not None and prediction.alignments:
+        yield _("Alignment"), lambda: _maps(analysis, prediction)
+    if analysis.predictions:
+        yield _("All combinations"), lambda: _subsets(analysis, prediction)
+        yield _("Words and annotations"), lambda: _words(analysis, prediction)
+        yield _("How long it took"), lambda: _details(analysis)
+
+
+def _over_time(analysis: Analysis, prediction: Prediction | None) -> None:
+    view = spans.view(analysis)
     if prediction is not None:
-        _sentences(analysis, prediction.used)
-        _trend(analysis, prediction.used)
-    _timeline(analysis)
+        _trend(analysis, prediction.used, view)
+    timeline.show(analysis, prediction, view)
     if prediction is not None:
-        _maps(analysis, prediction)
-        _contributions(analysis, prediction)
-    _subsets(analysis)
+        _contributions(analysis, prediction, view)
+        spans.choose(analysis, prediction.used)
+
+
+def _words(analysis: Analysis, prediction: Prediction | None) -> None:
+    _correct(analysis)
     annotations.show(analysis, prediction.used if prediction else frozenset())
-    _details(analysis)
 
 
 def _headline(analysis: Analysis) -> None:
@@ -100,7 +141,8 @@ def _headline(analysis: Analysis) -> None:
     tracks.choose(analysis)
 
 
-def _score(analysis: Analysis, prediction: Prediction) -> None:
+def _score(prediction: Prediction) -> DeltaGenerator:
+    """Show the score in words; return the place of its gauge."""
     with st.container(border=True):
         st.metric(
             _("Sentiment, from -3 to +3"),
@@ -109,34 +151,25 @@ def _score(analysis: Analysis, prediction: Prediction) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        chart_cache.show(
-            analysis,
-            ("gauge", prediction.used),
-            lambda: scores.gauge(prediction.score, prediction.interval),
-            alt=wording.score_alt(prediction.score),
-        )
+        gauge = st.container()
         st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
         if doubt := wording.undecided(prediction):
             st.markdown(f":material/help: {doubt}")
-        chart_cache.show(
-            analysis,
-            ("classes", prediction.used),
-            lambda: scores.class_bars(prediction.classes),
-            alt=wording.classes_alt(prediction.classes),
-        )
         took = _("Predicted in {milliseconds:.0f} ms.").format(milliseconds=prediction.milliseconds)
         st.caption(f"{wording.caution()} {took}")
+    return gauge
 
 
 def _transcript(analysis: Analysis, prediction: Prediction | None) -> None:
     words = analysis.features.words
     contributions = prediction.contributions.get(Modality.LANGUAGE) if prediction else None
     # Without words the stage still moves the playhead over the charts.
-    stage.stage(words, contributions, number=analysis.number, duration=alignment_table.seconds(analysis.features))
+    view = spans.view(analysis)
+    stage.stage(words, contributions, number=analysis.number, duration=view.end, start=view.start)
     if not words:
         return
     source = _("Typed words") if analysis.features.transcript_source == "given" else _("Words as recognised")
-    colours = _(":blue[▲ blue] raised the score, :orange[▼ orange] lowered it; click a word to go there")
+    colours = _("▲ on blue raised the score, ▼ on orange lowered it; click a word to go there")
     legend = colours if contributions is not None else _("not used")
     st.caption(_("{source}; {colours}.").format(source=source, colours=legend))
 
@@ -154,14 +187,11 @@ def _correct(analysis: Analysis) -> None:
             if not st.form_submit_button(_("Predict with these words"), icon=":material/refresh:"):
                 return
         state = session.current()
-        state.analysis = progress.watch(Correction(analysis, text, owner=state.owner))
+        state.analysis = progress.watch(Correction(analysis.whole or analysis, text, owner=state.owner))
         st.rerun()
 
 
 def _sentences(analysis: Analysis, used: frozenset[Modality]) -> None:
-    if not analysis.sentences:
-        return
-    st.subheader(_("Sentence by sentence"), anchor=False)
     sentences.table(analysis, used)
     st.caption(
         _(
@@ -171,7 +201,7 @@ def _sentences(analysis: Analysis, used: frozenset[Modality]) -> None:
     )
 
 
-def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:
+def _trend(analysis: Analysis, used: frozenset[Modality], view: spans.View) -> None:
     if analysis.features.duration <= LONG_CLIP_SECONDS:
         return
     st.subheader(_("Score over time"), anchor=False)
@@ -179,11 +209,12 @@ def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:
     stage.chart(
         analysis,
         ("trend", used),
-        lambda: over_time.trend(table, alignment_table.seconds(analysis.features)),
+        lambda: over_time.trend(table, view.end, start=view.start),
         alt=_("Score of each window of the clip, from {low} to {high}").format(
             low=wording.signed(table["score"].min()), high=wording.signed(table["score"].max())
         ),
         place="trend",
+        keep=not view.zoomed,
     )
     about = _(
         "Each bar is the score of a {seconds:.0f} s window on its own; a gap is a window with nothing to predict from."
@@ -191,29 +222,12 @@ def _trend(analysis: Analysis, used: frozenset[Modality]) -> None:
     st.caption(about.format(seconds=table["end"].iloc[0] - table["start"].iloc[0]))
 
 
-def _timeline(analysis: Analysis) -> None:
-    curves = timeline_table.rows(analysis.features)
-    if not curves:
-        return
-    names = [row.name for row in curves]
-    st.subheader(_("Voice and face over time"), anchor=False)
-    stage.chart(
-        analysis,
-        "timeline",
-        lambda: over_time.timeline(timeline_table.tabulate(curves), names, alignment_table.seconds(analysis.features)),
-        alt=_("Measured over the clip: {names}").format(names=wording.join(names)),
-        place="timeline",
-    )
-
-
 def _maps(analysis: Analysis, prediction: Prediction) -> None:
-    if not prediction.alignments:
-        return
-    st.subheader(_("What the model aligned"), anchor=False)
-    alignment_maps.show(analysis, prediction)
+    view = spans.view(analysis)
+    alignment_maps.show(analysis, prediction, view=view[:2] if view.zoomed else None)
 
 
-def _contributions(analysis: Analysis, prediction: Prediction) -> None:
+def _contributions(analysis: Analysis, prediction: Prediction, view: spans.View) -> None:
     st.subheader(_("What moved the score, and when"), anchor=False)
     st.caption(
         _(
@@ -225,39 +239,45 @@ def _contributions(analysis: Analysis, prediction: Prediction) -> None:
 
     def strip() -> altair.TopLevelMixin:
         table = alignment_table.contributions(prediction, analysis.features)
-        return scores.contribution_strip(table, alignment_table.seconds(analysis.features))
+        return scores.contribution_strip(table, view.end, start=view.start)
 
     alt = _("Contribution of each moment to the score, one row per modality")
-    stage.chart(analysis, ("contributions", prediction.used), strip, alt=alt, place="contributions")
+    name, keep = ("contributions", prediction.used), not view.zoomed
+    stage.chart(analysis, name, strip, alt=alt, place="contributions", keep=keep)
 
 
-def _subsets(analysis: Analysis) -> None:
-    st.subheader(_("Every combination of words, voice and face"), anchor=False)
+def _subsets(analysis: Analysis, prediction: Prediction | None) -> None:
     subset_table.show(analysis, alt=_("Score and class for each of the seven subsets of the modalities"))
+    if prediction is not None:
+        chart_cache.show(
+            analysis,
+            ("classes", prediction.used),
+            lambda: scores.class_bars(prediction.classes),
+            alt=wording.classes_alt(prediction.classes),
+        )
 
 
 def _details(analysis: Analysis) -> None:
-    with st.expander(_("How long it took"), icon=":material/timer:"):
-        times = {wording.step(name): f"{seconds:.2f}" for name, seconds in analysis.features.step_seconds.items()}
-        st.table(
-            pd.DataFrame({_("Step"): times.keys(), _("Seconds"): times.values()}),
-            hide_index=True,
-            border="horizontal",
-            width="content",
-            alt=_("Seconds that each extraction step took"),
+    times = {wording.step(name): f"{seconds:.2f}" for name, seconds in analysis.features.step_seconds.items()}
+    st.table(
+        pd.DataFrame({_("Step"): times.keys(), _("Seconds"): times.values()}),
+        hide_index=True,
+        border="horizontal",
+        width="content",
+        alt=_("Seconds that each extraction step took"),
+    )
+    predictions = analysis.predictions.values()
+    how = _("The steps ran earlier in this visit") if analysis.reused else _("Steps run side by side")
+    st.caption(
+        _(
+            "{how}; {total:.1f} s in all for {duration:.1f} s of clip, of which {predicting:.2f} s went into "
+            "{count} predictions. Scan: {backend}."
+        ).format(
+            how=how,
+            total=analysis.seconds,
+            duration=analysis.features.duration,
+            predicting=sum(each.milliseconds for each in predictions) / 1000,
+            count=len(predictions),
+            backend=next(iter(predictions)).backend,
         )
-        predictions = analysis.predictions.values()
-        how = _("The steps ran earlier in this visit") if analysis.reused else _("Steps run side by side")
-        st.caption(
-            _(
-                "{how}; {total:.1f} s in all for {duration:.1f} s of clip, of which {predicting:.2f} s went into "
-                "{count} predictions. Scan: {backend}."
-            ).format(
-                how=how,
-                total=analysis.seconds,
-                duration=analysis.features.duration,
-                predicting=sum(each.milliseconds for each in predictions) / 1000,
-                count=len(predictions),
-                backend=next(iter(predictions)).backend,
-            )
-        )
+    )

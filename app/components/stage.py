@@ -42,7 +42,13 @@ def player_key(number: int) -> str:
 
 
 def chart(
-    analysis: Analysis, name: Hashable, make: Callable[[], altair.TopLevelMixin], *, alt: str, place: str
+    analysis: Analysis,
+    name: Hashable,
+    make: Callable[[], altair.TopLevelMixin],
+    *,
+    alt: str,
+    place: str,
+    keep: bool = True,
 ) -> None:
     """Show a chart over the clip's time, which gets the playhead and takes clicks.
 
@@ -52,9 +58,10 @@ def chart(
         make: Builds the chart; see `app.charts.scores.on_time`.
         alt: Alt text.
         place: Unique among the charts of a page.
+        keep: As in `app.components.chart_cache.show`.
     """
     with st.container(key=f"{CHARTS}-{place}-{analysis.number}"):
-        chart_cache.show(analysis, name, make, alt=alt)
+        chart_cache.show(analysis, name, make, alt=alt, keep=keep)
 
 
 def stage(
@@ -63,6 +70,7 @@ def stage(
     *,
     number: int,
     duration: float,
+    start: float = 0.0,
     chosen: int | None = None,
     picks: bool = False,
 ) -> int | None:
@@ -72,7 +80,8 @@ def stage(
         words: In time order.
         contributions: One per word, in points of the score; None leaves the words uncoloured.
         number: Of the analysis, as in the keys of its player and charts.
-        duration: Seconds that the charts' axes show.
+        duration: Second at which the charts' axes end.
+        start: Second at which they begin.
         chosen: Word to mark as chosen.
         picks: Whether a click chooses a word and runs the page again.
 
@@ -84,6 +93,7 @@ def stage(
             "words": _buttons(words, contributions),
             "player": player_key(number),
             "charts": CHARTS,
+            "start": start,
             "duration": duration,
             "colour": PLAYHEAD,
             "unseen": _(

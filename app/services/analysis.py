@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
     from extractors.vision.stills import Moment
 
+Span = tuple[float, float]
+"""Seconds from and to."""
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
 # One name for every clip on disk: nothing that a user chose reaches the file system.
 CLIP_FILE = "clip.bin"
@@ -83,6 +85,8 @@ class Analysis:
         seconds: Wall-clock seconds from the start of the extraction to the last prediction.
         reused: Whether the features existed before: from earlier in the session, or precomputed for a sample.
         number: Unique among the analyses of this process.
+        excluded: Spans of the clip, in seconds, that the features leave out.
+        whole: The analysis of the whole clip, where some of it is excluded.
         charts: Charts that were shown, as `app.components.chart_cache` keeps them.
     """
 
@@ -93,6 +97,8 @@ class Analysis:
     predictor: Predictor
     seconds: float
     reused: bool
+    excluded: tuple[Span, ...] = ()
+    whole: Analysis | None = None
     number: int = field(default_factory=itertools.count().__next__)
     charts: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
@@ -153,6 +159,12 @@ class Analysis:
         """Return the scores of each sentence from a subset, and from each of its modalities alone."""
         subsets = dict.fromkeys([used, *(frozenset({modality}) for modality in DISPLAY_ORDER if modality in used)])
         return {subset: self.sentence_scores(subset) for subset in subsets if subset}
+
+    def part_scores(self, used: frozenset[Modality], span: Span) -> tuple[SegmentScore | None, SegmentScore | None]:
+        """Return the scores of a span of the clip alone, and of the clip without it; None where nothing is left."""
+        alone, without = self.features.between(*span), self.features.without([span])
+        inside, outside = self.predictor.predict_many([alone, without], used)
+        return inside, outside
 
     def stills(self, moments: Sequence[Moment]) -> list[bytes]:
         """Return frames of the clip at some moments, as JPEGs; decoded once per choice of moments.
@@ -240,6 +252,39 @@ def predict_all(
         seconds=time.perf_counter() - began,
         reused=reused,
     )
+
+
+def excluding(whole: Analysis, spans: Collection[Span]) -> Analysis:
+    """Predict again from a clip without some spans; nothing is extracted again.
+
+    Args:
+        whole: Of the whole clip.
+        spans: To exclude; with none the analysis of the whole clip comes back.
+
+    Raises:
+        PlainError: If nothing is left of the clip.
+    """
+    from extractors.messages import Message
+
+    if not spans:
+        return whole
+    began = time.perf_counter()
+    ordered = tuple(sorted(spans))
+    left = whole.features.without(ordered)
+    note = Message("spans_excluded", {"count": len(ordered), "seconds": f"{_covered(ordered):.1f}"})
+    analysis = predict_all(whole.clip, replace(left, notes=(*left.notes, note)), began=began, reused=True)
+    if not analysis.predictions:
+        raise PlainError(_("Nothing would be left of the clip to predict from."))
+    return replace(analysis, excluded=ordered, whole=whole)
+
+
+def _covered(ordered: Sequence[Span]) -> float:
+    """Return how many seconds sorted spans cover, each counted once where they overlap."""
+    covered, until = 0.0, 0.0
+    for start, end in ordered:
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered
 
 
 def predict_with(name: str, analysis: Analysis, used: Collection[Modality]) -> Prediction:

@@ -23,6 +23,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 FILE, HOSTILE_NAME = ROOT / "app" / "samples" / "positive.webm", "my <b>clip.webm"
 PAGES = ("", "alignment", "robustness", "compare", "batch", "results", "about")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+FIRST_SCREEN = {"width": 1440, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,9 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
         upload(page, content=FILE.read_bytes(), mime="video/webm")
         screenshot(page, f"result-{code}")
         follow_the_words(page)
+        play_a_sentence(page)
+        switch_the_overlay_on(page)
+        sort_the_sentences(page)
         seek_by_the_map(page)
         switch_the_face_off(page)
         screenshot(page, f"without-face-{code}")
@@ -90,6 +94,7 @@ def upload(page: Page, *, name: str = HOSTILE_NAME, content: bytes, mime: str, t
 
 def submit(page: Page, *, name: str, content: bytes, mime: str, transcript: str = "") -> None:
     """Agree to the notice and upload a file, with its transcript, if given."""
+    page.get_by_text(_("Choose a clip: samples, your own, camera")).click()
     page.get_by_role("tab", name=_("Your own clip")).click()
     page.get_by_role("button", name=_("I have read this and may use my clips")).click()
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(
@@ -118,8 +123,74 @@ def follow_the_words(page: Page) -> None:
     expect(word).to_have_attribute("aria-current", "true")
 
 
+def play_a_sentence(page: Page) -> None:
+    """Choose a sentence on the strip by keyboard: it plays, and stops at its end."""
+    strip = page.locator("#strip")
+    first, last = strip.get_by_role("button").first, strip.get_by_role("button").last
+    first.focus()
+    page.keyboard.press("End")
+    expect(last).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(last).to_have_attribute("aria-current", "true")
+    page.wait_for_function("() => document.querySelector('[class*=\"st-key-player\"] video').paused === false")
+    page.wait_for_function("() => document.querySelector('[class*=\"st-key-player\"] video').paused")
+
+
+def switch_the_overlay_on(page: Page) -> None:
+    """Face and score are drawn over the picture while it plays, and go away again."""
+    box = page.get_by_label(_("Show face and running score on the clip"))
+    box.focus()
+    page.keyboard.press("Space")
+    canvas = page.locator('[class*="st-key-player"] canvas.overlay')
+    expect(canvas).to_be_visible()
+    video = page.locator('[class*="st-key-player"] video')
+    video.evaluate("video => { video.currentTime = video.duration - 0.5 }")
+    expect(canvas).to_have_attribute("data-face", "true")
+    expect(canvas).to_have_attribute("data-score", re.compile(r"[+−]\d\.\d\d"))
+    over, under = canvas.bounding_box(), video.bounding_box()
+    assert [over[side] for side in over] == pytest.approx([under[side] for side in over], abs=2)
+    painted = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    assert canvas.evaluate(painted)
+    screenshot(page, "overlay")
+    page.keyboard.press("Space")
+    expect(canvas).to_have_count(0)
+
+
+def sort_the_sentences(page: Page) -> None:
+    """Sort the table of sentences by a score, by keyboard; a click on a row plays it."""
+    heading = page.locator("#frame th").nth(2)
+    heading.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "ascending")
+    scores = [float(text.split()[0]) for text in page.locator("#frame tbody td:nth-child(3)").all_inner_texts()]
+    assert scores == sorted(scores)
+    page.keyboard.press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    screenshot(page, "sentences")
+    row = page.locator("#frame tbody tr").first
+    row.locator("td").nth(1).click()
+    expect(row).to_have_attribute("aria-current", "true")
+    page.locator('[class*="st-key-player"] video').evaluate("video => video.pause()")
+
+
+def test_the_first_screen_holds_the_result_without_scrolling(address, browser):
+    page = visit(browser, f"{address}/?lang=en", viewport=FIRST_SCREEN)
+    parts = [
+        '[class*="st-key-player"] video',
+        '[data-testid="stMetricValue"]',
+        '[data-testid="stButtonGroup"]',
+        "#strip",
+    ]
+    parts.append('[data-testid="stVegaLiteChart"]')
+    for part in parts:
+        box = page.locator(part).last.bounding_box()
+        assert box["y"] + box["height"] <= FIRST_SCREEN["height"], part
+    screenshot(page, "first-screen")
+
+
 def seek_by_the_map(page: Page) -> None:
     """Click on a map: the player goes to that moment, and the playhead with it."""
+    page.get_by_role("tab", name=_("Alignment")).click()
     chart = page.locator('[class*="st-key-timed-map"]').first
     chart.scroll_into_view_if_needed()
     plot = chart.locator("svg path.background").first.bounding_box()

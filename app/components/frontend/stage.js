@@ -152,19 +152,19 @@ class Stage {
       this.lines.set(host, line)
     }
     const frame = host.getBoundingClientRect()
-    const share = now / this.data.duration
+    const share = (now - this.data.start) / (this.data.duration - this.data.start)
     line.style.left = `${plot.left - frame.left + share * plot.width - 1}px`
     line.style.top = `${plot.top - frame.top}px`
     line.style.height = `${plot.height}px`
     line.style.background = this.data.colour
-    line.hidden = share > 1
+    line.hidden = share < 0 || share > 1
   }
 
   seek(event) {
     const plot = event.currentTarget.querySelector("svg path.background").getBoundingClientRect()
     const share = (event.clientX - plot.left) / plot.width
     const inside = share >= 0 && share <= 1 && event.clientY >= plot.top && event.clientY <= plot.bottom
-    if (inside) this.go(share * this.data.duration)
+    if (inside) this.go(this.data.start + share * (this.data.duration - this.data.start))
   }
 
   drop(host) {

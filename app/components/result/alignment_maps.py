@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction
 
 
-def show(analysis: Analysis, prediction: Prediction, plans: dict[Solver, dict[str, Alignment]] | None = None) -> None:
+def show(
+    analysis: Analysis,
+    prediction: Prediction,
+    plans: dict[Solver, dict[str, Alignment]] | None = None,
+    *,
+    view: tuple[float, float] | None = None,
+) -> None:
     """Show the maps of a prediction, a row for each modality where several plans stand side by side.
 
     Args:
         analysis: Of the clip.
         prediction: Of the clip.
         plans: Plans by solver and source; those of the prediction by default.
+        view: As in `app.charts.scores.alignment_map`.
     """
     plans = plans or {wording.RELAXED: prediction.alignments}
     st.caption(_legend(prediction, plans))
@@ -40,14 +47,22 @@ def show(analysis: Analysis, prediction: Prediction, plans: dict[Solver, dict[st
             if place == 0:
                 row = st.columns(columns, gap="medium")
             with row[place]:
-                _map(analysis, prediction, table, place=f"map-{first + place}")
+                _map(analysis, prediction, table, place=f"map-{first + place}", view=view)
 
 
 def _legend(prediction: Prediction, solvers: Collection[Solver]) -> str:
     return map_captions.legend(words=prediction.anchor == Modality.LANGUAGE, solvers=solvers)
 
 
-def _map(analysis: Analysis, prediction: Prediction, table: alignment_table.AlignmentTable, *, place: str) -> None:
+def _map(
+    analysis: Analysis,
+    prediction: Prediction,
+    table: alignment_table.AlignmentTable,
+    *,
+    place: str,
+    view: tuple[float, float] | None,
+) -> None:
     name = ("map", prediction.used, table.source, table.solver)
-    stage.chart(analysis, name, lambda: scores.alignment_map(table), alt=map_captions.summary(table), place=place)
+    alt = map_captions.summary(table)
+    stage.chart(analysis, name, lambda: scores.alignment_map(table, view=view), alt=alt, place=place, keep=view is None)
     st.caption(map_captions.note(table))

@@ -81,7 +81,7 @@ def _retell(analysis: Analysis, tier: Tier) -> None:
         said = words(tier, duration=analysis.features.duration)
     except AnnotationError as error:
         raise PlainError(error.message) from error
-    state.analysis = progress.watch(Retelling(analysis, said, owner=state.owner))
+    state.analysis = progress.watch(Retelling(analysis.whole or analysis, said, owner=state.owner))
     st.rerun()
 
 

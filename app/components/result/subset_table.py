@@ -8,6 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import SUBSETS, Modality
+from app.charts import scores
+from app.components import chart_cache
 from app.i18n import wording
 from app.i18n.translate import _
 from app.services.analysis import Analysis
@@ -46,6 +48,19 @@ def show(analysis: Analysis, *, alt: str, replacement: Callable[[frozenset[Modal
             "remark": None if complete else _("Remark"),
         },
         placeholder="",
+    )
+
+
+def dots(analysis: Analysis) -> None:
+    """Show the score of each subset that the clip has as a dot with its interval."""
+    found = [(subset, analysis.predictions[subset]) for subset in SUBSETS if subset in analysis.predictions]
+    chart_cache.show(
+        analysis,
+        "subsets",
+        lambda: scores.subset_dots({wording.subset(subset): prediction for subset, prediction in found}),
+        alt=_("Score and interval of every combination: {scores}").format(
+            scores=", ".join(f"{wording.subset(subset)} {wording.signed(each.score)}" for subset, each in found)
+        ),
     )
 
 

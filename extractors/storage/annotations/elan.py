@@ -94,7 +94,8 @@ def _intervals(eaf: Any, name: str) -> Iterable[Interval]:
             if home is None:
                 break
             if found in home[0]:
-                yield from _interval(eaf, *home[0][found][:2], text)
+                begin, until = home[0][found][:2]
+                yield from _interval(eaf, begin, until, text)
                 break
             found = home[1][found][0]
 

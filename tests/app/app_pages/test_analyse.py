@@ -15,26 +15,38 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import notice
+from app.components.result_view import TABS
 from app.i18n.translate import spoken_in
 from app.services import errors, session
 from app.services.analysis import Clip
 from app.services.errors import AbandonedError
 from app.services.jobs import Job
 from app.services.session import RecentFeatures
+from extractors.storage.annotations.textgrid import to_textgrid
+from extractors.storage.annotations.tiers import Interval, Tier
 from tests.paths import APP
 
 SAMPLES = json.loads((APP / "samples" / "samples.json").read_text(encoding="utf-8"))
+CHOOSER = "chooser"  # as in app.app_pages.analyse, which is a script and cannot be imported
 TIMEOUT_SECONDS = 300  # a cold start loads every model on whatever else the machine is doing
 
 
-def opened() -> AppTest:
+def opened(tab: str = "All combinations") -> AppTest:
+    """The page with the choice of clips and one of the result's tabs open."""
     page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
     page.session_state[notice.KEY] = True
+    page.session_state[CHOOSER] = True
+    page.session_state[TABS] = tab
     return page.run()
 
 
 def analyse_sample(page: AppTest, name: str) -> AppTest:
     return page.button(key=f"sample-{Path(name).stem}").click().run()
+
+
+def open_tab(page: AppTest, tab: str) -> AppTest:
+    page.session_state[TABS] = tab
+    return page.run()
 
 
 def upload(page: AppTest, name: str, content: bytes, transcript: str = "") -> AppTest:
@@ -114,7 +126,7 @@ def test_a_toggle_answers_from_the_same_features(page):
     row = before.predictions[frozenset({"language", "video"})]
     assert score(chosen) == pytest.approx(row.score, abs=0.006)
     specs = [chart.proto.spec for chart in chosen.get("vega_lite_chart")]
-    assert len(specs) > 3
+    assert len(specs) == 3, "gauge, all combinations, classes"
     nothing = page.get("pills")[0].set_value([]).run()
     assert not nothing.exception
     assert "at least one" in sentences(nothing.info)
@@ -124,6 +136,82 @@ def test_a_toggle_answers_from_the_same_features(page):
     assert before.charts.keys() == charts.keys(), "a chart that was shown before is not built again"
     assert all(before.charts[key] is spec for key, spec in charts.items())
     assert [chart.proto.spec for chart in restored.get("vega_lite_chart")] != specs
+
+
+def test_the_result_stands_alone_until_another_clip_is_chosen():
+    page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS).run()
+    assert not page.exception
+    assert [expander.label for expander in page.expander][:1] == ["Choose a clip: samples, your own, camera"]
+    assert not [button for button in page.button if (button.key or "").startswith("sample-")]
+    assert len(page.metric) == 1
+    page = analyse_sample(opened(), SAMPLES[1]["file"])
+    assert not [button for button in page.button if (button.key or "").startswith("sample-")], "folded again"
+
+
+def test_a_part_of_the_clip_is_scored_and_can_be_excluded_and_taken_back():
+    page = opened("Over time")
+    whole = page.session_state["session"].analysis
+    part = page.slider(key=f"part-{whole.number}").set_value((0.0, 2.5)).run()
+    assert not part.exception
+    inside, without, clip = (float(metric.value) for metric in part.metric[1:4])
+    assert clip == score(part)
+    assert inside != without
+    assert "What a wonderful evening" in sentences(part.markdown)
+    zoomed = part.toggle(key=f"zoom-{whole.number}").set_value(True).run()
+    specs = [json.loads(chart.proto.spec) for chart in zoomed.get("vega_lite_chart")]
+    domains = [
+        layer["encoding"]["x"]["scale"]["domain"]
+        for spec in specs
+        for layer in spec.get("layer", [spec])
+        if layer.get("encoding", {}).get("x", {}).get("field") == "start"
+    ]
+    assert [0.0, 2.5] in domains
+    cut = zoomed.button(key=f"exclude-{whole.number}").click().run()
+    assert not cut.exception
+    analysis = cut.session_state["session"].analysis
+    assert analysis.excluded == ((0.0, 2.5),)
+    assert analysis.features.language.valid[:4].tolist() == [False] * 4
+    assert score(cut) == pytest.approx(without, abs=0.006)
+    assert "2.5 s in all, are excluded" in sentences(cut.caption)
+    back = cut.button(key=f"again-0-{analysis.number}").click().run()
+    assert back.session_state["session"].analysis is whole
+    assert score(back) == clip
+
+
+def test_any_series_can_be_put_on_the_timeline():
+    page = opened("Over time")
+    choice = next(each for each in page.multiselect if each.label.startswith("Series"))
+    groups = {name.split(":")[0] for name in choice.options if ":" in name}
+    assert groups == {"Contribution", "Voice", "Head", "Face"}
+    assert sum(name.startswith("Voice:") for name in choice.options) == 25
+    assert sum(name.startswith("Face:") for name in choice.options) == 52
+    assert sum(name.startswith("Head:") for name in choice.options) == 3
+    shown = choice.set_value(["Voice: F0semitoneFrom27.5Hz", "Face: jawOpen", "Contribution: words"]).run()
+    assert not shown.exception
+    assert any("jawOpen" in chart.proto.spec or "jawOpen" in str(chart.proto) for chart in shown.get("vega_lite_chart"))
+
+
+def test_own_annotations_are_compared_and_used_as_words():
+    page = opened("Words and annotations")
+    before = page.session_state["session"].analysis
+    words = Tier(name="mine", intervals=(Interval(start=0.5, end=2.0, text="an awful day"),))
+    truth = Tier(
+        name="truth", intervals=(Interval(start=0.5, end=2.0, text="-2"), Interval(start=3.0, end=7.0, text="1"))
+    )
+    data = to_textgrid([words, truth], duration=8.0)
+    page.file_uploader(key=f"annotation-{before.number}").upload("mine.TextGrid", data).run()
+    assert not page.error
+    page.selectbox(key=f"tier-{before.number}").set_value("truth").run()
+    compared = next(button for button in page.button if button.label == "Compare its scores").click().run()
+    assert "2 spans" in sentences(compared.markdown)
+    assert list(compared.dataframe[0].value["truth"]) == [-2.0, 1.0]
+    page.selectbox(key=f"tier-{before.number}").set_value("mine").run()
+    told = next(button for button in page.button if button.label == "Predict with its words").click().run()
+    assert not told.exception
+    after = told.session_state["session"].analysis
+    assert [word.text for word in after.features.words] == ["an", "awful", "day"]
+    assert after.features.words[0].start == pytest.approx(0.5)
+    assert after.features.audio is before.features.audio, "only the words were encoded"
 
 
 def test_going_back_to_a_clip_answers_without_extracting_again(monkeypatch):

@@ -137,11 +137,11 @@ def test_the_language_is_the_link_s_and_else_english():
     assert not page.exception
     switch = next(element for element in page.get("segmented_control") if element.key == translate.SWITCH)
     assert switch.value == "en"
-    assert page.tabs[0].label == "Samples"
+    assert page.tabs[0].label == "Sentences"
     linked = AppTest.from_file(str(APP / "main.py"), default_timeout=300)
     linked.query_params[translate.KEY] = "zh"
     linked.run()
     assert not linked.exception
-    assert linked.tabs[0].label == "示例"
+    assert linked.tabs[0].label == "句子"
     linked.run()
-    assert linked.tabs[0].label == "示例", "kept for the session"
+    assert linked.tabs[0].label == "句子", "kept for the session"

@@ -1,0 +1,148 @@
+// Draws the face's box and the running score on the moving picture: a canvas over the player, fed once, so that nothing
+// is decoded twice and the page is not rerun while a clip plays.
+const overlays = new WeakMap()
+
+export default function ({ data, parentElement }) {
+  let overlay = overlays.get(parentElement)
+  if (!overlay) {
+    overlay = new Overlay(parentElement)
+    overlays.set(parentElement, overlay)
+  }
+  overlay.update(data)
+  return () => {
+    overlay.close()
+    overlays.delete(parentElement)
+  }
+}
+
+const MOMENTS = ["play", "timeupdate", "seeked", "loadedmetadata"]
+
+class Overlay {
+  constructor(root) {
+    this.box = root.querySelector("#on")
+    this.text = root.querySelector("#text")
+    this.canvas = document.createElement("canvas")
+    this.canvas.className = "overlay"
+    this.canvas.setAttribute("aria-hidden", "true")
+    Object.assign(this.canvas.style, { position: "absolute", pointerEvents: "none", zIndex: 1 })
+    this.draw = this.draw.bind(this)
+    this.box.onchange = this.draw
+    this.timer = setInterval(this.draw, 500) // the player may be mounted or replaced at any time
+    window.addEventListener("resize", this.draw)
+  }
+
+  update(data) {
+    this.data = data
+    this.text.textContent = data.label
+    this.draw()
+  }
+
+  find() {
+    const video = document.querySelector(`.st-key-${this.data.player} video`)
+    if (video !== this.video) {
+      this.release()
+      this.video = video
+      for (const moment of MOMENTS) video?.addEventListener(moment, this.draw)
+    }
+    return video
+  }
+
+  release() {
+    for (const moment of MOMENTS) this.video?.removeEventListener(moment, this.draw)
+    cancelAnimationFrame(this.frame)
+  }
+
+  draw() {
+    const video = this.find()
+    cancelAnimationFrame(this.frame)
+    if (!video || !this.box.checked || !video.videoWidth) {
+      this.canvas.remove()
+      return
+    }
+    const host = video.parentElement
+    if (this.canvas.parentElement !== host) {
+      if (getComputedStyle(host).position === "static") host.style.position = "relative"
+      host.append(this.canvas)
+    }
+    this.paint(video)
+    if (!video.paused && !video.ended) this.frame = requestAnimationFrame(this.draw)
+  }
+
+  paint(video) {
+    const { clientWidth: width, clientHeight: height, videoWidth, videoHeight } = video
+    const density = window.devicePixelRatio || 1
+    const [wide, high] = [Math.round(width * density), Math.round(height * density)]
+    if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high })
+    Object.assign(this.canvas.style, {
+      left: `${video.offsetLeft}px`,
+      top: `${video.offsetTop}px`,
+      width: `${width}px`,
+      height: `${height}px`,
+    })
+    const pen = this.canvas.getContext("2d")
+    pen.setTransform(density, 0, 0, density, 0, 0)
+    pen.clearRect(0, 0, width, height)
+    // The picture fills the player in one direction only.
+    const scale = Math.min(width / videoWidth, height / videoHeight)
+    const picture = { width: videoWidth * scale, height: videoHeight * scale }
+    picture.left = (width - picture.width) / 2
+    picture.top = (height - picture.height) / 2
+    this.face(pen, picture, video.currentTime)
+    this.score(pen, picture, video.currentTime)
+  }
+
+  face(pen, picture, now) {
+    const { seconds, boxes } = this.data.face
+    const place = before(seconds, now)
+    const box = boxes[place]
+    this.canvas.dataset.face = String(Boolean(box))
+    if (!box) return
+    const [x, y, width, height] = box
+    pen.lineWidth = 2
+    pen.strokeStyle = this.data.colour
+    pen.strokeRect(
+      picture.left + x * picture.width,
+      picture.top + y * picture.height,
+      width * picture.width,
+      height * picture.height,
+    )
+  }
+
+  score(pen, picture, now) {
+    const { seconds, values } = this.data.score
+    const value = values[before(seconds, now)]
+    const told = value === undefined || value === null ? "" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
+    this.canvas.dataset.score = told
+    if (!told) return
+    pen.font = "600 18px sans-serif"
+    const width = pen.measureText(told).width + 16
+    pen.fillStyle = "rgba(0,0,0,0.65)"
+    pen.fillRect(picture.left + 8, picture.top + 8, width, 28)
+    pen.fillStyle = "#ffffff"
+    pen.fillText(told, picture.left + 16, picture.top + 28)
+    // From the middle, which is 0, to the left or to the right.
+    pen.fillStyle = value < 0 ? this.data.negative : this.data.positive
+    const half = picture.width / 2 - 8
+    const reach = (half * Math.abs(value)) / this.data.limit
+    pen.fillRect(picture.left + picture.width / 2 - (value < 0 ? reach : 0), picture.top + 2, reach, 4)
+  }
+
+  close() {
+    clearInterval(this.timer)
+    window.removeEventListener("resize", this.draw)
+    this.release()
+    this.canvas.remove()
+  }
+}
+
+// Returns the index of the last moment that is not after now; -1 before the first.
+function before(seconds, now) {
+  let low = 0
+  let high = seconds.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (seconds[middle] <= now) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
