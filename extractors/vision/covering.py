@@ -104,6 +104,12 @@ def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -
     return there & (counts >= LEAST_LOOKS) & (means >= COVERED)
 
 
+def warm() -> None:
+    """Load the model and run it once: OpenCV makes its tables of colours at first use."""
+    _model()
+    _describe(np.zeros((SIDE, SIDE, 3), np.uint8))
+
+
 @functools.cache
 def _gradients() -> cv2.HOGDescriptor:
     return cv2.HOGDescriptor(SHAPE_SIZE, (16, 16), (8, 8), (8, 8), 9)
