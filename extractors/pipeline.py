@@ -28,7 +28,7 @@ from extractors.messages import Message, Value
 from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
-from extractors.vision import facial
+from extractors.vision import covering, facial
 from extractors.vision.facial import VideoFeatures
 
 SCHEMA = ExtractionConfig().schema()
@@ -177,6 +177,7 @@ def warm(*, encoder: str = ENCODER) -> None:
     acoustic.from_waveform(noise)
     speech_states.mean_state(noise)
     facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
+    covering.warm()
 
 
 def _extract(path: Path, config: ExtractionConfig, hook: Hook | None) -> ClipFeatures:

@@ -36,7 +36,7 @@ TURNED_YAW = 0.45  # radians by which the landmarker sees a head turned aside, f
 EXPOSED = (12.0, 235.0)  # mean of the cheeks, of 255, between which a mouth can be made out
 LOOK_SECONDS = 0.2  # between looks at a mouth
 AROUND_SECONDS = 0.5  # on each side of a picture, over which looks are averaged
-COVERED = 1.5  # mean log odds from which a mouth is covered; of uncovered faces the model gave 1 in 400 more than 2
+COVERED = 1.5  # mean log odds from which a mouth is covered; of single pictures: training/results/mouth_cover.json
 LEAST_LOOKS = 3  # within `AROUND_SECONDS`: a hand that passes covers nothing
 
 
@@ -102,6 +102,12 @@ def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -
     means = (sums[last] - sums[first]) / np.maximum(counts, 1)
     there = np.array([face is not None for face in faces], bool)
     return there & (counts >= LEAST_LOOKS) & (means >= COVERED)
+
+
+def warm() -> None:
+    """Load the model and run it once: OpenCV makes its tables of colours at first use."""
+    _model()
+    _describe(np.zeros((SIDE, SIDE, 3), np.uint8))
 
 
 @functools.cache
