@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.api.stopping import GRACE_SECONDS
 from benchmarks import server
 from tests.app.api.test_endpoints import form, head
 from tests.app.app_pages.test_analyse import movie
