@@ -1,11 +1,11 @@
-"""The Dockerfile of this folder, as instructions."""
+"""The Dockerfile at the root, as instructions."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-DOCKERFILE = Path(__file__).with_name("Dockerfile")
+DOCKERFILE = Path(__file__).resolve().parents[1] / "Dockerfile"
 Instruction = tuple[str, str]  # its name in capitals, and its arguments on one line
 
 

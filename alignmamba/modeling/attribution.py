@@ -12,7 +12,8 @@ from torch import Tensor
 from alignmamba.batch import ModalitySteps, PaddedSteps, collate
 from alignmamba.calibration import Calibration
 from alignmamba.modality import Modality
-from alignmamba.modeling.model import AlignMamba, Output, Stream
+from alignmamba.modeling.encoders import Stream
+from alignmamba.modeling.model import AlignMamba, Output
 from alignmamba.prediction import SCORE_LIMIT, ModalityFeatures, SegmentScore
 
 Shares = dict[Modality, Float[Tensor, "batch time"]]

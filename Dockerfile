@@ -1,6 +1,6 @@
 # The app in a container, from the repository's root; docs/deployment.md says how to run it.
-#   docker build -f deploy/Dockerfile -t alignmamba .                           for CPUs
-#   docker build -f deploy/Dockerfile -t alignmamba --build-arg DEVICE=cuda .   for NVIDIA GPUs, with CUDA's libraries
+#   docker build -t alignmamba .                           for CPUs
+#   docker build -t alignmamba --build-arg DEVICE=cuda .   for NVIDIA GPUs, with CUDA's libraries
 
 ARG BASE_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
