@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def foreign(text: str, *, encoder: str = ENCODER) -> Foreign | None:
     tokenizer = _tokenizer(encoder)
     if tokenizer.get_vocab_size() > MANY_LANGUAGES:
         return None
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)  # weight of the words of each language
     total = 0.0
     whole = _language([word for word in text.split() if _weight(word) and not _is_other_script(word)], tokenizer)
     for sentence in filter(None, _SENTENCE.split(text)):
@@ -90,7 +90,7 @@ def foreign(text: str, *, encoder: str = ENCODER) -> Foreign | None:
             found[language] += len(latin)
     if not found:
         return None
-    return Foreign(language=found.most_common(1)[0][0], share=found.total() / total)
+    return Foreign(language=max(found, key=lambda name: found[name]), share=sum(found.values()) / total)
 
 
 def _language(words: Sequence[str], tokenizer: Tokenizer) -> str | None:
