@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
@@ -156,6 +159,29 @@ def test_the_lock_has_hashes_and_names_no_index():
         assert packages and all(line.endswith("\\") for line in packages), path
         assert not re.search(r"https?://|--index|--find-links", text), path
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", text)) >= len(packages)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_lock_closes_over_what_its_packages_need(version):
+    """Of each package that another one here needs there is a version for each Python."""
+    environment = {"python_version": version, "python_full_version": f"{version}.9"}
+    lines = [
+        Requirement(line.removesuffix("\\").strip())
+        for name in ("app", "dev")
+        for line in (ROOT / ".ci" / "lock" / f"{name}.txt").read_text().splitlines()
+        if re.match(r"[\w.-]+==", line)
+    ]
+    locked = {canonicalize_name(each.name) for each in lines if due(each, environment)}
+    for name in locked & {canonicalize_name(found.name) for found in metadata.distributions()}:
+        for need in map(Requirement, metadata.requires(name) or []):
+            if due(need, environment) and not canonicalize_name(need.name).startswith(
+                ("nvidia-", "cuda-", "setuptools")
+            ):
+                assert canonicalize_name(need.name) in locked, f"{name} needs {need} on Python {version}"
+
+
+def due(needed, environment):
+    return needed.marker is None or needed.marker.evaluate({**environment, "extra": ""})
 
 
 def test_the_lock_serves_every_system():
