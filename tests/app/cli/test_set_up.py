@@ -16,7 +16,23 @@ from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
-TOOLS = ("bash", "cat", "cksum", "cut", "dirname", "env", "grep", "head", "rm", "sed", "sort", "tee", "touch", "tr")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cksum",
+    "cut",
+    "dirname",
+    "env",
+    "grep",
+    "head",
+    "rm",
+    "sed",
+    "sort",
+    "tee",
+    "touch",
+    "tr",
+)
 BASH = shutil.which("bash")
 
 pytestmark = pytest.mark.skipif(BASH is None, reason="there is no bash on this machine")
@@ -123,8 +139,10 @@ def test_why_packages_could_not_be_installed(with_python, printed, said):
 def test_packages_are_installed_with_hashes(with_python):
     python_of_the_environment(with_python, pip='echo "pip $*"; exit 1')
     _, printed = with_python.set_up()
-    (line,) = [line for line in printed.splitlines() if "-r .ci/lock/app.txt" in line]
-    assert "--require-hashes" in line and "-r .ci/lock/cuda.txt" in line  # no CPU build was to be had
+    (line,) = [line for line in printed.splitlines() if "-r .venv/set-up.txt" in line]
+    assert "--require-hashes" in line
+    wanted = (with_python.project / ".venv" / "set-up.txt").read_text()
+    assert "\neinops==" in wanted and "\ntorch==" in wanted and "\nnvidia-" in wanted  # no CPU build was to be had
 
 
 def test_notes_on_the_machine_come_before_anything_is_installed(with_python):
