@@ -48,8 +48,8 @@ def stale(requirements: list[Path]) -> list[str]:
     return sorted(asked - locked)
 
 
-def compiled(requirements: str, before: str, *, text: str | None = None) -> dict[str, str]:
-    """Resolve requirements for all platforms; returns each package's lines by its name.
+def compiled(requirements: str, before: str, *, text: str | None = None) -> list[tuple[str, str]]:
+    """Resolve requirements for all platforms; returns names and lines, of some packages one version per Python.
 
     Args:
         requirements: A file of the project, or "-" for `text`.
@@ -65,23 +65,24 @@ def compiled(requirements: str, before: str, *, text: str | None = None) -> dict
         options = ["--universal", f"--python-version={OLDEST_PYTHON}", "--generate-hashes", "--no-header"]
         command = [uv, "pip", "compile", "--quiet", "--no-annotate", *options, "-o", str(out), requirements]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, input=text, text=True)  # noqa: S603
-        return {found[1]: found[0] for found in BLOCK.finditer(out.read_text())}
+        return [(found[1], found[0]) for found in BLOCK.finditer(out.read_text())]
 
 
 def write() -> None:
     """Write the files of the lock."""
     before = "".join(path.read_text() for path in sorted(LOCK.glob("*.txt")))
     everything = compiled("tests/requirements.txt", before)
-    app = compiled("requirements.txt", "\n".join(everything.values()))
+    app = compiled("requirements.txt", "\n".join(block for _, block in everything))
+    names = {name for name, _ in app}
     parts = {
-        "app": {name: block for name, block in app.items() if not CUDA.match(name)},
-        "dev": {name: block for name, block in everything.items() if name not in app or name == "triton"},
-        "cuda": {name: block for name, block in app.items() if CUDA.match(name)},
-        "uv": compiled("-", before, text=UV),
+        "app": [block for name, block in app if not CUDA.match(name)],
+        "dev": [block for name, block in everything if name not in names or name == "triton"],
+        "cuda": [block for name, block in app if CUDA.match(name)],
+        "uv": [block for _, block in compiled("-", before, text=UV)],
     }
     for part, packages in parts.items():
         header = f"# {HEADERS[part]}, with hashes. Written by make lock; not to be edited.\n"
-        (LOCK / f"{part}.txt").write_text(header + "\n".join(packages.values()) + "\n")
+        (LOCK / f"{part}.txt").write_text(header + "\n".join(packages) + "\n")
         print(f".ci/lock/{part}.txt: {len(packages)} packages")
 
 

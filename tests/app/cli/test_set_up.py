@@ -7,13 +7,32 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
-TOOLS = ("bash", "cat", "cksum", "cut", "dirname", "env", "grep", "head", "rm", "sed", "sort", "tee", "touch", "tr")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cksum",
+    "cut",
+    "dirname",
+    "env",
+    "grep",
+    "head",
+    "rm",
+    "sed",
+    "sort",
+    "tee",
+    "touch",
+    "tr",
+)
 BASH = shutil.which("bash")
 
 pytestmark = pytest.mark.skipif(BASH is None, reason="there is no bash on this machine")
@@ -120,8 +139,10 @@ def test_why_packages_could_not_be_installed(with_python, printed, said):
 def test_packages_are_installed_with_hashes(with_python):
     python_of_the_environment(with_python, pip='echo "pip $*"; exit 1')
     _, printed = with_python.set_up()
-    (line,) = [line for line in printed.splitlines() if "-r .ci/lock/app.txt" in line]
-    assert "--require-hashes" in line and "-r .ci/lock/cuda.txt" in line  # no CPU build was to be had
+    (line,) = [line for line in printed.splitlines() if "-r .venv/set-up.txt" in line]
+    assert "--require-hashes" in line
+    wanted = (with_python.project / ".venv" / "set-up.txt").read_text()
+    assert "\neinops==" in wanted and "\ntorch==" in wanted and "\nnvidia-" in wanted  # no CPU build was to be had
 
 
 def test_notes_on_the_machine_come_before_anything_is_installed(with_python):
@@ -156,6 +177,29 @@ def test_the_lock_has_hashes_and_names_no_index():
         assert packages and all(line.endswith("\\") for line in packages), path
         assert not re.search(r"https?://|--index|--find-links", text), path
         assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", text)) >= len(packages)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_lock_closes_over_what_its_packages_need(version):
+    """Of each package that another one here needs there is a version for each Python."""
+    environment = {"python_version": version, "python_full_version": f"{version}.9"}
+    lines = [
+        Requirement(line.removesuffix("\\").strip())
+        for name in ("app", "dev")
+        for line in (ROOT / ".ci" / "lock" / f"{name}.txt").read_text().splitlines()
+        if re.match(r"[\w.-]+==", line)
+    ]
+    locked = {canonicalize_name(each.name) for each in lines if due(each, environment)}
+    for name in locked & {canonicalize_name(found.name) for found in metadata.distributions()}:
+        for need in map(Requirement, metadata.requires(name) or []):
+            if due(need, environment) and not canonicalize_name(need.name).startswith(
+                ("nvidia-", "cuda-", "setuptools")
+            ):
+                assert canonicalize_name(need.name) in locked, f"{name} needs {need} on Python {version}"
+
+
+def due(needed, environment):
+    return needed.marker is None or needed.marker.evaluate({**environment, "extra": ""})
 
 
 def test_the_lock_serves_every_system():
