@@ -37,7 +37,7 @@ from training.release.alignment_quality import untrained, without_time
 from training.release.compose import COPIES, Corpora
 from training.release.evaluate import HAPPY, neutral, signs
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
-from training.release.predictions import Outputs, outputs, probabilities
+from training.release.predictions import Outputs, batch_for, outputs, probabilities
 from training.release.train import TRAIN, ComposeConfig, data_digest, train
 from training.reporting import result_files
 from training.run_state import digest

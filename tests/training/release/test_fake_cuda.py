@@ -9,6 +9,7 @@ import torch
 
 from alignmamba import checkpoint
 from alignmamba.calibration import Uncertainty
+from alignmamba.modality import Modality
 from tests.alignmamba.fake_cuda import fake_cuda
 from tests.training.clips import features
 from tests.training.clips import trained as small_checkpoint
@@ -92,7 +93,7 @@ def test_unseen_people(corpora, model):
     calibration = dict.fromkeys(
         unseen_people.MEASURED, Uncertainty(temperature=2.0, below=1.0, above=1.0, coverage=0.8)
     )
-    pairs = corpora.pairs[::3]
+    pairs = corpora.pairs[::2]  # a happy, a neutral and a sad one of each person
     on_both(
         lambda given: unseen_people.rows(unseen_people.measure(given, corpora, pairs), calibration=calibration), model
     )
@@ -133,5 +134,5 @@ def test_asr_impact():
 
 def test_clips_of_one_modality_alone(model):
     rng = np.random.default_rng(0)
-    clip = as_clip({"language": rng.normal(size=(4, model.config.language_dim)).astype(np.float32)})
+    clip = as_clip({Modality.LANGUAGE: rng.normal(size=(4, model.config.language_dim)).astype(np.float32)})
     on_both(lambda given: train.outputs(given, [clip]).scores.tolist(), model)
