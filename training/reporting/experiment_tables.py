@@ -40,8 +40,7 @@ def _tested(result: Mapping[str, Any]) -> str:
         return OLDER
     first = rows[0]
     labels = f"{first['n']} labels of {first['clips']} clips" if first["n"] != first["clips"] else f"{first['n']} clips"
-    rates: dict[str, float] = {row["setting"]: row["reached_rate"] for row in rows}
-    missing = ", ".join(f"{name}: {percent(rate)} %" for name, rate in rates.items())
+    missing = ", ".join(f"{name}: {rate} %" for name, rate in really_missing(rows).items())
     text = f"\nTested on {labels}, every one of them scored. Really missing: {missing}.\n"
     if lost := max(row["left_out"] for row in rows):
         scores = sorted({f"{row['fallback_score']:.2f}" for row in rows if row["left_out"]})
@@ -52,6 +51,16 @@ def _tested(result: Mapping[str, Any]) -> str:
             "p < .05 after Holm's correction over the whole table.\n"
         )
     return text
+
+
+def really_missing(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Missing rate of every protocol in percent; apart for models that are tested without a modality."""
+    found: dict[str, str] = {}
+    for row in rows:
+        rate = percent(row["reached_rate"])
+        if found.setdefault(row["setting"], rate) != rate:
+            found[f"{row['setting']}, {row['model']}"] = rate
+    return found
 
 
 def mark(row: Mapping[str, Any], metric: str) -> str:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.reporting import figures
-from training.reporting.experiment_tables import RATE, mark
+from training.reporting.experiment_tables import RATE, mark, really_missing
 from training.reporting.markdown import UNDEFINED, percent, percent_and_deviation
 
 PAPER = Path(figures.__file__).with_name("paper.json")
@@ -87,11 +87,11 @@ def _split(cell: str | None) -> list[str]:
 def notes(result: Mapping[str, Any]) -> list[str]:
     """What a table was measured on."""
     first = result["rows"][0]
-    rates = {row["setting"]: f"{row['setting']}: {percent(row['reached_rate'])} %" for row in result["rows"]}
+    missing = ", ".join(f"{name}: {rate} %" for name, rate in really_missing(result["rows"]).items())
     lost = max(row["left_out"] for row in result["rows"])
     return [
         f"Non0, mean over the seeds {', '.join(map(str, result['seeds']))}; {first['clips']} test clips, all scored.",
-        f"Really missing: {', '.join(rates.values())}.",
+        f"Really missing: {missing}.",
         f"Clips of which nothing was left: {lost:g}; they get the mean training score.",
         "↑ better, ↓ worse than alignmamba: Wilcoxon over clips and seeds, p < .05 after Holm's correction.",
     ]

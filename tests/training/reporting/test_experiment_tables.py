@@ -1,0 +1,66 @@
+"""Tables of experiments say what was tested, what was missing, and what is more than chance."""
+
+import json
+
+from training.reporting import experiment_tables, figures, tables
+
+
+def row(model, *, difference=None, significant=False, rate=0.0, **changes):
+    spread = {"mean": 0.8, "std": 0.01, "per_seed": [0.79, 0.81], "low": 0.75, "high": 0.85}
+    metric = {key: spread for key in ("acc2_has0", "acc2_non0", "f1_non0", "acc7", "mae", "corr")}
+    made = {"model": model, "setting": "complete", "n": 400, "clips": 400, "reached_rate": rate, "left_out": 0.0}
+    made |= {"fallback_score": None, "metric": metric, **changes}
+    if difference is not None:
+        found = {
+            "difference": difference,
+            "low": -1.0,
+            "high": 1.0,
+            "p": 0.01,
+            "p_holm": 0.02,
+            "significant": significant,
+        }
+        made["against"] = {"model": "alignmamba", "acc2_non0": found, "mae": found}
+    return made
+
+
+def result(*rows):
+    return {"rows": [row("alignmamba"), *rows], "seeds": [1, 2]}
+
+
+def test_only_differences_beyond_chance_are_marked():
+    better = row("gcnet", difference=0.02, significant=True)
+    lucky = row("dcca", difference=0.05)
+    text = experiment_tables.metrics_table(result(better, lucky))
+    line = {each.split("|")[1].strip(): each for each in text.splitlines() if each.startswith("|")}
+    assert line["gcnet"].count("\u2191") == 1, "a higher accuracy is better"
+    assert line["gcnet"].count("\u2193") == 1, "a higher error is worse"
+    assert not {"\u2191", "\u2193"} & set(line["dcca"] + line["alignmamba"])
+    assert "Holm" in text and "400 clips, every one of them scored" in text
+
+
+def test_the_true_missing_rate_and_the_fallback_are_stated():
+    lost = row("without language", rate=0.34, left_out=34.0, fallback_score=0.25)
+    text = experiment_tables.metrics_table(result(lost))
+    assert "Really missing: complete: 0.0 %, complete, without language: 34.0 %." in text
+    assert "Up to 34 clips had nothing left; they get the mean training score (0.25)." in text
+
+
+def test_an_older_file_says_what_it_was_made_before():
+    old = {key: value for key, value in row("gcnet").items() if key not in ("n", "clips")}
+    assert experiment_tables.OLDER in experiment_tables.metrics_table({"rows": [old], "seeds": [1]})
+
+
+def test_figures_in_the_documents_are_those_of_the_results():
+    for name in tables.FIGURES:
+        source = tables.TABLES[name][0]
+        if source.exists():
+            drawn = figures.svg(json.loads(source.read_text(encoding="utf-8")))
+            assert figures.path(name).read_text(encoding="utf-8") == drawn, "run `make tables`"
+
+
+def test_a_figure_shows_every_model_with_its_interval():
+    found, title = figures.dots(result(row("gcnet")))
+    assert [dot.model for dot in found] == ["alignmamba", "gcnet"] and "bootstrap" in title
+    assert found[0] == ("alignmamba", 80.0, 75.0, 85.0)
+    svg = figures.svg(result(row("<b>gcnet")))
+    assert "&lt;b&gt;gcnet" in svg and "<b>" not in svg
