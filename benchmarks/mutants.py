@@ -44,6 +44,8 @@ FORMATS: Mapping[str, tuple[str, str | None, str | None, int]] = {
     "amr": ("amr", None, "libopencore_amrnb", 8_000),
     "gif": ("gif", "gif", None, 0),
 }
+# Of libx264, which else looks ahead in a thread and makes other bytes now and then; other encoders ignore it.
+REPEATABLE = {"preset": "ultrafast", "x264-params": "threads=1:lookahead_threads=1:rc-lookahead=0:sync-lookahead=0"}
 PIXELS = {"ffv1": "yuv420p", "png": "rgb24", "gif": "rgb8", "mjpeg": "yuvj420p"}  # of the others "yuv420p"
 
 
@@ -56,7 +58,7 @@ def clip(name: str) -> bytes:
     container, video_codec, audio_codec, rate = FORMATS[name]
     file = io.BytesIO()
     with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as made:  # no random ids, no dates
-        video = made.add_stream(video_codec, rate=FRAME_RATE) if video_codec else None
+        video = made.add_stream(video_codec, rate=FRAME_RATE, options=REPEATABLE) if video_codec else None
         audio = made.add_stream(audio_codec, rate=rate, layout="mono") if audio_codec else None
         if audio_codec == "wmav2":
             audio.bit_rate = 64_000  # its own default is none

@@ -20,7 +20,6 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from extractors.media.decoder_log import refused_sizes
 from extractors.messages import Message, MessageError
 
 # Containers people upload. Playlists and concat scripts, which name other files, are not among them.
@@ -238,8 +237,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | 
         "max_pixels": str(limits.pixels),
     }
     try:
-        with refused_sizes() as refused:
-            container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (FFmpegError, ValueError) as error:
         raise MediaError(Message("file_unreadable"), str(error)) from error
     with container:
@@ -257,9 +255,7 @@ def open_media(path: Path | str, limits: Limits = LIMITS, *, audio_track: int | 
                 f"{container.format.name} with {len(container.streams)} stream(s)",
             )
         if video is not None:
-            size = video.codec_context.width, video.codec_context.height
-            for width, height in [size] if all(size) else refused:
-                limits.check_size(width, height)
+            limits.check_size(video.codec_context.width, video.codec_context.height)
         captions = [
             stream
             for stream in container.streams.subtitles

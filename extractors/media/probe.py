@@ -6,6 +6,8 @@ The names that other packages need of `container`, `audio` and `video` are expor
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +102,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
     Raises:
         MediaError: As `open_media`, and if the clip is too long, or its frames are too large to be decoded.
     """
-    with open_media(path, limits) as media:
+    with _opened(path, limits) as media:
         end, frames, first = 0.0, 0, None
         if media.video is not None:
             media.video.codec_context.thread_count = 1  # what the decoder logs is told by its thread
@@ -157,6 +159,17 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
                 Path(path), media, end, jumped=wrong or any(clock.jumps for clock in clocks.values())
             ),
         )
+
+
+@contextmanager
+def _opened(path: Path | str, limits: Limits) -> Iterator[Media]:
+    """Do what `open_media` does; frames whose size the decoder refuses at once are too large."""
+    with contextlib.ExitStack() as stack:
+        with refused_sizes() as refused:
+            media = stack.enter_context(open_media(path, limits))
+        for width, height in refused if media.video is not None and not media.video.codec_context.width else ():
+            limits.check_size(width, height)
+        yield media
 
 
 def _stamp(packet: Packet) -> float | None:
