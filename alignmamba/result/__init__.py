@@ -152,7 +152,11 @@ def _sentence(features: Analysed, sentence: SpokenSentence, scores: Sequence[Seg
 
 
 def _segment(found: SegmentScore) -> dict[str, Any]:
-    plain = {"used": _names(found.used), "score": _number(found.score), "class": class_of(found.score)}
+    plain: dict[str, Any] = {
+        "used": _names(found.used),
+        "score": _number(found.score),
+        "class": class_of(found.score),
+    }
     if found.interval is not None:
         low, high = map(_number, found.interval)
         plain["interval"] = {"low": low, "high": high}
