@@ -141,7 +141,7 @@ def run(clip: Clip) -> Analysis:
 
 
 def choose() -> Clip | None:
-    """Show the ways to choose a clip; return the one that was chosen, else the sample that a session begins with.
+    """Show the ways to choose a clip; return the one that was chosen.
 
     Raises:
         PlainError: If what was sent is not accepted.
@@ -153,7 +153,7 @@ def choose() -> Clip | None:
         _("Choose a clip: samples, your own, camera"), icon=":material/video_library:", on_change="rerun", key=CHOOSER
     )
     if not chooser.open:
-        return greeting()
+        return None
     with chooser:
         from_samples, from_upload, from_camera = st.tabs([_("Samples"), _("Your own clip"), _("Camera")])
         clip = None
@@ -162,7 +162,7 @@ def choose() -> Clip | None:
         with from_upload:
             clip = choose_upload() or clip
         with from_camera:
-            return choose_recording() or clip or greeting()
+            return choose_recording() or clip
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -176,12 +176,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 state = session.current()
 try:
-    clip = choose()
+    chosen = choose()
+    clip = chosen or greeting()
     if clip is not None:
         state.problem = state.remark = None
         state.analysis = run(clip)
         links.put(links.SAMPLE, clip.sample)
-        if clip.sample is not None and st.session_state.get(CHOOSER):
+        if chosen is not None and chosen.sample is not None:
             st.session_state[FOLD] = True
             st.rerun()
 except Exception as error:
