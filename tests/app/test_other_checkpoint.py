@@ -15,6 +15,7 @@ from alignmamba.predictor import Predictor
 from app.services import analysis, model, samples
 from app.services.errors import PlainError
 from app.services.jobs import Job
+from app.services.sharing import checkpoints
 from extractors.language.transcript import Transcript
 from extractors.storage.config import ExtractionConfig
 from extractors.workers import client
@@ -43,7 +44,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_another_feature_set_is_extracted_from_the_clips_bytes_once(folder, opened, monkeypatch):
-    found = analysis.predict_with("other", opened, ALL)
+    found = checkpoints.predict_with("other", opened, ALL)
     with analysis.on_disk(opened.clip) as path:
         words = Transcript(words=opened.features.words, source="recognised")
         features = client.extract(path, words, feature_set="statistics")
@@ -51,21 +52,21 @@ def test_another_feature_set_is_extracted_from_the_clips_bytes_once(folder, open
     predictor.set_clip(features)
     assert found.score == pytest.approx(predictor.predict(ALL).score, abs=1e-5)
     monkeypatch.setattr(client, "extract", None)  # would fail now
-    alone = analysis.predict_with("other", opened, SUBSETS[-1])
+    alone = checkpoints.predict_with("other", opened, SUBSETS[-1])
     assert alone.used == SUBSETS[-1]
 
 
 def test_a_clip_is_analysed_with_another_checkpoint(folder, opened):
     asked = Job(opened.clip, owner="test", checkpoint="other").future.result(timeout=120)
     assert asked.document()["checkpoint"] == "other"
-    assert asked.predictions[ALL].score == pytest.approx(analysis.predict_with("other", opened, ALL).score, abs=1e-5)
-    assert analysis.predict_with("other", asked, ALL) is asked.predictions[ALL]
+    assert asked.predictions[ALL].score == pytest.approx(checkpoints.predict_with("other", opened, ALL).score, abs=1e-5)
+    assert checkpoints.predict_with("other", asked, ALL) is asked.predictions[ALL]
 
 
 def test_bytes_that_cannot_be_read_again_are_said_plainly(folder, opened):
     lost = dataclasses.replace(opened, clip=dataclasses.replace(opened.clip, data=b"no clip"), _fitting={})
     with pytest.raises(PlainError):
-        analysis.predict_with("other", lost, ALL)
+        checkpoints.predict_with("other", lost, ALL)
 
 
 def test_a_checkpoint_of_unknown_columns_is_refused(folder):

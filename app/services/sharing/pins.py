@@ -12,9 +12,10 @@ import streamlit as st
 from alignmamba.modality import MODALITIES, Modality, letters
 from app.i18n.translate import _
 from app.services import model, samples
-from app.services.analysis import Analysis, predict_with
+from app.services.analysis import Analysis
 from app.services.errors import PlainError
 from app.services.sharing import links
+from app.services.sharing.checkpoints import predict_with
 
 if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
