@@ -12,17 +12,15 @@ import streamlit as st
 from alignmamba.modality import Modality
 from app.charts import alignment_table, over_time, scores
 from app.components import (
-    alignment_maps,
     chart_cache,
     clip_header,
     modality_pills,
     player,
     progress,
     stage,
-    subset_table,
     tracks,
 )
-from app.components.result import annotations, overlay, sentences, spans, timeline
+from app.components.result import alignment_maps, annotations, overlay, sentences, spans, subset_table, timeline
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated

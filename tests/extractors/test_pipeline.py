@@ -7,12 +7,13 @@ import pytest
 
 from extractors import __main__ as command
 from extractors import pipeline
+from extractors.__main__ import summary
 from extractors.assets.registry import AssetError
 from extractors.audio import acoustic
 from extractors.language.transcript import TranscriptError
 from extractors.media.probe import SAMPLE_RATE, Limits, MediaError, decode_audio
 from extractors.messages import Message
-from extractors.pipeline import STEPS, extract, summary
+from extractors.pipeline import STEPS, extract
 from extractors.schema import MODALITY_NAMES
 from tests.extractors.support.clips import every, face, grey, make_clip, make_sound, tone
 from tests.paths import SAMPLES

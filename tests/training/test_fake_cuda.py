@@ -14,8 +14,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from extractors.language import text_encoder
 from tests.alignmamba.fake_cuda import fake_cuda
 from tests.training.data import mmsa_files
+from tests.training.experiments.test_experiments import SETTINGS
 from tests.training.small import batch, config, dropped, examples, truth
-from tests.training.test_experiments import SETTINGS
 from tests.training.test_trainer import Made, model
 from training import planted, trainer
 from training.baselines import registry

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.training.data import mmsa_files
-from tests.training.test_experiments import SETTINGS
+from tests.training.experiments.test_experiments import SETTINGS
 from training.data import datasets
 from training.data.benchmark import Benchmark
 from training.experiments import choose

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.training.data import mmsa_files
-from tests.training.test_experiments import SETTINGS
+from tests.training.experiments.test_experiments import SETTINGS
 from training.reproduce import __main__ as reproduce
 from training.reproduce import plan, report
 
