@@ -7,7 +7,7 @@ import pytest
 
 from alignmamba import checkpoint
 from alignmamba.evaluation.segments import score_segments
-from alignmamba.modality import SUBSETS
+from alignmamba.modality import SUBSETS, letters
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.predictor import BATCH_CLIPS, Predictor
 from tests.alignmamba.clips import config, write_calibration
@@ -35,7 +35,7 @@ def predictor(tmp_path):
     return Predictor.from_pretrained(tmp_path, device="cpu")
 
 
-@pytest.mark.parametrize("asked", SUBSETS, ids="".join)
+@pytest.mark.parametrize("asked", SUBSETS, ids=letters)
 def test_segments_in_batches_score_as_each_alone(predictor, asked):
     clip = Cuttable(audio=120, video=97, language=41)
     starts = np.linspace(0, 11, BATCH_CLIPS + 5)
