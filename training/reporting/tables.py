@@ -26,7 +26,9 @@ from training.reporting.markdown import (
 from training.reporting.result_files import RESULTS, ROOT
 
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
-DOCUMENTS = (ROOT / "README.md", CHECKPOINT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+OPENSMILE = CHECKPOINT.with_name("alignmamba-opensmile")
+CARDS = (CHECKPOINT / "README.md", OPENSMILE / "README.md")
+DOCUMENTS = (ROOT / "README.md", *CARDS, *sorted((ROOT / "docs").glob("*.md")))
 MADE = ROOT / "training" / "results"
 PAPER = ROOT / "training" / "reporting" / "paper.json"
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -249,6 +251,9 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "seeds": (CHECKPOINT / "seeds.json", checkpoint_tables.seeds_table),
     "unseen-people": (CHECKPOINT / "unseen_people.json", checkpoint_tables.unseen_people_table),
     "unseen-people-without-mmd": (CHECKPOINT / "unseen_people_without_mmd.json", checkpoint_tables.unseen_people_table),
+    "opensmile": (OPENSMILE / "metrics.json", checkpoint_table),
+    "opensmile-calibration": (OPENSMILE / "calibration.json", calibration_table),
+    "opensmile-seeds": (OPENSMILE / "seeds.json", checkpoint_tables.seeds_table),
     "variants": (MADE / "composed" / "variants.json", variants_table),
     "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
     "planted-schedule": (MADE / "planted" / "schedule.json", experiment_tables.planted_table),

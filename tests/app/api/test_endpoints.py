@@ -117,6 +117,16 @@ def test_the_curl_line_of_the_readme_works_as_it_stands(port, tmp_path):
     assert plain["clip"]["title"] == "positive.webm"
 
 
+def test_a_request_names_its_checkpoint(port):
+    scores = {}
+    for name in ("alignmamba-open", "alignmamba-opensmile"):
+        content = (SAMPLES / "positive.webm").read_bytes()
+        status, _, plain = ask(port, body=form(file=content, transcript="a fine day", checkpoint=name))
+        assert status == 200 and plain["checkpoint"] == name
+        scores[name] = plain["prediction"]["score"]
+    assert scores["alignmamba-open"] != scores["alignmamba-opensmile"]
+
+
 def test_a_clip_is_predicted_from_the_requested_modalities(port):
     text = "what a </script> 好 day"
     status, headers, plain = ask(port, body=form(transcript=text, modalities=" language"))
