@@ -30,8 +30,8 @@ import torch
 CACHE_VARIABLE = "ALIGNMAMBA_CACHE"
 SOURCES = tuple(Path(__file__).with_name("csrc") / name for name in ("selective_scan.cpp", "fused.cpp"))
 HEADER = Path(__file__).with_name("csrc") / "simd.hpp"
-COMPILE_TIMEOUT = 120  # seconds that somebody waits; a build takes about 4
-AHEAD_TIMEOUT = 1800  # seconds: nobody waits, and an image may be built under emulation
+COMPILE_TIMEOUT = 120.0  # seconds that somebody waits; a build takes about 4
+AHEAD_TIMEOUT = 1800.0  # seconds: nobody waits, and an image may be built under emulation
 COMPILERS = ("c++", "g++", "clang++")  # after $CXX, whose own arguments win over those below
 NO_COMPILER = f"no C++ compiler found ({' or '.join(COMPILERS)} on PATH, or $CXX)"
 

@@ -29,7 +29,7 @@ def choose(analysis: Analysis) -> None:
             if sounds:
                 sound = st.selectbox(
                     _("Sound track"),
-                    [None, *range(1, sounds + 1)],
+                    range(sounds + 1),
                     index=sound or 0,
                     format_func=lambda track: _("Track {number}").format(number=track) if track else _("Most speech"),
                     key=f"sound-{number}",
@@ -37,7 +37,7 @@ def choose(analysis: Analysis) -> None:
             if captions:
                 words = st.selectbox(
                     _("Words"),
-                    [None, *range(1, captions + 1)],
+                    range(captions + 1),
                     index=words or 0,
                     format_func=lambda track: (
                         _("Caption track {number}").format(number=track) if track else _("As recognised")
@@ -46,8 +46,9 @@ def choose(analysis: Analysis) -> None:
                 )
             if not st.form_submit_button(_("Analyse again"), icon=":material/refresh:"):
                 return
-        said = clip.transcript if words is None else None
-        session.current().analysis = _analysed(replace(clip, audio_track=sound, caption_track=words, transcript=said))
+        said = None if words else clip.transcript
+        tracks = {"audio_track": sound or None, "caption_track": words or None}
+        session.current().analysis = _analysed(replace(clip, **tracks, transcript=said))
         st.rerun()
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
 
 from extractors.vision import covering, detection
 from extractors.vision.landmarks import Face, landmarker
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 EARLY = 0.01  # s by which a look may come early: time stamps are rounded
 
-Frames = Iterable[tuple[float, UInt8[np.ndarray, "height width 3"]]]
+Frames = Iterable[tuple[float, np.ndarray]]  # seconds and an RGB image, which `_checked` checks
 
 
 @dataclass

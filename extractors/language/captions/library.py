@@ -18,6 +18,9 @@ _TTML_CLOCK = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)(?::([0-9]
 _TTML_OFFSET = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|f|t)$")
 
 
+LINE_CHARACTERS = 10_000  # pysubs2 takes time with the square of a line
+
+
 def substation(text: str, frame_rate: float | None) -> Captions:
     """Read SubStation Alpha; columns are put into the order that pysubs2 expects."""
     columns = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
@@ -76,6 +79,8 @@ def _by_pysubs2(text: str, format_: str, *, fps: float | None = None, line: str 
     """
     import pysubs2
 
+    if max(map(len, text.splitlines()), default=0) > LINE_CHARACTERS:
+        raise ValueError(f"a line of more than {LINE_CHARACTERS:,} characters")
     unplaced = [
         Message("subtitles_line_untimed", {"line": number})
         for number, each in enumerate(text.splitlines(), start=1)

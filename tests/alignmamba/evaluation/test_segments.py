@@ -74,5 +74,5 @@ def test_no_segment_none_and_wrong_ones(predictor):
     with pytest.raises(ValueError, match="spans"):
         score_segments(predictor, clip, [(2.0, 1.0)], ["audio"])
     clip.schema = SimpleNamespace(to_dict=lambda: {"version": 2})
-    with pytest.raises(checkpoint.CheckpointError, match="a clip's audio"):
+    with pytest.raises(checkpoint.CheckpointError, match="a clip has version 2"):
         score_segments(predictor, clip, [(0.0, 1.0)], ["audio"])

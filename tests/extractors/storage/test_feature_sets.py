@@ -97,7 +97,8 @@ def test_noisy_voices_have_the_columns_too(clip):
     (voice,) = client.noisy_voices(clip, snr_db=200.0, seeds=[1], feature_set="statistics+whisper")
     quiet = pipeline.extract(clip, SPOKEN, feature_set="statistics+whisper").audio
     assert voice.values.shape == quiet.values.shape
-    np.testing.assert_allclose(voice.values[:, 311:], quiet.values[:, 311:], atol=1e-2)
+    # Sums of the int8 encoder depend on the number of threads.
+    np.testing.assert_allclose(voice.values[:, 311:], quiet.values[:, 311:], atol=5e-2)
 
 
 def test_each_feature_set_has_a_recipe_of_its_own(tmp_path):
