@@ -66,6 +66,10 @@ _SPDX = {
 }
 
 
+# Stated by the licence file that a package brings, and not by its metadata.
+_FROM_FILES = {"praatio": "MIT", "pympi-ling": "MIT"}
+
+
 def licence_of(package: Distribution) -> str:
     """A package's licence from its metadata: the SPDX expression, else the licence's name, else the classifiers."""
     metadata = package.metadata
@@ -76,7 +80,7 @@ def licence_of(package: Distribution) -> str:
         return _SPDX.get(name, name)
     classifiers = [line for line in metadata.get_all("Classifier") or () if line.startswith("License ::")]
     names = [line.rpartition(" :: ")[2] for line in classifiers]
-    return " AND ".join(_SPDX.get(name, name) for name in names) or UNSTATED
+    return " AND ".join(_SPDX.get(name, name) for name in names) or _FROM_FILES.get(package.name, UNSTATED)
 
 
 def rows(packages: Iterable[tuple[str, Distribution]]) -> list[tuple[str, str, str]]:

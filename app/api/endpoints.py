@@ -101,10 +101,10 @@ class Analyse(_Endpoint):
                 analysis = await _analyse(asked, request, owner=client)
                 document = await asyncio.to_thread(_document, analysis, asked.modalities)
         except refusals.RefusedError:
-            await _discard(body)
+            await _discard(body, request.headers)
             raise
         except NoPlaceError as error:
-            await _discard(body)
+            await _discard(body, request.headers)
             raise refusals.busy(str(error), retry_seconds=jobs.queue().retry_seconds()) from error
         except FullError as error:
             why = "More clips wait for their analysis than may wait"
@@ -230,8 +230,10 @@ async def _bounded(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     yield bytes(held)
 
 
-async def _discard(body: AsyncIterator[bytes]) -> None:
+async def _discard(body: AsyncIterator[bytes], headers: Headers) -> None:
     """Read the rest of a body: a client that is still sending when the connection closes never sees the answer."""
+    if _claimed_bytes(headers) > DISCARDED_BYTES:  # it would be cut off anyway
+        return
     size = 0
     async for chunk in body:
         size += len(chunk)

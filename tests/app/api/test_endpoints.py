@@ -143,12 +143,12 @@ def test_a_clip_is_predicted_from_the_requested_modalities(port):
 
 
 def test_captions_come_in_any_encoding_as_a_file_and_in_utf_8_as_text(port):
-    cue = "1\n00:00:00,500 --> 00:00:02,000\nMAN: Good café évening\n"
+    cue = "1\n00:00:00,500 --> 00:00:02,000\nMAN: Good café tonight\n"
     for encoding in ("utf-8", "utf-16", "cp1252"):
         status, _, plain = ask(port, body=form(captions=cue.encode(encoding), modalities="language"))
         assert status == 200 and conforms(plain, "Result")
         words = plain["transcript"]["words"]
-        assert [(word["text"], word["speaker"]) for word in words] == [(t, "MAN") for t in ("Good", "café", "évening")]
+        assert [(word["text"], word["speaker"]) for word in words] == [(t, "MAN") for t in ("Good", "café", "tonight")]
         status, _, as_text = ask(port, body=form(transcript=cue.encode(encoding), modalities="language"))
         assert status == 400 if encoding != "utf-8" else as_text["transcript"] == plain["transcript"]
 

@@ -265,7 +265,9 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_input_shows_a_message_and_keeps_the_last_result(page, case):
+def test_bad_input_shows_a_message_and_keeps_the_last_result(page, case, monkeypatch):
+    monkeypatch.setenv("ALIGNMAMBA_MAX_SECONDS", "120")
+    monkeypatch.setenv("ALIGNMAMBA_MAX_MEGABYTES", "50")
     name, content, transcript, expected = BAD_FILES[case]
     full = score(page)
     upload(page, name, content, transcript)
