@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.screen import QUIET, find_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """A browser without a window."""
     if (path := find_browser()) is None:

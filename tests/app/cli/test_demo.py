@@ -38,7 +38,10 @@ def test_address_and_browser(screen, flags, opens, tmp_path):
         )  # fmt: skip
         try:
             wait_until_healthy(server, port, log)
-            time.sleep(1)
+            end = time.monotonic() + (30 if opens else 2)
+            while not opened.exists() and time.monotonic() < end:
+                time.sleep(0.1)
+            time.sleep(0.2)  # until it is written
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(STOP_SECONDS)
