@@ -6,14 +6,20 @@ Each subcommand hands over to the part that does the work; `extract` and `corpus
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import time
+import urllib.request
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
 
 MAIN = Path(__file__).resolve().parents[1] / "main.py"
 PORT = 8501
+START_SECONDS = 120.0  # in which the server must have answered, else no browser is opened
 # Subcommands that take their options to a parser of their own.
 HANDED_OVER = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -37,8 +43,26 @@ def demo(
 
     if registry.main():
         raise typer.Exit(1)
+    if browser and has_screen():
+        Thread(target=_open_when_ready, args=(f"http://localhost:{port}",), name="browser", daemon=True).start()
     flags = [] if browser else ["--server.headless=true"]
     main_run([str(MAIN), f"--server.port={port}", *flags])
+
+
+def has_screen() -> bool:
+    """Whether a browser could be shown here: everywhere but on a Linux without a display server."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _open_when_ready(address: str) -> None:
+    """Open a browser once the server answers; Streamlit does not for an `st.App`."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):  # the server does not listen yet
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()  # noqa: S310  # http, this machine
+            typer.launch(address)
+            return
+        time.sleep(0.1)
 
 
 @cli.command()

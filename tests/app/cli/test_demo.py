@@ -17,7 +17,9 @@ from tests.paths import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="screens are told by DISPLAY here")]
 
 
-@pytest.mark.parametrize(("screen", "flags", "opens"), [("", [], False), (":9", ["--no-browser"], False)])
+@pytest.mark.parametrize(
+    ("screen", "flags", "opens"), [(":9", [], True), ("", [], False), (":9", ["--no-browser"], False)]
+)
 def test_address_and_browser(screen, flags, opens, tmp_path):
     opened = tmp_path / "opened"
     program = tmp_path / "xdg-open"
