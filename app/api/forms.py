@@ -15,6 +15,7 @@ CHARSETS = (b"utf-8", b"utf8", b"us-ascii")  # the last is a part of the first
 BOUNDARY_CHARACTERS = 70  # RFC 2046, 5.1.1
 HEADERS = 8  # of a part
 HEADER_BYTES = 4_096
+UNREADABLE = "Its parts cannot be separated."
 
 
 class FormError(ValueError):
@@ -70,6 +71,7 @@ class FormParser:
         self._name, self._value = bytearray(), bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._began = self._ended = False
+        self._expected = b"--" + boundary  # what is left of the first boundary, with which a form begins
         self._parser = MultipartParser(
             boundary,
             {
@@ -92,10 +94,14 @@ class FormParser:
             FormError: If they cannot be part of an acceptable form.
         """
         self._began = self._began or bool(chunk)
+        if self._expected:  # where it begins otherwise, the library's answer would depend on how the body is cut
+            ours, self._expected = self._expected[: len(chunk)], self._expected[len(chunk) :]
+            if not chunk.startswith(ours):
+                raise FormError(UNREADABLE)
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise FormError("Its parts cannot be told apart.") from error
+            raise FormError(UNREADABLE) from error
 
     def finish(self) -> list[Part]:
         """Return the parts, once the body has ended; none for an empty body.
