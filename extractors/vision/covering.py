@@ -36,6 +36,7 @@ TURNED_YAW = 0.45  # radians by which the landmarker sees a head turned aside, f
 EXPOSED = (12.0, 235.0)  # mean of the cheeks, of 255, between which a mouth can be made out
 LOOK_SECONDS = 0.2  # between looks at a mouth
 AROUND_SECONDS = 0.5  # on each side of a picture, over which looks are averaged
+ROUNDING_SECONDS = 1e-3  # of time stamps, by which a look at the edge may seem to lie beyond it
 COVERED = 1.5  # mean log odds from which a mouth is covered; of single pictures: training/results/mouth_cover.json
 LEAST_LOOKS = 3  # within `AROUND_SECONDS`: a hand that passes covers nothing
 
@@ -95,8 +96,9 @@ def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -
     """
     scores = np.array([np.nan if face is None or face.cover is None else face.cover for face in faces], float)
     known = np.flatnonzero(~np.isnan(scores))
-    first = np.searchsorted(seconds[known], seconds - AROUND_SECONDS, side="left")
-    last = np.searchsorted(seconds[known], seconds + AROUND_SECONDS, side="right")
+    around = AROUND_SECONDS + ROUNDING_SECONDS
+    first = np.searchsorted(seconds[known], seconds - around, side="left")
+    last = np.searchsorted(seconds[known], seconds + around, side="right")
     sums = np.concatenate([[0.0], np.cumsum(scores[known])])
     counts = last - first
     means = (sums[last] - sums[first]) / np.maximum(counts, 1)

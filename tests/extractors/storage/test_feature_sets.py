@@ -94,11 +94,11 @@ def test_states_of_a_very_short_sound_are_those_of_the_sound_and_silence(speech)
 
 
 def test_noisy_voices_have_the_columns_too(clip):
-    (voice,) = client.noisy_voices(clip, snr_db=200.0, seeds=[1], feature_set="statistics+whisper")
+    (voice,) = client.noisy_voices(clip, snr_db=400.0, seeds=[1], feature_set="statistics+whisper")
     quiet = pipeline.extract(clip, SPOKEN, feature_set="statistics+whisper").audio
     assert voice.values.shape == quiet.values.shape
-    # Sums of the int8 encoder depend on the number of threads.
-    np.testing.assert_allclose(voice.values[:, 311:], quiet.values[:, 311:], atol=5e-2)
+    # At 200 dB the noise still turned the rounding of the int8 encoder; at 400 dB it is below a float32.
+    np.testing.assert_array_equal(voice.values[:, 311:], quiet.values[:, 311:])
 
 
 def test_each_feature_set_has_a_recipe_of_its_own(tmp_path):
