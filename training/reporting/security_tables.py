@@ -21,7 +21,6 @@ def fuzz_table(result: dict[str, Any]) -> str:
             str(row["peak_mb"]) if row["format"] == "all" and row["peak_mb"] else UNDEFINED,
         ]
         for row in result["rows"]
-        if row["clips"]
     ]
     header = ["broken clips", "tried", "results", "typed errors", "ended by the budget or a crash"]
     header += ["errors that nobody foresaw", "slowest, s", "peak memory, MB"]

@@ -18,6 +18,7 @@ from tests.app.api.test_endpoints import form, head
 from tests.app.app_pages.test_analyse import movie
 
 LONG = movie(seconds=110, rate=25)  # takes longer than a server may take to stop
+CLIENTS = 6  # two are served at once: however fast the machine is, the last cannot be
 SECONDS = 60.0  # on a machine that does much else; some 7 on its own
 WAIT_SECONDS = 120.0
 
@@ -81,8 +82,10 @@ def test_with_an_analysis_under_way(serving):
     """The client is told, and nothing of its clip stays."""
     process, port, temporary = serving
     body = form(file=LONG)
-    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as client:
-        client.sendall(head(f"content-length: {len(body)}") + body)
+    with contextlib.ExitStack() as stack:
+        for _ in range(CLIENTS):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS))
+            client.sendall(head(f"content-length: {len(body)}") + body)
         end = time.monotonic() + WAIT_SECONDS
         while not list(temporary.glob("alignmamba-*/clip.bin")):
             assert time.monotonic() < end
@@ -90,8 +93,6 @@ def test_with_an_analysis_under_way(serving):
         stop(process, temporary)
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     top, _, content = answer.partition(b"\r\n\r\n")
-    if top.startswith(b"HTTP/1.1 200 "):  # a fast machine ends it in time
-        return
     assert top.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after:" in top.lower()
     assert json.loads(content)["error"]["why"] == "The server is being stopped."

@@ -1,4 +1,4 @@
-"""Tables of what was tried: totals first, nothing that was not tried, growth with its error."""
+"""Tables of what was tried: totals first, what was not tried too, growth with its error."""
 
 from training.reporting import security_tables
 
@@ -21,8 +21,9 @@ def cells(line: str) -> list[str]:
 
 def test_broken_clips():
     rows = [TRIED, {**TRIED, "what": "analysed by the server", "clips": 0}, {**TRIED, "format": "mp4"}]
-    _header, _line, every, mp4, _, last = security_tables.fuzz_table({"rows": rows, "seeds": [7]}).splitlines()
+    _header, _line, every, sent, mp4, _, last = security_tables.fuzz_table({"rows": rows, "seeds": [7]}).splitlines()
     assert cells(every) == ["decoded", "10", "6", "3", "1 crash", "0", "1.2", "140"]
+    assert cells(sent)[:2] == ["analysed by the server", "0"], "what was not tried is shown, too"
     assert cells(mp4)[0] == "mp4" and cells(mp4)[-1] == "–", "a process serves every format"
     assert last == "Seed 7. Why decoders refused: 2 `file_unreadable`, 1 `no_streams`."
 
