@@ -58,7 +58,7 @@ def compose(path: Path, clips: list[Path], *, seconds: float) -> None:
 
 
 def _images(clip: Path) -> Iterator[np.ndarray]:
-    """Yield a clip's pictures at the talk's rate, fitted into its frame."""
+    """Yield a clip's frames at the talk's rate, fitted into its frame."""
     with av.open(str(clip)) as container:
         shown = 0
         for frame in container.decode(video=0):
@@ -117,7 +117,7 @@ def measure(talk: Path, seconds: float) -> dict[str, Any]:
         predictor.predict(modalities={str(modality) for modality in subset})
     return {
         "seconds_of_video": round(features.duration, 1),
-        "picture": f"{WIDTH}x{HEIGHT}, H.264",
+        "video": f"{WIDTH}x{HEIGHT}, H.264",
         "total_s": round(total, 1),
         "cpu_s": round(used, 1),
         "share_of_length": round(total / seconds, 3),

@@ -40,7 +40,7 @@ def installed() -> list[str]:
     return sorted({f"{name_of(package.metadata['Name'])}=={version_of(package)}" for package in distributions()})
 
 
-def judge(report: dict[str, Any] | None, asked: Sequence[str], *, said: str = "") -> Verdict:
+def verdict_of(report: dict[str, Any] | None, asked: Sequence[str], *, said: str = "") -> Verdict:
     """Judge pip-audit's JSON report.
 
     Args:
@@ -78,7 +78,7 @@ def audit(packages: Sequence[str]) -> Verdict:
     except json.JSONDecodeError:
         report = None
     lines = done.stderr.strip().splitlines()
-    return judge(report, packages, said=lines[-1] if report is None and lines else "")
+    return verdict_of(report, packages, said=lines[-1] if report is None and lines else "")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The page of licences, docs/licences.md, written from what is installed (`make licences`).
 
-Run `python -m deploy.licences`. Versions are told of the packages that are pinned; the others follow from them.
+Run `python -m deploy.licences`. Versions are shown of the packages that are pinned; the others follow from them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Run as root: `python -m deploy.trial ROOT`, where ROOT is the image's file system (`buildah mount`, `docker export`).
 The container has a read-only root, one tmpfs, an ordinary user, no capability and a network without any way out. It is
-started under strace, analyses a sample, is told to stop. What came out goes to `benchmarks/results/container-cpu.json`.
+started under strace, analyses a sample, is asked to stop. What came out goes to
+`benchmarks/results/container-cpu.json`.
 """
 
 from __future__ import annotations
@@ -124,10 +125,10 @@ def tried(root: Path, folder: Path) -> dict[str, Any]:
             writable = [place for place in places if inside("touch", f"{place}/x", check=False).returncode == 0]
             user = int(inside("id", "-u").stdout)
             answered = json.loads(inside("python", "-c", ASK).stdout)
-            told = time.monotonic()
+            asked = time.monotonic()
             subprocess.run(["runc", "kill", NAME, "TERM"], check=True)  # noqa: S603, S607
             container.wait(STOP_SECONDS)
-            stopped = time.monotonic() - told
+            stopped = time.monotonic() - asked
         finally:
             subprocess.run(["runc", "delete", "--force", NAME], capture_output=True, check=False)  # noqa: S603, S607
             container.wait()

@@ -81,17 +81,17 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
-    "picture_turned": N_("The picture lies askew; it was turned clockwise by {degrees} degrees to look for faces."),
+    "video_turned": N_("The video is not upright; it was turned clockwise by {degrees} degrees to look for faces."),
     "mouth_covered_noted": N_(
-        "The mouth is covered, as by a mask, a hand or a microphone, in {share} % of the pictures with a face; these "
-        "count as pictures without one."
+        "The mouth is covered, as by a mask, a hand or a microphone, in {share} % of the frames with a face; these "
+        "count as frames without one."
     ),
-    "face_turned_away": N_("In {share} % of the pictures a face is turned away too far to be read."),
-    "face_in_the_dark": N_("In {share} % of the pictures no face is found, as they are very dark."),
-    "face_overexposed": N_("In {share} % of the pictures no face is found, as they are overexposed."),
-    "face_small": N_("In {share} % of the pictures a face is too small to be read. Use a clip that shows it larger."),
-    "face_unclear": N_("In {share} % of the pictures a face is seen but too unclear or too far covered to be read."),
-    "face_not_always_there": N_("In {share} % of the pictures no face is found."),
+    "face_turned_away": N_("In {share} % of the frames a face is turned away too far to be read."),
+    "face_in_the_dark": N_("In {share} % of the frames no face is found, as they are very dark."),
+    "face_overexposed": N_("In {share} % of the frames no face is found, as they are overexposed."),
+    "face_small": N_("In {share} % of the frames a face is too small to be read. Use a clip that shows it larger."),
+    "face_unclear": N_("In {share} % of the frames a face is seen but too unclear or too far covered to be read."),
+    "face_not_always_there": N_("In {share} % of the frames no face is found."),
     "several_audio_tracks": N_(
         "The file has {count} sound tracks; track {track} is used, as it holds the most speech or is the default one."
     ),
@@ -118,7 +118,7 @@ TEMPLATES: Mapping[str, str] = {
     "file_not_found": N_("There is no such file."),
     "audio_track_missing": N_("There is no sound track {track}; the file has {count}."),
     "caption_track_missing": N_(
-        "There is no caption track {track}; the file has {count} that hold text. Tracks of pictures are not read."
+        "There is no caption track {track}; the file has {count} that hold text. Tracks of bitmaps are not read."
     ),
     "captions_given_twice": N_("Give a transcript, a caption file, or a caption track of the file, not several."),
     "file_empty": N_("This file is empty."),

@@ -9,7 +9,7 @@ import numpy as np
 
 from alignmamba.prediction import class_of
 
-FEWEST = 3  # pairs of scores from which a correlation is told
+FEWEST = 3  # pairs of scores from which a correlation is computed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +48,12 @@ def agreement(truth: Sequence[float], predicted: Sequence[float]) -> Agreement:
     if not truth or len(truth) != len(predicted):
         raise ValueError(f"truth, predicted: {len(truth)} and {len(predicted)} scores, expected as many of both")
     one, other = np.asarray(truth, float), np.asarray(predicted, float)
-    told = len(one) >= FEWEST and float(np.ptp(one)) > 0 and float(np.ptp(other)) > 0
+    defined = len(one) >= FEWEST and float(np.ptp(one)) > 0 and float(np.ptp(other)) > 0
     return Agreement(
         count=len(one),
-        correlation=float(np.corrcoef(one, other)[0, 1]) if told else None,
+        correlation=float(np.corrcoef(one, other)[0, 1]) if defined else None,
         error=float(np.abs(one - other).mean()),
-        alpha=_alpha(one.tolist(), other.tolist()) if told else None,
+        alpha=_alpha(one.tolist(), other.tolist()) if defined else None,
         same_class=float(np.mean([class_of(a) == class_of(b) for a, b in zip(truth, predicted, strict=True)])),
     )
 

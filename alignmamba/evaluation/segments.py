@@ -18,7 +18,7 @@ def score_segments(
     """Predict segments of a clip, in batches.
 
     Words keep their vectors from the context of the whole clip, and steps the clip's statistics where the model reads
-    them: a segment is judged as part of its clip.
+    them: a segment is scored as part of its clip.
 
     Args:
         predictor: Any; the clip that it holds is left alone.

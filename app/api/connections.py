@@ -1,6 +1,6 @@
 """Connections whose requests never begin: uvicorn waits for a request's head as long as the client likes.
 
-It has no setting for that, and Streamlit, which starts it, would not pass one on. So its protocol is told here to look
+It has no setting for that, and Streamlit, which starts it, would not pass one on. So its protocol is made here to look
 after each connection; a test holds a slow client against the running server.
 """
 

@@ -1,6 +1,6 @@
 """The end of the server: analyses under way get some seconds more, then their clients get an answer without a result.
 
-uvicorn, told to stop, waits for its requests without a bound, and an analysis may take minutes. A container is killed
+uvicorn, asked to stop, waits for its requests without a bound, and an analysis may take minutes. A container is killed
 long before.
 """
 
@@ -18,7 +18,7 @@ GRACE_SECONDS = 6.0  # and what follows takes one or two: containers are killed 
 POLL_SECONDS = 0.2
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-_told: list[float] = []  # when the server was told to stop, on the monotonic clock
+_asked_at: list[float] = []  # when the server was asked to stop, on the monotonic clock
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def noticed() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:
-        _told.append(time.monotonic())
+        _asked_at.append(time.monotonic())
         handler = handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
@@ -45,6 +45,6 @@ def noticed() -> Iterator[None]:
 
 
 async def grace_is_over() -> None:
-    """Wait until the server was told to stop and its requests have had their time."""
-    while not _told or time.monotonic() < _told[0] + GRACE_SECONDS:
+    """Wait until the server was asked to stop and its requests have had their time."""
+    while not _asked_at or time.monotonic() < _asked_at[0] + GRACE_SECONDS:
         await asyncio.sleep(POLL_SECONDS)

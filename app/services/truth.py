@@ -97,5 +97,5 @@ def compare(analysis: Analysis, tier: Tier, used: frozenset[Modality]) -> Compar
         raise PlainError(
             _("No label of this tier is a score from -3 to +3, or negative, neutral or positive, within the clip.")
         )
-    told = agreement([truth for truth, _score in pairs], [score for _truth, score in pairs])
-    return Comparison(rows=rows, left_out=len(tier.intervals) - len(rows), agreement=told)
+    found = agreement([truth for truth, _score in pairs], [score for _truth, score in pairs])
+    return Comparison(rows=rows, left_out=len(tier.intervals) - len(rows), agreement=found)

@@ -84,7 +84,7 @@ CAPTION_KINDS = ("srt", "vtt", "ass", "ssa", "sbv", "lrc", "sub", "ttml", "dfxp"
 
 MEGABYTE = 1_000_000
 MAX_CAPTION_BYTES = 2_000_000
-HEAD_BYTES = 1_000  # of a file, by which its kind is told
+HEAD_BYTES = 1_000  # of a file, by which its kind is recognised
 MAX_MEGABYTES = LIMITS.file_bytes // MEGABYTE
 TITLE_CHARACTERS = 120
 

@@ -17,7 +17,7 @@ from extractors.schema import Word
 ONE_LANGUAGE = 0.9  # probability from which the first window is taken to hold no second language
 SURE = 0.9  # probability from which a stretch is believed to be in another language than the rest
 WINDOW_SECONDS = 30.0  # that Whisper hears at once
-CHUNK_SECONDS = 1.0  # of speech, in which a language can be told; shorter stretches join a neighbour as near
+CHUNK_SECONDS = 1.0  # of speech, in which a language can be identified; shorter stretches join a neighbour as near
 JOINED_SECONDS = 2.0  # of silence that a run may hold
 UNHEARD_SECONDS = 1.0  # of speech without a word that may be in another language
 HEARD = 0.25  # of a stretch's time that words must take up

@@ -10,8 +10,8 @@ from extractors.language.languages import identify
 from extractors.language.transcript import TranscriptError
 from extractors.messages import Message
 
-SAMPLE_BYTES = 50_000  # by which UTF-16 without a mark is told
-DECIDING_BYTES = 4_000  # of lines that are not ASCII, by which a code page is told
+SAMPLE_BYTES = 50_000  # by which UTF-16 without a mark is recognised
+DECIDING_BYTES = 4_000  # of lines that are not ASCII, by which a code page is recognised
 MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),

@@ -1,4 +1,4 @@
-"""Caption tracks: the text that a clip's own file shows below its pictures.
+"""Caption tracks: the text that a clip's own file shows below its video.
 
 Their packets are read as they are: FFmpeg's decoders turn all kinds into SubStation Alpha and add styles to them.
 """
@@ -41,7 +41,7 @@ def decode_captions(path: Path | str, limits: Limits = LIMITS, *, track: int) ->
     Args:
         path: A regular file.
         limits: What the clip may cost.
-        track: Number, from 1, among the tracks of text; those of pictures do not count.
+        track: Number, from 1, among the tracks of text; those of bitmaps do not count.
 
     Returns:
         Its captions in the file's order, up to `MAX_PACKETS` and `MAX_BYTES`; none without text.

@@ -44,7 +44,7 @@ FORMATS = (
     "gif",
 )
 
-CAPTION_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")  # other tracks hold pictures
+CAPTION_CODECS = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")  # other tracks hold bitmaps
 
 GAP_SECONDS = 0.1  # holes in the sound's time stamps longer than this are filled with silence
 DRIFT = 0.9  # of the frames of sound, after which a hole means that the stamps run at another speed than the sound

@@ -105,7 +105,7 @@ def probe(path: Path | str, limits: Limits = LIMITS) -> MediaInfo:
     with _opened(path, limits) as media:
         end, frames, first = 0.0, 0, None
         if media.video is not None:
-            media.video.codec_context.thread_count = 1  # what the decoder logs is told by its thread
+            media.video.codec_context.thread_count = 1  # what the decoder logs is found by its thread
         moments: list[float] = []
         clocks = {
             stream.index: Clock(media.origin, limits, first_only=stream is media.video)

@@ -30,14 +30,14 @@ COLOUR_CELLS = (8, 6)  # columns, rows
 LEAST_CONTRAST = 8.0  # of 255
 MOST_COLOUR = 4.0  # contrasts, beyond which colours count alike
 COLOUR_UNIT = 10.0  # of CIELAB's a and b
-GREY, GREY_UNIT = 128.0, 40.0  # of 255: middle and contrast of the picture whose gradients are counted
+GREY, GREY_UNIT = 128.0, 40.0  # of 255: middle and contrast of the frame whose gradients are counted
 
 TURNED_YAW = 0.45  # radians by which the landmarker sees a head turned aside, from which its mouth is not looked at
 EXPOSED = (12.0, 235.0)  # mean of the cheeks, of 255, between which a mouth can be made out
 LOOK_SECONDS = 0.2  # between looks at a mouth
-AROUND_SECONDS = 0.5  # on each side of a picture, over which looks are averaged
+AROUND_SECONDS = 0.5  # on each side of a frame, over which looks are averaged
 ROUNDING_SECONDS = 1e-3  # of time stamps, by which a look at the edge may seem to lie beyond it
-COVERED = 1.5  # mean log odds from which a mouth is covered; of single pictures: training/results/mouth_cover.json
+COVERED = 1.5  # mean log odds from which a mouth is covered; of single frames: training/results/mouth_cover.json
 LEAST_LOOKS = 3  # within `AROUND_SECONDS`: a hand that passes covers nothing
 
 
@@ -87,11 +87,11 @@ def _describe(square: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "
     return np.concatenate([gradients, cells, np.abs(cells)]).astype(np.float32)
 
 
-def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -> Bool[np.ndarray, " pictures"]:
-    """Tell in which pictures the mouth of the followed face is covered: looks around agree on it.
+def covered(faces: list[Face | None], seconds: Float[np.ndarray, " frames"]) -> Bool[np.ndarray, " frames"]:
+    """Tell in which frames the mouth of the followed face is covered: looks around agree on it.
 
     Args:
-        faces: One a picture; None where there is none.
+        faces: One a frame; None where there is none.
         seconds: From the start of the clip, rising.
     """
     scores = np.array([np.nan if face is None or face.cover is None else face.cover for face in faces], float)
@@ -103,8 +103,8 @@ def covered(faces: list[Face | None], seconds: Float[np.ndarray, " pictures"]) -
     counts = last - first
     means = (sums[last] - sums[first]) / np.maximum(counts, 1)
     there = np.array([face is not None for face in faces], bool)
-    told: Bool[np.ndarray, " pictures"] = there & (counts >= LEAST_LOOKS) & (means >= COVERED)
-    return told
+    agreed: Bool[np.ndarray, " frames"] = there & (counts >= LEAST_LOOKS) & (means >= COVERED)
+    return agreed
 
 
 def warm() -> None:

@@ -178,7 +178,7 @@ def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
 def _notes(viewed: Viewed, *, share_covered: float) -> tuple[Message, ...]:
     notes = []
     if viewed.quarters:
-        notes.append(Message("picture_turned", {"degrees": 360 - 90 * viewed.quarters}))
+        notes.append(Message("video_turned", {"degrees": 360 - 90 * viewed.quarters}))
     if share_covered:
         notes.append(Message("mouth_covered_noted", {"share": max(1, round(100 * share_covered))}))
     notes += unread.notes(viewed.unread)

@@ -82,7 +82,7 @@ def stills(
 
 def quarters_of(notes: Iterable[Message]) -> int:
     """Return by how many quarters a clip's images are turned anticlockwise to be upright, as its notes say."""
-    degrees = next((int(note.values["degrees"]) for note in notes if note.code == "picture_turned"), 0)
+    degrees = next((int(note.values["degrees"]) for note in notes if note.code == "video_turned"), 0)
     return -degrees // 90 % 4
 
 

@@ -1,4 +1,4 @@
-"""Which way up a clip's picture lies: cameras that are held askew, and files that lost their rotation."""
+"""Which way up a clip's frame lies: cameras that are held askew, and files that lost their rotation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 QUARTERS = 4
 # A face found as upright with this confidence is: upside down none of 70 clips of people reaches .77.
 CERTAIN = 0.85
-UPRIGHT_ROLL = np.pi / 4  # radians by which the head of a picture that is the right way up may be tilted
+UPRIGHT_ROLL = np.pi / 4  # radians by which the head of a frame that is the right way up may be tilted
 LIKELY = 0.5  # confidence in one of the four directions from which a look counts
 NEARLY = 0.15  # below the most certain direction: others are not looked at more closely
-SURE = 0.5  # mean vote for the direction into which the picture is turned
-MARGIN = 0.2  # by which it exceeds the vote for the picture as it is
+SURE = 0.5  # mean vote for the direction into which the frame is turned
+MARGIN = 0.2  # by which it exceeds the vote for the frame as it is
 LOOKS = 3  # that count
 MAX_LOOKS = 20  # with or without a face
 LOOK_SECONDS = 0.5  # between looks

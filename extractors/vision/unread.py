@@ -1,4 +1,4 @@
-"""Why no face was read in a picture: it is turned away, too dark, too bright, too small, or not clear enough."""
+"""Why no face was read in a frame: it is turned away, too dark, too bright, too small, or not clear enough."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from mediapipe.tasks.python import vision
 
 Reason = Literal["turned_away", "dark", "bright", "small", "unclear", "nobody"]
-LOOK_SECONDS = 0.5  # between looks at pictures without a face
-MAX_LOOKS = 60  # of a clip; later pictures have the last look's reason
+LOOK_SECONDS = 0.5  # between looks at frames without a face
+MAX_LOOKS = 60  # of a clip; later frames have the last look's reason
 MAX_TILED = 2  # looks that search for faces too small to be read
 
 SEEN = 0.55  # confidence from which the detector has seen a face: noise and empty rooms stay below .4
 TURNED = 0.3  # distances of the eyes by which the nose lies aside, from about 45 degrees
 DARK, BRIGHT = 35.0, 225.0  # mean lightness, of 255
-SMALL_SHARE = 0.15  # side of the tiles, of the picture's longer one, in which small faces are looked for
-NOTED_SHARE = 0.1  # of the pictures: fewer without a face are not worth a note
-LEAST_NOTED = 5  # pictures
+SMALL_SHARE = 0.15  # side of the tiles, of the frame's longer one, in which small faces are looked for
+NOTED_SHARE = 0.1  # of the frames: fewer without a face are not worth a note
+LEAST_NOTED = 5  # frames
 
 CODES: dict[Reason, str] = {
     "turned_away": "face_turned_away",
@@ -39,7 +39,7 @@ CODES: dict[Reason, str] = {
 
 
 class Unread:
-    """Looks at some of the pictures without a face, with the detector alone.
+    """Looks at some of the frames without a face, with the detector alone.
 
     Args:
         detector: As `detection.detector` gives it.
@@ -52,7 +52,7 @@ class Unread:
         self._last: Reason = "nobody"
 
     def look(self, image: UInt8[np.ndarray, "height width 3"], second: float) -> Reason:
-        """Return why no face was read in a picture, or, between looks, in the one looked at last."""
+        """Return why no face was read in a frame, or, between looks, in the one looked at last."""
         if second >= self._next and self._looks < MAX_LOOKS:
             self._next = second + LOOK_SECONDS
             self._looks += 1
@@ -82,10 +82,10 @@ class Unread:
 
 
 def notes(reasons: Sequence[Reason | None]) -> tuple[Message, ...]:
-    """Return notes on the pictures in which no face was read.
+    """Return notes on the frames in which no face was read.
 
     Args:
-        reasons: One a picture, None where a face was read.
+        reasons: One a frame, None where a face was read.
     """
     counts = Counter(reason for reason in reasons if reason is not None)
     if sum(counts.values()) < max(NOTED_SHARE * len(reasons), LEAST_NOTED):

@@ -1,4 +1,4 @@
-"""A clip's pictures, seen once: who is in view in each, and which way up they lie."""
+"""A clip's frames, seen once: who is in view in each, and which way up they lie."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Frames = Iterable[tuple[float, np.ndarray]]  # seconds and an RGB image, which `
 
 @dataclass
 class Viewed:
-    """What was seen in a clip's pictures, one entry a picture.
+    """What was seen in a clip's frames, one entry a frame.
 
     Attributes:
-        quarters: By which all pictures were turned anticlockwise before.
+        quarters: By which all frames were turned anticlockwise before.
         seconds: From the start of the clip.
-        shapes: Of the pictures, turned.
-        faces: By the number of their person, the largest first; in pixels of the turned picture.
+        shapes: Of the frames, turned.
+        faces: By the number of their person, the largest first; in pixels of the turned frame.
         unread: Why there is no face; None where there is one.
     """
 
@@ -43,7 +43,7 @@ class Viewed:
 
 
 def view(frames: Frames) -> Viewed:
-    """Look at pictures; where they turn out to lie askew, again from the start, turned.
+    """Look at frames; where they turn out to lie askew, again from the start, turned.
 
     Args:
         frames: (seconds from the start of the clip, RGB image) with rising seconds, which can be iterated twice. What
@@ -68,11 +68,11 @@ def view(frames: Frames) -> Viewed:
 def _viewed(
     frames: Frames, quarters: int, tracker: Tracker, detector: vision.FaceDetector, turning: Turning | None
 ) -> Viewed:
-    """Look at pictures that are turned before, until `turning` finds that they lie askew."""
+    """Look at frames that are turned before, until `turning` finds that they lie askew."""
     viewed, unread = Viewed(quarters=quarters), Unread(detector)
     next_look = -np.inf  # s, at mouths
-    for second, picture in _checked(frames):
-        image = turned(picture, quarters) if quarters else picture
+    for second, frame in _checked(frames):
+        image = turned(frame, quarters) if quarters else frame
         faces = tracker.find(image, second)
         if second >= next_look - EARLY:
             next_look = second + covering.LOOK_SECONDS

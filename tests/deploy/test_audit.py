@@ -10,7 +10,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from deploy.audit import EXIT_CODES, audit, installed, judge
+from deploy.audit import EXIT_CODES, audit, installed, verdict_of
 from deploy.packages import needed, version_of
 from tests.paths import ROOT
 
@@ -39,7 +39,7 @@ def skipped(package: str):
     ],
 )  # fmt: skip
 def test_verdicts(entries, outcome, line):
-    verdict = judge({"dependencies": entries, "fixes": []}, ASKED)
+    verdict = verdict_of({"dependencies": entries, "fixes": []}, ASKED)
     assert verdict.outcome == outcome
     assert any(line in shown for shown in verdict.lines)
 

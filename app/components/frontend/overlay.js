@@ -1,4 +1,4 @@
-// Draws the face's box and the running score on the moving picture: a canvas over the player, fed once, so that nothing
+// Draws the face's box and the running score on the video: a canvas over the player, fed once, so that nothing
 // is decoded twice and the page is not rerun while a clip plays.
 const overlays = new WeakMap()
 
@@ -82,16 +82,16 @@ class Overlay {
     const pen = this.canvas.getContext("2d")
     pen.setTransform(density, 0, 0, density, 0, 0)
     pen.clearRect(0, 0, width, height)
-    // The picture fills the player in one direction only.
+    // The video fills the player in one direction only.
     const scale = Math.min(width / videoWidth, height / videoHeight)
-    const picture = { width: videoWidth * scale, height: videoHeight * scale }
-    picture.left = (width - picture.width) / 2
-    picture.top = (height - picture.height) / 2
-    this.face(pen, picture, video.currentTime)
-    this.score(pen, picture, video.currentTime)
+    const area = { width: videoWidth * scale, height: videoHeight * scale }
+    area.left = (width - area.width) / 2
+    area.top = (height - area.height) / 2
+    this.face(pen, area, video.currentTime)
+    this.score(pen, area, video.currentTime)
   }
 
-  face(pen, picture, now) {
+  face(pen, area, now) {
     const { seconds, boxes } = this.data.face
     const place = before(seconds, now)
     const box = boxes[place]
@@ -101,30 +101,30 @@ class Overlay {
     pen.lineWidth = 2
     pen.strokeStyle = this.data.colour
     pen.strokeRect(
-      picture.left + x * picture.width,
-      picture.top + y * picture.height,
-      width * picture.width,
-      height * picture.height,
+      area.left + x * area.width,
+      area.top + y * area.height,
+      width * area.width,
+      height * area.height,
     )
   }
 
-  score(pen, picture, now) {
+  score(pen, area, now) {
     const { seconds, values } = this.data.score
     const value = values[before(seconds, now)]
-    const told = value === undefined || value === null ? "" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
-    this.canvas.dataset.score = told
-    if (!told) return
+    const shown = value === undefined || value === null ? "" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
+    this.canvas.dataset.score = shown
+    if (!shown) return
     pen.font = "600 18px sans-serif"
-    const width = pen.measureText(told).width + 16
+    const width = pen.measureText(shown).width + 16
     pen.fillStyle = "rgba(0,0,0,0.65)"
-    pen.fillRect(picture.left + 8, picture.top + 8, width, 28)
+    pen.fillRect(area.left + 8, area.top + 8, width, 28)
     pen.fillStyle = "#ffffff"
-    pen.fillText(told, picture.left + 16, picture.top + 28)
+    pen.fillText(shown, area.left + 16, area.top + 28)
     // From the middle, which is 0, to the left or to the right.
     pen.fillStyle = value < 0 ? this.data.negative : this.data.positive
-    const half = picture.width / 2 - 8
+    const half = area.width / 2 - 8
     const reach = (half * Math.abs(value)) / this.data.limit
-    pen.fillRect(picture.left + picture.width / 2 - (value < 0 ? reach : 0), picture.top + 2, reach, 4)
+    pen.fillRect(area.left + area.width / 2 - (value < 0 ? reach : 0), area.top + 2, reach, 4)
   }
 
   close() {

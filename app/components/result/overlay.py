@@ -1,4 +1,4 @@
-"""Face box and running score on the moving picture, on and off in the browser without a rerun of the page.
+"""Face box and running score on the video, on and off in the browser without a rerun of the page.
 
 The script is `frontend/overlay.js`; it finds the player as `app.components.stage` does, and gets all it draws once.
 """
@@ -22,7 +22,7 @@ from extractors.schema import ClipFeatures
 if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
 
-BOX = ("face x", "face y", "face width", "face height")  # tracks, in shares of the picture
+BOX = ("face x", "face y", "face width", "face height")  # tracks, in shares of the frame
 
 _FRONTEND = Path(__file__).parents[1] / "frontend"
 _OVERLAY = st.components.v2.component(
@@ -34,7 +34,7 @@ _OVERLAY = st.components.v2.component(
 
 
 def switch(analysis: Analysis, prediction: Prediction) -> None:
-    """Show the switch of the overlay; nothing where the clip has no picture.
+    """Show the switch of the overlay; nothing where the clip has no video.
 
     Args:
         analysis: Of a clip.
@@ -58,7 +58,7 @@ def switch(analysis: Analysis, prediction: Prediction) -> None:
 
 
 def face(features: ClipFeatures) -> dict[str, list[object]]:
-    """Return where the face is: seconds, and per second [x, y, width, height] in shares of the picture, or None."""
+    """Return where the face is: seconds, and per second [x, y, width, height] in shares of the frame, or None."""
     tracks = {track.name: track for track in features.tracks}
     if not set(BOX) <= tracks.keys():
         return {"seconds": [], "boxes": []}

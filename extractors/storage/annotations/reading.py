@@ -1,4 +1,4 @@
-"""Reading annotation files: their kind is told by their content, and everything about them is bounded."""
+"""Reading annotation files: their kind is recognised by their content, and everything about them is bounded."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def test_a_still_of_a_clip_that_lies_askew_is_upright(tmp_path):
         tmp_path / "askew.mkv",
         frames=[(index / 2, np.ascontiguousarray(image[::-1, ::-1])) for index, image in enumerate(frames)],
     )
-    quarters = quarters_of([Message("several_faces", {"count": 2}), Message("picture_turned", {"degrees": 180})])
-    assert quarters == 2 and quarters_of([]) == 0 and quarters_of([Message("picture_turned", {"degrees": 90})]) == 3
+    quarters = quarters_of([Message("several_faces", {"count": 2}), Message("video_turned", {"degrees": 180})])
+    assert quarters == 2 and quarters_of([]) == 0 and quarters_of([Message("video_turned", {"degrees": 90})]) == 3
     x, y, width, height = BOX
     moment = Moment(second=0.5, box=(1 - x - width, 1 - y - height, width, height), quarters=quarters)
     upright = Moment(second=0.5, box=BOX)

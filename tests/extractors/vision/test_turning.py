@@ -30,7 +30,7 @@ def sample(name, *, quarters=0, frames=4):
 def test_a_picture_that_lies_askew_is_turned_and_noted(name, quarters):
     upright, askew = read(sample(name), RATE), read(sample(name, quarters=quarters), RATE)
     assert upright.notes == ()
-    assert askew.notes == (Message("picture_turned", {"degrees": 360 - 90 * quarters}),)
+    assert askew.notes == (Message("video_turned", {"degrees": 360 - 90 * quarters}),)
     assert askew.features.valid.all()
     assert np.abs(askew.features.values - upright.features.values).max() < 0.01
 
@@ -57,7 +57,7 @@ def test_a_face_askew_that_comes_late_is_turned_too():
 def test_small_heads_tilted_heads_and_empty_pictures_are_left_as_they_are():
     tilted = np.ascontiguousarray(face())
     for frames in ([scene((100, 300, 100))] * 4, [tilted] * 4, [grey(90)] * 4):
-        assert "picture_turned" not in [note.code for note in read(shown(*frames, rate=RATE), RATE).notes]
+        assert "video_turned" not in [note.code for note in read(shown(*frames, rate=RATE), RATE).notes]
 
 
 def test_one_face_lying_down_is_counted_once():
@@ -68,7 +68,7 @@ def test_one_face_lying_down_is_counted_once():
 
 def test_frames_that_can_be_iterated_once_are_turned_as_well():
     once = iter(sample("neutral.webm", quarters=2))
-    assert [note.code for note in read(once, RATE).notes] == ["picture_turned"]
+    assert [note.code for note in read(once, RATE).notes] == ["video_turned"]
 
 
 def test_turning_a_box_four_times_gives_it_back():
