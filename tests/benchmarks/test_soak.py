@@ -28,7 +28,7 @@ def test_every_clip_is_unlike_the_others():
 def test_a_short_use_leaves_nothing_and_mixes_nothing():
     if soak.find_browser() is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
-    memory, http, screen, remains = soak.run(minutes=2, clients=2, sessions=1)
+    memory, http, screen, remains = soak.run(minutes=3, clients=2, sessions=1)
     assert memory["peak_mb"] > 500
     for row in (http, screen):
         assert row["results"] > 0 and (row["mixed"], row["failures"]) == (0, [])
