@@ -47,7 +47,7 @@ TRAIN = TrainConfig(align_first=0.0)  # alignment first was measured on sequence
 EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
-FACE_STRENGTH = 0.001  # by folds of the people who are trained on
+FACE_STRENGTH = 0.001  # after a look at how read-outs transfer between the people of the real pairs
 FACE_EXAMPLES = 3000  # composed faces that the video read-out is fitted on
 VOICE_SHARES = (0.42, 0.25, 0.33)  # of voices alone: negative, neutral, positive
 FACE_SHARES = (1 / 3, 1 / 3, 1 / 3)  # of faces alone and of real pairs, of which more are negative
