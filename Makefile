@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 export VENV
 
-.PHONY: demo test test-slow test-gpu bench-gpu lint fetch tables strings lock audit sbom licences clean help
+.PHONY: demo test test-slow test-training test-gpu bench-gpu lint fetch tables strings lock audit sbom licences clean help
 
 demo:  ## open the app in a browser
 	@.ci/setup app
@@ -19,15 +19,20 @@ fetch:  ## packages and model files, without starting anything
 # One thread per worker: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
 PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test:  ## all tests but the slow full runs
+test:  ## all tests but the slow full runs and those that train
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not training"
 
 test-slow:  ## the slow full runs: every real clip, kills, more languages and looks of the screen
 	@.ci/setup dev
 	$(PYTHON) -m extractors.assets
 	$(PYTEST) -m slow
+
+test-training:  ## train for minutes, on a set whose answer is known
+	@.ci/setup dev
+	$(PYTHON) -m extractors.assets
+	$(PYTEST) -m training
 
 test-gpu:  ## the tests that need a GPU
 	@.ci/setup dev

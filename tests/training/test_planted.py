@@ -22,7 +22,7 @@ def test_every_variant_is_measured(tmp_path, monkeypatch, table):
         assert len(row["metric"]["acc2_non0"]["per_seed"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_the_default_solves_it_without_a_lambda_set_by_hand():
     found = planted.measure(planted.TABLES["schedule"]["alignmamba, alignment first"], 1112)
     assert found["acc2_non0"] > 0.95 and found["pairs_found"] > 0.95

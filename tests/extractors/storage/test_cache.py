@@ -12,7 +12,7 @@ import pytest
 
 from extractors import pipeline
 from extractors.assets.hashes import file_sha256
-from extractors.media.probe import Limits, MediaError
+from extractors.media.probe import Limits, MediaError, configured_limits
 from extractors.messages import Message
 from extractors.storage import cache as caches
 from extractors.storage.cache import Cache
@@ -226,9 +226,10 @@ def test_two_processes_at_once(portrait, tmp_path):
     one, two = (out.split("seconds ")[0] for out, _ in printed)
     assert one == two and "lovely" not in one and "day" in one
     (entry,) = entries(cache)  # and nothing half written beside it
-    assert_same(
-        pipeline.extract(portrait, "a day", cache=cache), load(entry)
-    )  # its seconds are those of one of the two
+    limits = configured_limits()  # those of the command; other limits are another entry
+    again = pipeline.extract(portrait, "a day", limits=limits, cache=cache)
+    assert_same(again, load(entry))  # its seconds are those of one of the two
+    assert entries(cache) == [entry]
     assert_same(untimed(load(entry)), untimed(pipeline.extract(portrait, "a day")))
 
 

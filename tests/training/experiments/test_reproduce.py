@@ -71,13 +71,13 @@ def test_every_row_of_the_papers_tables_has_one_of_ours():
 PLANTED = """
 dataset: mmsa
 model: {width: 32, encoder_layers: 0, fusion_layers: 2, dropout: 0.0, scaling: mean, classes: 0}
-train: {epochs: 12, batch_size: 64, learning_rate: 3.0e-3, patience: 12, plateau: 3}
+train: {epochs: 16, batch_size: 64, learning_rate: 3.0e-3, patience: 16, plateau: 3}
 robustness: {missing_rate: 0.0}
 models: [alignmamba]
 """
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_rows_of_the_ablation_differ_where_only_local_alignment_can_win(tmp_path, monkeypatch):
     mmsa_files.write(tmp_path / "aligned_50.pkl", mmsa_files.planted(count=4000))
     (tmp_path / "small.yaml").write_text(PLANTED)
@@ -90,9 +90,8 @@ def test_rows_of_the_ablation_differ_where_only_local_alignment_can_win(tmp_path
         "without global alignment",
         "without both",
         "without video",
-        "without text",
+        "without language",
     ):
-        name = name.replace("text", "language")
         assert accuracy[name] < 0.65, name
         row = next(row for row in rows if row["model"] == name)
         assert row["against"]["acc2_non0"]["significant"] and row["against"]["acc2_non0"]["high"] < -0.2
