@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from extractors.assets.registry import asset_sha256
 from extractors.messages import Message
@@ -121,6 +121,21 @@ def clip_statistics(steps: Float[np.ndarray, "steps 55"]) -> Float32[np.ndarray,
         return np.zeros(len(CLIP_COLUMNS), np.float32)
     low, high = np.quantile(steps, [0.2, 0.8], axis=0)
     return np.concatenate([steps.mean(axis=0), steps.std(axis=0), high - low, high]).astype(np.float32)
+
+
+def clip_columns(*kinds: str) -> Int[np.ndarray, " columns"]:
+    """Return which of `CLIP_COLUMNS` are of these kinds.
+
+    Example:
+        >>> clip_columns("q20_to_q80")[[0, -1]].tolist()
+        [110, 164]
+
+    Raises:
+        ValueError: If a kind is not of `CLIP_KINDS`.
+    """
+    if unknown := set(kinds) - set(CLIP_KINDS):
+        raise ValueError(f"kinds: {sorted(unknown)}, expected some of {CLIP_KINDS}")
+    return np.flatnonzero([name.endswith(tuple(f"_clip_{kind}" for kind in kinds)) for name in CLIP_COLUMNS])
 
 
 def with_statistics(features: ModalityFeatures) -> ModalityFeatures:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -47,6 +48,7 @@ def fit(
     negative: Bool[np.ndarray, " clips"],
     classes: Int[np.ndarray, " clips"],
     strength: float,
+    columns: Int[np.ndarray, " read"] | None = None,
 ) -> Linear:
     """Fit on clips of training people.
 
@@ -56,18 +58,22 @@ def fit(
         negative: Which are negative; clips that are neither serve the class scores only.
         classes: Class of every clip (0 negative, 1 neutral, 2 positive).
         strength: Inverse regularisation C of the first output; the class scores get half of it.
+        columns: Which statistics are read, all if None; the others get no weight.
     """
     mean, std = statistics.mean(0), statistics.std(0)
     std = np.where(std > MIN_STD, std, 1.0)
-    rows = (statistics - mean) / std
+    read = np.arange(statistics.shape[1]) if columns is None else columns
+    rows = ((statistics - mean) / std)[:, read]
     binary = happy | negative
     options = {"class_weight": "balanced", "max_iter": ITERATIONS}
     first = LogisticRegression(C=strength, **options).fit(rows[binary], happy[binary])
     second = LogisticRegression(C=strength / 2, **options).fit(rows, classes)
+    weight = np.zeros((OUTPUTS, statistics.shape[1]))
+    weight[:, read] = np.concatenate([first.coef_, second.coef_])
     return Linear(
         mean=mean,
         std=std,
-        weight=np.concatenate([first.coef_, second.coef_]),
+        weight=weight,
         bias=np.concatenate([first.intercept_, second.intercept_]),
     )
 
@@ -128,22 +134,35 @@ class Examples:
         """Which clips are of a negative class."""
         return self.classes == 0
 
-
-def fit_folded(examples: Examples, *, strength: float) -> Readout:
-    """Fit on all clips, and once without each fold of people."""
-    people = np.array(examples.people)
-    names = sorted(set(examples.people))
-    folds = {name: place % FOLDS for place, name in enumerate(np.random.default_rng(0).permutation(names))}
-    fold = np.array([folds[name] for name in examples.people])
-
-    def on(rows: Bool[np.ndarray, " clips"]) -> Linear:
-        return fit(
-            examples.statistics[rows],
-            happy=examples.happy[rows],
-            negative=examples.negative[rows],
-            classes=examples.classes[rows],
-            strength=strength,
+    def without(self, *people: str) -> Examples:
+        """The clips of everybody else."""
+        kept = ~np.isin(self.people, people)
+        return Examples(
+            statistics=self.statistics[kept],
+            people=list(compress(self.people, kept)),
+            labels=list(compress(self.labels, kept)),
+            classes=self.classes[kept],
         )
 
-    without = tuple(on(fold != number) for number in range(FOLDS))
-    return Readout(full=on(np.ones(len(people), bool)), folds=folds, without=without)
+
+def fit_folded(examples: Examples, *, strength: float, columns: Int[np.ndarray, " read"] | None = None) -> Readout:
+    """Fit on all clips, and once without each fold of people; strength and columns are as in `fit`."""
+    names = sorted(set(examples.people))
+    folds = {name: place % FOLDS for place, name in enumerate(np.random.default_rng(0).permutation(names))}
+    without = []
+    for number in range(FOLDS):
+        mine = [name for name in names if folds[name] == number]
+        without.append(fit_all(examples.without(*mine), strength=strength, columns=columns))
+    return Readout(full=fit_all(examples, strength=strength, columns=columns), folds=folds, without=tuple(without))
+
+
+def fit_all(examples: Examples, *, strength: float, columns: Int[np.ndarray, " read"] | None = None) -> Linear:
+    """Fit on all clips; strength and columns are as in `fit`."""
+    return fit(
+        examples.statistics,
+        happy=examples.happy,
+        negative=examples.negative,
+        classes=examples.classes,
+        strength=strength,
+        columns=columns,
+    )

@@ -7,6 +7,9 @@ CMU-MOSI's sentences only and for few epochs, and measured on that person's clip
 people are reported together. Also: does content alone find the simultaneous moment? That is the share of audio steps
 whose chosen video step lies within `NEAR_SECONDS`, the time term of the cost being off, against a uniform choice and
 against random weights. A person whose figures are under `--runs` is not trained again.
+
+`--readouts` chooses which statistics of a face the read-out of video reads, and writes `face_readouts.json` instead:
+for each of the seven people by the other six, each of whom is read by a fit without both.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from alignmamba.batch import ModalitySteps
@@ -30,6 +33,7 @@ from alignmamba.config import ModelConfig
 from alignmamba.evaluation.metrics import expected_calibration_error, sentiment_class
 from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
+from extractors.vision import facial
 from training.data.corpora.pairs import RealPair, pair_audio
 from training.data.corpora.speech import NEGATIVE, VALENCE
 from training.release import readouts
@@ -38,7 +42,7 @@ from training.release.compose import COPIES, Corpora
 from training.release.evaluate import HAPPY, neutral, signs
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
 from training.release.predictions import Outputs, batch_for, outputs, probabilities
-from training.release.train import TRAIN, ComposeConfig, data_digest, train
+from training.release.train import FACE_EXAMPLES, FACE_STRENGTH, TRAIN, ComposeConfig, data_digest, train
 from training.reporting import result_files
 from training.run_state import digest
 from training.trainer import TrainConfig
@@ -49,6 +53,9 @@ SEED = 1111
 EPOCHS = 3
 NEAR_SECONDS = 0.2  # between an audio step and the video step that it is matched to
 ROUNDING = 1e-3  # s; steps lie on a grid of 0.1 s, and two steps apart is near
+FACE_CANDIDATES = {"all": facial.CLIP_KINDS, "std and q20_to_q80": ("std", "q20_to_q80")} | {
+    kind: (kind,) for kind in facial.CLIP_KINDS
+}
 MEASURED = tuple(subset for subset in SUBSETS if Modality.LANGUAGE not in subset)
 
 
@@ -204,12 +211,66 @@ def _reliability(
     return figures
 
 
+def face_readouts(corpora: Corpora) -> list[dict[str, Any]]:
+    """Read-outs of faces alone, per set of statistics that they read, by leaving out one real person at a time.
+
+    Returns:
+        A row per candidate: mean AUC on the six others of each person left out ("inner"), by which a set is chosen for
+        that person, for how many it was chosen, and its figures on the people left out. The last row is the choice.
+    """
+    people = sorted({pair.person for pair in corpora.pairs})
+    scores: dict[str, dict[str, float]] = {name: {} for name in FACE_CANDIDATES}
+    inner: dict[str, dict[str, float]] = {name: {} for name in FACE_CANDIDATES}
+    for person in people:
+        examples = without(corpora, person).split("train").face_examples(count=FACE_EXAMPLES)
+        for name, kinds in FACE_CANDIDATES.items():
+            columns = facial.clip_columns(*kinds)
+            others = []
+            for other in people:
+                if other != person:
+                    found = _faces_read(corpora.pairs, other, examples.without(f"pair_{other}"), columns)
+                    others.append(_signs_of(corpora.pairs, found)["auc"])
+            inner[name][person] = float(np.mean(others))
+            scores[name].update(_faces_read(corpora.pairs, person, examples, columns))
+    chosen = {person: max(inner, key=lambda name: inner[name][person]) for person in people}
+    made = [
+        {
+            "statistics": name,
+            "inner_auc": float(np.mean(list(inner[name].values()))),
+            "chosen_for": list(chosen.values()).count(name),
+            **_signs_of(corpora.pairs, scores[name]),
+        }
+        for name in FACE_CANDIDATES
+    ]
+    by_choice = {pair.name: scores[chosen[pair.person]][pair.name] for pair in corpora.pairs}
+    return [*made, {"statistics": "chosen without the person", **_signs_of(corpora.pairs, by_choice)}]
+
+
+def _faces_read(
+    pairs: Sequence[RealPair], person: str, examples: readouts.Examples, columns: Int[np.ndarray, " read"]
+) -> dict[str, float]:
+    """First output for the faces of a person, by name of the clip."""
+    fitted = readouts.fit_all(examples, strength=FACE_STRENGTH, columns=columns)
+    mine = [pair for pair in pairs if pair.person == person]
+    return {pair.name: float(fitted(facial.clip_statistics(pair.video).astype(np.float64))[0]) for pair in mine}
+
+
+def _signs_of(pairs: Sequence[RealPair], scores: Mapping[str, float]) -> dict[str, Any]:
+    signed = [pair for pair in pairs if pair.name in scores and pair.label in (HAPPY, *NEGATIVE)]
+    values = np.array([scores[pair.name] for pair in signed])
+    return signs(values, np.array([pair.label == HAPPY for pair in signed]))
+
+
 def main() -> None:
     """Measure from the command line."""
     parser = measuring_parser(__doc__, features=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/unseen"), help="where each person's figures are kept")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--without-mmd", action="store_true", help="train without global alignment, into its own file")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--without-mmd", action="store_true", help="train without global alignment, into its own file")
+    which.add_argument(
+        "--readouts", action="store_true", help="choose what the read-out of faces reads; trains nothing"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     trained = open_checkpoint(arguments.checkpoint)
@@ -217,6 +278,18 @@ def main() -> None:
     if arguments.without_mmd:
         config = replace(config, align_weight=0.0)
     corpora = short(corpora_of(trained, arguments, copies=COPIES))
+    if arguments.readouts:
+        command = f"python -m training.release.unseen_people --data DATA --checkpoint {arguments.checkpoint} --readouts"
+        found = face_readouts(corpora)
+        written = result_files.write(
+            "face_readouts",
+            command,
+            found,
+            data_sha256=label_hashes(arguments.data),
+            folder=arguments.checkpoint,
+        )
+        print(json.dumps(found, indent=1), written, sep="\n")
+        return
     settings = replace(TRAIN, seed=SEED, epochs=arguments.epochs)
     name = "unseen_people_without_mmd" if arguments.without_mmd else "unseen_people"
     clips = []
