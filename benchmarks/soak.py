@@ -120,6 +120,7 @@ def _upload(browser: Browser, port: int, content: bytes, word: str, *, close_ear
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"http://127.0.0.1:{port}/?lang=en")
+        page.get_by_text("Choose a clip: samples, your own, camera").click()
         page.get_by_role("tab", name="Your own clip").click()
         page.get_by_role("button", name="I have read this and may use my clips").click()
         name = f"{word}.mp4"

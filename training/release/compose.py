@@ -321,3 +321,12 @@ class Corpora:
             labels=["happy" if kind == 2 else "other" for kind in kinds],
             classes=np.array(kinds),
         )
+
+    def real_faces(self) -> Examples:
+        """The faces of the real pairs as they are."""
+        return Examples(
+            statistics=np.array([facial.clip_statistics(pair.video) for pair in self.pairs], np.float64),
+            people=[f"pair_{pair.person}" for pair in self.pairs],
+            labels=[pair.label for pair in self.pairs],
+            classes=np.array([sentiment_class(pair.score) for pair in self.pairs]),
+        )

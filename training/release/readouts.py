@@ -7,7 +7,8 @@ trust them more than it may.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -15,14 +16,24 @@ from itertools import compress
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.modeling.readout import CLAMP
+from extractors.vision import facial
+
+log = logging.getLogger(__name__)
 
 FOLDS = 5
 OUTPUTS = 4  # happy against negative, and three class scores
 MIN_STD = 1e-6
+# What a read-out of faces may read: how a face looks at rest differs between people, and some statistics hold it.
+FACE_KINDS: Mapping[str, tuple[str, ...]] = {
+    "all": facial.CLIP_KINDS,
+    "std and q20_to_q80": ("std", "q20_to_q80"),
+    **{kind: (kind,) for kind in facial.CLIP_KINDS},
+}
 ITERATIONS = 500
 
 
@@ -166,3 +177,37 @@ def fit_all(examples: Examples, *, strength: float, columns: Int[np.ndarray, " r
         strength=strength,
         columns=columns,
     )
+
+
+def inner_aucs(examples: Examples, real: Examples, *, strength: float) -> dict[str, float]:
+    """How well fits on faces without a real person tell that person's happy clips from negative ones.
+
+    Args:
+        examples: Composed and real faces that are fitted on.
+        real: The real ones as they are, whose people are left out one at a time.
+        strength: As in `fit`.
+
+    Returns:
+        Mean area under the ROC curve over people, per name of `FACE_KINDS`; none without real people of both classes.
+    """
+    signed = real.happy | real.negative
+    people = np.array(real.people)
+    found: dict[str, list[float]] = {name: [] for name in FACE_KINDS}
+    for person in sorted(set(real.people)):
+        mine = signed & (people == person)
+        if len(set(real.happy[mine])) < 2:
+            continue
+        others = examples.without(person)
+        for name, kinds in FACE_KINDS.items():
+            fitted = fit_all(others, strength=strength, columns=facial.clip_columns(*kinds))
+            scores = [fitted(row)[0] for row in real.statistics[mine]]
+            found[name].append(roc_auc_score(real.happy[mine], scores))
+    return {name: float(np.mean(each)) for name, each in found.items() if each}
+
+
+def chosen_face_columns(examples: Examples, real: Examples, *, strength: float) -> Int[np.ndarray, " columns"]:
+    """Choose which statistics the read-out of faces reads: the best of `inner_aucs`, all without real people."""
+    found = inner_aucs(examples, real, strength=strength)
+    best = max(found, key=found.__getitem__) if found else "all"
+    log.info("the read-out of faces reads: %s", best)
+    return facial.clip_columns(*FACE_KINDS[best])

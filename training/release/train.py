@@ -48,8 +48,6 @@ EPOCHS = 4
 TIME_WEIGHT = 0.5  # cost of a second between two steps
 READOUT_STRENGTH = {"statistics": 0.03, "statistics+whisper": 0.01}  # inverse regularisation C, by speaker folds
 FACE_STRENGTH = 0.001  # after a look at how read-outs transfer between the people of the real pairs
-# A range leaves out how a face looks at rest, which differs between people; chosen by `unseen_people --readouts`.
-FACE_KINDS = ("q20_to_q80",)
 FACE_EXAMPLES = 3000  # composed faces that the video read-out is fitted on
 VOICE_SHARES = (0.42, 0.25, 0.33)  # of voices alone: negative, neutral, positive
 FACE_SHARES = (1 / 3, 1 / 3, 1 / 3)  # of faces alone and of real pairs, of which more are negative
@@ -87,7 +85,8 @@ def fit_readouts(train: Corpora, *, seed: int = 0) -> dict[Modality, Readout]:
     strength = READOUT_STRENGTH["statistics+whisper" if train.whisper else "statistics"]
     found = {Modality.AUDIO: readouts.fit_folded(audio, strength=strength)}
     faces = train.face_examples(count=FACE_EXAMPLES, seed=seed)
-    video = readouts.fit_folded(faces, strength=FACE_STRENGTH, columns=facial.clip_columns(*FACE_KINDS))
+    columns = readouts.chosen_face_columns(faces, train.real_faces(), strength=FACE_STRENGTH)
+    video = readouts.fit_folded(faces, strength=FACE_STRENGTH, columns=columns)
     return {**found, Modality.VIDEO: video}
 
 

@@ -8,8 +8,7 @@ people are reported together. Also: does content alone find the simultaneous mom
 whose chosen video step lies within `NEAR_SECONDS`, the time term of the cost being off, against a uniform choice and
 against random weights. A person whose figures are under `--runs` is not trained again.
 
-`--readouts` chooses which statistics of a face the read-out of video reads, and writes `face_readouts.json` instead:
-for each of the seven people by the other six, each of whom is read by a fit without both.
+`--readouts` measures the read-outs of faces alone, and the choice of what they read, into `face_readouts.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from alignmamba.batch import ModalitySteps
@@ -53,9 +52,6 @@ SEED = 1111
 EPOCHS = 3
 NEAR_SECONDS = 0.2  # between an audio step and the video step that it is matched to
 ROUNDING = 1e-3  # s; steps lie on a grid of 0.1 s, and two steps apart is near
-FACE_CANDIDATES = {"all": facial.CLIP_KINDS, "std and q20_to_q80": ("std", "q20_to_q80")} | {
-    kind: (kind,) for kind in facial.CLIP_KINDS
-}
 MEASURED = tuple(subset for subset in SUBSETS if Modality.LANGUAGE not in subset)
 
 
@@ -215,48 +211,47 @@ def face_readouts(corpora: Corpora) -> list[dict[str, Any]]:
     """Read-outs of faces alone, per set of statistics that they read, by leaving out one real person at a time.
 
     Returns:
-        A row per candidate: mean AUC on the six others of each person left out ("inner"), by which a set is chosen for
-        that person, for how many it was chosen, and its figures on the people left out. The last row is the choice.
+        A row per candidate: AUC on the six others of each person left out ("inner"), by which a set is chosen for that
+        person, for how many it was chosen, and its figures on the people left out. Then a row for the choice as a
+        whole, and one for the set that is chosen with nobody left out, as the shipped models are trained.
     """
     people = sorted({pair.person for pair in corpora.pairs})
-    scores: dict[str, dict[str, float]] = {name: {} for name in FACE_CANDIDATES}
-    inner: dict[str, dict[str, float]] = {name: {} for name in FACE_CANDIDATES}
+    scores: dict[str, dict[str, float]] = {name: {} for name in readouts.FACE_KINDS}
+    inner, chosen = [], {}
     for person in people:
-        examples = without(corpora, person).split("train").face_examples(count=FACE_EXAMPLES)
-        for name, kinds in FACE_CANDIDATES.items():
-            columns = facial.clip_columns(*kinds)
-            others = []
-            for other in people:
-                if other != person:
-                    found = _faces_read(corpora.pairs, other, examples.without(f"pair_{other}"), columns)
-                    others.append(_signs_of(corpora.pairs, found)["auc"])
-            inner[name][person] = float(np.mean(others))
-            scores[name].update(_faces_read(corpora.pairs, person, examples, columns))
-    chosen = {person: max(inner, key=lambda name: inner[name][person]) for person in people}
+        others = without(corpora, person).split("train")
+        examples = others.face_examples(count=FACE_EXAMPLES)
+        inner.append(readouts.inner_aucs(examples, others.real_faces(), strength=FACE_STRENGTH))
+        chosen[person] = max(inner[-1], key=inner[-1].__getitem__)
+        for name, kinds in readouts.FACE_KINDS.items():
+            fitted = readouts.fit_all(examples, strength=FACE_STRENGTH, columns=facial.clip_columns(*kinds))
+            for pair in corpora.pairs:
+                if pair.person == person:
+                    found = fitted(facial.clip_statistics(pair.video).astype(np.float64))
+                    scores[name][pair.name] = float(found[0])
     made = [
         {
             "statistics": name,
-            "inner_auc": float(np.mean(list(inner[name].values()))),
+            "inner_auc": float(np.mean([each[name] for each in inner])),
             "chosen_for": list(chosen.values()).count(name),
             **_signs_of(corpora.pairs, scores[name]),
         }
-        for name in FACE_CANDIDATES
+        for name in readouts.FACE_KINDS
     ]
     by_choice = {pair.name: scores[chosen[pair.person]][pair.name] for pair in corpora.pairs}
-    return [*made, {"statistics": "chosen without the person", **_signs_of(corpora.pairs, by_choice)}]
-
-
-def _faces_read(
-    pairs: Sequence[RealPair], person: str, examples: readouts.Examples, columns: Int[np.ndarray, " read"]
-) -> dict[str, float]:
-    """First output for the faces of a person, by name of the clip."""
-    fitted = readouts.fit_all(examples, strength=FACE_STRENGTH, columns=columns)
-    mine = [pair for pair in pairs if pair.person == person]
-    return {pair.name: float(fitted(facial.clip_statistics(pair.video).astype(np.float64))[0]) for pair in mine}
+    everybody = corpora.split("train")
+    examples = everybody.face_examples(count=FACE_EXAMPLES)
+    ships = readouts.inner_aucs(examples, everybody.real_faces(), strength=FACE_STRENGTH)
+    best = max(ships, key=ships.__getitem__)
+    return [
+        *made,
+        {"statistics": "chosen without the person", **_signs_of(corpora.pairs, by_choice)},
+        {"statistics": f"{best}, chosen with everybody", "inner_auc": ships[best]},
+    ]
 
 
 def _signs_of(pairs: Sequence[RealPair], scores: Mapping[str, float]) -> dict[str, Any]:
-    signed = [pair for pair in pairs if pair.name in scores and pair.label in (HAPPY, *NEGATIVE)]
+    signed = [pair for pair in pairs if pair.label in (HAPPY, *NEGATIVE)]
     values = np.array([scores[pair.name] for pair in signed])
     return signs(values, np.array([pair.label == HAPPY for pair in signed]))
 
