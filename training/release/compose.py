@@ -325,8 +325,10 @@ class Corpora:
     def real_faces(self) -> Examples:
         """The faces of the real pairs as they are."""
         return Examples(
-            statistics=np.array([facial.clip_statistics(pair.video) for pair in self.pairs], np.float64),
+            statistics=np.array([facial.clip_statistics(pair.video) for pair in self.pairs], np.float64).reshape(
+                -1, len(facial.CLIP_COLUMNS)
+            ),
             people=[f"pair_{pair.person}" for pair in self.pairs],
             labels=[pair.label for pair in self.pairs],
-            classes=np.array([sentiment_class(pair.score) for pair in self.pairs]),
+            classes=np.array([sentiment_class(pair.score) for pair in self.pairs], int),
         )

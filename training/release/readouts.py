@@ -138,7 +138,7 @@ class Examples:
     @cached_property
     def happy(self) -> Bool[np.ndarray, " clips"]:
         """Which clips are happy."""
-        return np.array([label == "happy" for label in self.labels])
+        return np.array([label == "happy" for label in self.labels], bool)
 
     @cached_property
     def negative(self) -> Bool[np.ndarray, " clips"]:

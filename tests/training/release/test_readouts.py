@@ -7,6 +7,7 @@ import torch
 from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
+from extractors.vision import facial
 from training.release import readouts
 from training.release.readouts import Examples, Readout
 from training.release.train import install
@@ -69,3 +70,30 @@ def test_a_model_without_statistics_has_none():
     model = AlignMamba(ModelConfig(audio_dim=5, video_dim=4, language_dim=6, width=8))
     with pytest.raises(ValueError, match="audio_statistics: 0, expected a model that reads clip statistics"):
         readouts.from_model(model)
+
+
+def test_what_a_face_readout_reads_is_chosen_by_real_people_that_each_fit_left_out(rng):
+    """Only the ranges tell the classes; the other statistics tell people, and one person has one class only."""
+    columns = len(facial.CLIP_COLUMNS)
+
+    def faces(*people, clips=30):
+        made = _examples(rng, people=len(people), clips=clips, columns=columns)
+        rows, classes = made.statistics.copy(), made.classes
+        rows[:, 0] -= classes
+        rows[:, facial.clip_columns("q20_to_q80")] += 3 * classes[:, None]
+        for number in range(len(people)):  # how a person looks at rest
+            rows[number * clips : (number + 1) * clips, facial.clip_columns("mean", "q80")] += rng.normal(0, 9)
+        return Examples(statistics=rows, people=np.repeat(people, clips).tolist(), labels=made.labels, classes=classes)
+
+    fitted, real = faces("a", "b", "pair_1", "pair_2"), faces("pair_1", "pair_2", clips=12)
+    found = readouts.inner_aucs(fitted, real, strength=0.01)
+    assert set(found) == set(readouts.FACE_KINDS)
+    assert found["q20_to_q80"] == 1.0 > found["mean"] and found["q20_to_q80"] > found["std"]
+    chosen = readouts.chosen_face_columns(fitted, real, strength=0.01)
+    read = readouts.fit_all(fitted, strength=0.01, columns=chosen)
+    assert "q20_to_q80" in {
+        facial.CLIP_COLUMNS[place].rsplit("_clip_", 1)[1] for place in np.flatnonzero(read.weight[0])
+    }
+    assert set(np.flatnonzero(read.weight.any(0))) <= set(chosen.tolist())
+    nobody = real.without("pair_1", "pair_2")
+    assert len(readouts.chosen_face_columns(fitted, nobody, strength=0.01)) == columns
