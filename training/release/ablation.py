@@ -27,7 +27,8 @@ from training.release import readouts, unseen_people
 from training.release.compose import COPIES, Corpora
 from training.release.evaluate import composed_rows, narrow_voices, voices_rows
 from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint, whisper_of
-from training.release.train import SEEDS, TRAIN, ComposeConfig, train
+from training.release.readouts import Readout
+from training.release.train import SEEDS, TRAIN, ComposeConfig, fit_readouts, train
 from training.reporting import result_files
 from training.reporting.summary import over_seeds
 from training.run_state import digest
@@ -61,8 +62,19 @@ VARIANTS = {
 }
 
 
+def left_in(corpora: Corpora) -> Corpora:
+    """The corpora without the people of `HELD_OUT`."""
+    return replace(corpora, pairs=[pair for pair in corpora.pairs if pair.person not in HELD_OUT])
+
+
 def measure(
-    corpora: Corpora, narrow: Sequence[LabelledSequence], config: ModelConfig, settings: TrainConfig, variant: Variant
+    corpora: Corpora,
+    narrow: Sequence[LabelledSequence],
+    config: ModelConfig,
+    settings: TrainConfig,
+    variant: Variant,
+    *,
+    read: Mapping[Modality, Readout],
 ) -> dict[str, float]:
     """Train one variant with one seed and measure it.
 
@@ -72,6 +84,7 @@ def measure(
         config: Settings of the checkpoint.
         settings: Of the training.
         variant: The changes.
+        read: Fitted on `left_in`, which no variant changes.
 
     Returns:
         validation_mae; acc2_non0, mae and corr of composed test clips as means over the seven subsets; of voices of
@@ -79,13 +92,13 @@ def measure(
         both_auc and near_share (see `unseen_people`).
     """
     held = [pair for pair in corpora.pairs if pair.person in HELD_OUT]
-    others = replace(corpora, pairs=[pair for pair in corpora.pairs if pair.person not in HELD_OUT])
+    others = left_in(corpora)
     composing = replace(ComposeConfig(), **variant.composing)
-    model, _, run = train(others, replace(config, **variant.model), settings, composing)
-    read, test = readouts.from_model(model.requires_grad_(False)), corpora.split("test")
-    by_subset = composed_rows(model, test, read, draws=DRAWS)
+    model, _, run = train(others, replace(config, **variant.model), settings, composing, read=read)
+    frozen, test = readouts.from_model(model.requires_grad_(False)), corpora.split("test")
+    by_subset = composed_rows(model, test, frozen, draws=DRAWS)
     voices, low = (
-        next(row for row in voices_rows(model, each, read, name="") if row["test_set"] == "-without-savee")
+        next(row for row in voices_rows(model, each, frozen, name="") if row["test_set"] == "-without-savee")
         for each in (test.voices, narrow)
     )
     people = unseen_people.rows(unseen_people.measure(model, others, held))
@@ -114,6 +127,7 @@ def main() -> None:
     corpora = unseen_people.short(corpora_of(shipped, arguments, copies=COPIES))
     narrow = narrow_voices(arguments.data, arguments.cache, whisper=whisper_of(shipped))
     data, rows = digest([corpora, narrow]), []
+    read = fit_readouts(left_in(corpora).split("train"))
     for setting, variant in VARIANTS.items():
         by_seed = []
         for seed in arguments.seeds:
@@ -121,7 +135,7 @@ def main() -> None:
             known = [shipped.model.config.to_dict(), asdict(settings), asdict(variant), data]
             kept = arguments.runs / f"{digest(known)[:16]}.json"
             if not kept.exists():
-                found = measure(corpora, narrow, shipped.model.config, settings, variant)
+                found = measure(corpora, narrow, shipped.model.config, settings, variant, read=read)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(found), encoding="utf-8")
             by_seed.append(json.loads(kept.read_text(encoding="utf-8")))

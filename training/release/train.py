@@ -211,14 +211,16 @@ def train(
     config: TrainConfig,
     composing: ComposeConfig | None = None,
     folder: Path | None = None,
-) -> tuple[AlignMamba, dict[Modality, Readout], dict[str, Any]]:
+    read: Mapping[Modality, Readout] | None = None,
+) -> tuple[AlignMamba, Mapping[Modality, Readout], dict[str, Any]]:
     """Train, choosing the epoch by validation; returns the model, its read-outs and a record of the run.
 
-    On the device of `alignmamba.ops.device.default_device`; the shipped checkpoints were trained on a CPU.
+    On the device of `alignmamba.ops.device.default_device`; the shipped checkpoints were trained on a CPU. `read` is
+    what `fit_readouts` returns for these corpora, if that has been called already.
     """
     composing = composing or ComposeConfig()
     torch.manual_seed(config.seed)
-    read = fit_readouts(corpora.split("train"))
+    read = read or fit_readouts(corpora.split("train"))
     source = ComposedSource(corpora, composing, read)
     model = AlignMamba(model_config)
     install(model, read)
@@ -268,11 +270,13 @@ def train_seeds(
     """
     found: dict[Path, float] = {}
     data = data_digest(corpora, ComposeConfig())
+    read = None
     for seed in seeds:
         folder = runs / str(seed)
         if not (folder / checkpoint.WEIGHTS).exists():
             settings = replace(config, seed=seed)
-            model, _, record = train(corpora, model_config, settings, folder=runs / f"{seed}-state")
+            read = read or fit_readouts(corpora.split("train"))
+            model, _, record = train(corpora, model_config, settings, folder=runs / f"{seed}-state", read=read)
             checkpoint.save(folder, model, schema=dict(schema), training=record)
         kept = checkpoint.load(folder, calibrated=False)
         record = kept.training

@@ -27,6 +27,7 @@ from training.release import (
     unseen_people,
 )
 from training.release.compose import as_clip
+from training.release.train import fit_readouts
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
 
@@ -103,7 +104,10 @@ def test_ablation(corpora, config, settings, monkeypatch):
     monkeypatch.setattr(ablation, "DRAWS", 1)
     variant = ablation.VARIANTS["without real pairs"]
     with fake_cuda():
-        found = ablation.measure(corpora, corpora.split("test").voices, config, replace(settings, epochs=1), variant)
+        read = fit_readouts(ablation.left_in(corpora).split("train"))
+        found = ablation.measure(
+            corpora, corpora.split("test").voices, config, replace(settings, epochs=1), variant, read=read
+        )
     assert np.isfinite(list(found.values())).all()
 
 
