@@ -58,7 +58,7 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
         "from:Q",
         title=_("Sentiment score"),
         scale=alt.Scale(domain=SCORE_RANGE, nice=False),
-        axis=alt.Axis(values=SCORE_TICKS, grid=False, format="+d", labelExpr=_gauge_labels(), labelFlush=True),
+        axis=alt.Axis(values=[low, 0, high], grid=False, labelExpr=_gauge_labels(), labelFlush=True),
     )
     # In the middle, where the marks are, whatever height is left for the plot.
     middle = {"y": {"expr": "height / 2 - 11"}, "y2": {"expr": "height / 2 + 11"}}
@@ -90,8 +90,9 @@ def gauge(score: float, interval: tuple[float, float] | None = None) -> alt.Laye
 
 def _gauge_labels() -> str:
     """Return labels for both ends and the middle of the scale, in Vega's expression language."""
-    low, middle, high = (json.dumps(f"{number:+d} {wording.degree(number)}") for number in (-3, 0, 3))
-    return f"datum.value == -3 ? {low} : datum.value == 3 ? {high} : datum.value == 0 ? {middle} : datum.label"
+    ends = (("-3", -3), ("0", 0), ("+3", 3))
+    low, middle, high = (json.dumps(f"{number} {wording.degree(score)}") for number, score in ends)
+    return f"datum.value == 0 ? {middle} : datum.value < 0 ? {low} : {high}"
 
 
 def subset_dots(predictions: Mapping[str, Prediction]) -> alt.LayerChart:
@@ -109,9 +110,9 @@ def subset_dots(predictions: Mapping[str, Prediction]) -> alt.LayerChart:
     )
     x = alt.X(
         "score:Q",
-        title=_("Score with interval, by what it was predicted from"),
+        title=_("Score with interval"),
         scale=alt.Scale(domain=SCORE_RANGE, nice=False),
-        axis=alt.Axis(values=SCORE_TICKS, format="+d", grid=False),
+        axis=alt.Axis(values=SCORE_TICKS, labelExpr="datum.value == 0 ? '0' : format(datum.value, '+d')", grid=False),
     )
     y = alt.Y("subset:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=170))
     tooltip = [

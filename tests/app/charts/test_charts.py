@@ -177,7 +177,12 @@ def test_the_gauge_points_at_the_score(score):
     assert len(pointers) == 2
     for layer in pointers:
         assert data[layer["data"]["name"]] == [{"score": score}]
-    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [-3.0, 3.0]
+    x = spec["layer"][0]["encoding"]["x"]
+    assert x["scale"]["domain"] == [-3.0, 3.0]
+    assert x["axis"]["values"] == [-3.0, 0, 3.0]  # few enough that no label gives way to another
+    assert all(
+        f'"{label}"' in x["axis"]["labelExpr"] for label in ("-3 very negative", "0 neutral", "+3 very positive")
+    )
 
 
 def test_class_bars_keep_the_order_of_the_classes():
