@@ -66,3 +66,18 @@ def unseen_people_table(result: dict[str, Any]) -> str:
         )
     header = ["modalities", "clips", "AUC", "balanced %", "neutral within ± 0.7", "mean score of neutral", "ECE %"]
     return table(header, rows)
+
+
+def face_readouts_table(result: dict[str, Any]) -> str:
+    """Linear read-outs of faces alone, by what they read; where nothing was left out or chosen, nothing is there."""
+    rows = [
+        [
+            row["statistics"],
+            f"{row['inner_auc']:.3f}" if "inner_auc" in row else UNDEFINED,
+            str(row["chosen_for"]) if "chosen_for" in row else UNDEFINED,
+            f"{row['auc']:.3f}" if "auc" in row else UNDEFINED,
+            percent(row["balanced_accuracy"]) if "balanced_accuracy" in row else UNDEFINED,
+        ]
+        for row in result["rows"]
+    ]
+    return table(["statistics read", "AUC on training people", "chosen for", "AUC on people left out", "balanced %"], rows)

@@ -143,6 +143,12 @@ def test_rows_of_one_modality_draws_seeds_and_unseen_people():
     assert _cells(rendered) == ["audio + video", "16", "0.900", "80.0", "6 of 8", "+0.12", "20.0 → 10.0"]
     assert "content alone 25.0 %, chance 20.0 %" in _cells(rendered, line=3)[0]
 
+    read = {"statistics": "std", "inner_auc": 0.9, "chosen_for": 3, "auc": 0.85, "balanced_accuracy": 0.8}
+    whole = {"statistics": "std, chosen with everybody", "inner_auc": 0.91}
+    rendered = tables.checkpoint_tables.face_readouts_table({"rows": [read, whole]})
+    assert _cells(rendered) == ["std", "0.900", "3", "0.850", "80.0"]
+    assert _cells(rendered, line=3) == ["std, chosen with everybody", "0.910", "–", "–", "–"]
+
 
 def test_the_ablation_shows_what_was_measured():
     def over(mean):
