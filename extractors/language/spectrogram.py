@@ -1,4 +1,4 @@
-"""Spectrogram for recognition: faster-whisper's own to the last bit, in a fourth of its memory.
+"""Spectrogram for recognition: faster-whisper's own to the last bit, in a fifth of its memory.
 
 The library transforms all speech of a clip at once, which takes some 40 MB a minute; here it is done in blocks. Only
 the bands are summed at once: a matrix product of another width rounds otherwise, and even that moves recognised words.
@@ -11,7 +11,7 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from jaxtyping import Float32
 
-BLOCK_FRAMES = 12_000  # of 10 ms
+BLOCK_FRAMES = 3_000  # of 10 ms
 
 
 class BlockSpectrogram(FeatureExtractor):  # type: ignore[misc]  # the library is not typed
