@@ -64,7 +64,7 @@ class Clip:
     caption_track: int | None = None
     limits: Limits = LIMITS
 
-    @property
+    @functools.cached_property
     def content(self) -> tuple[str, str | None, int | None, int | None]:
         """Equal for clips whose features are equal: the same bytes with the same transcript and tracks."""
         return hashlib.sha256(self.data).hexdigest(), self.transcript, self.audio_track, self.caption_track

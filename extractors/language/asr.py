@@ -144,10 +144,13 @@ def _split(device: str) -> tuple[str, int]:
 def _loaded_on(folder: Path, source: str, device: str, compute_type: str) -> Recogniser:
     from faster_whisper import WhisperModel
 
+    from extractors.language.spectrogram import BlockSpectrogram
+
     kind, index = _split(device)
     whisper = WhisperModel(
         str(folder), device=kind, device_index=index, compute_type=compute_type, local_files_only=True
     )
+    whisper.feature_extractor = BlockSpectrogram(**whisper.feat_kwargs)
     if device != "cpu":
         segments, _ = whisper.transcribe(np.zeros(SAMPLE_RATE, np.float32), language="en", temperature=TEMPERATURE)
         list(segments)

@@ -235,6 +235,25 @@ def test_the_track_that_speaks_is_used_and_another_can_be_asked_for(tmp_path):
     assert "several_audio_tracks" not in {note.code for note in asked.notes}
 
 
+def test_a_silent_default_track_gives_way_to_one_that_speaks(tmp_path):
+    voice = decode_audio(SAMPLES / "positive.webm").samples[: 3 * SAMPLE_RATE]
+    path = make_sound(tmp_path / "clip.mkv", [np.zeros((1, len(voice))), voice[None]], default=0)
+    features = extract(path, "a day")
+    assert features.audio.absent is None
+    assert Message("several_audio_tracks", {"count": 2, "track": 2}) in features.notes
+    assert extract(path, "a day", audio_track=1).audio.absent == Message("audio_silent")
+
+
+def test_where_a_file_ends_early_is_noted(tmp_path):
+    whole = make_clip(tmp_path / "whole.mkv", frames=every(2, grey(128)), sound=tone(2))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: round(0.6 * whole.stat().st_size)])
+    features = extract(cut, "a day")
+    (note,) = [note for note in features.notes if note.code == "clip_ends_early"]
+    assert 0.8 < features.duration < 1.6 and float(note.values["second"]) == pytest.approx(features.duration, abs=0.15)
+    assert "clip_ends_early" not in {note.code for note in extract(whole, "a day").notes}
+
+
 def test_quiet_speech_is_recognised_and_narrow_or_noisy_sound_is_noted(tmp_path):
     voice = decode_audio(SAMPLES / "positive.webm").samples
     loud = make_clip(tmp_path / "loud.mkv", sound=voice[None])

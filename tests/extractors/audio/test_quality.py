@@ -50,3 +50,16 @@ def test_the_ratio_falls_with_noise_under_the_speech(speech):
     assert ratio(speech, segments) > 30
     track = quality.signal_to_noise(speech, [], start=1.0)
     assert np.isnan(track.values).all() and quality.overall(track) is None
+
+
+def test_music_under_speech_lowers_the_ratio(speech):
+    """Chords of three tones with their harmonics, one every half second, which fade."""
+    seconds = np.arange(len(speech)) / SAMPLE_RATE
+    roots = np.array([220.0, 174.6, 261.6, 196.0])[(seconds / 0.5).astype(int) % 4]
+    phases = 2 * np.pi * roots * seconds
+    chord = sum(np.sin(phases * tone * part) / part for tone in (1, 1.26, 1.5) for part in (1, 2, 3))
+    music = (chord * np.exp(-(seconds % 0.5))).astype(np.float32)
+    segments = voice_activity.segments(speech)
+    music *= np.sqrt(np.square(speech).mean() / np.square(music).mean())
+    loud, soft = (ratio(speech + gain * music, segments) for gain in np.float32([0.7, 0.02]))
+    assert loud < quality.NOISY_DB < soft

@@ -81,6 +81,15 @@ def test_speech_is_recognised_with_its_times(name):
     assert reports[-1][0] == reports[-1][1] == int(np.ceil(sound.end))
 
 
+def test_repeated_speech_is_never_recognised_by_chance():
+    """The library's answer to repetition is to sample again, without a seed."""
+    phrase = decode_audio(SAMPLES / "positive.webm").samples[: round(1.6 * SAMPLE_RATE)]
+    runs = [list(asr.load().whisper.transcribe(np.tile(phrase, 8), **asr.OPTIONS)[0]) for _ in range(2)]
+    assert max(segment.compression_ratio for segment in runs[0]) > 2.4  # from which it would sample
+    assert {segment.temperature for segment in runs[0]} == {0.0}
+    assert [segment.words for segment in runs[0]] == [segment.words for segment in runs[1]]
+
+
 def test_a_recogniser_of_ones_own_is_named(tmp_path):
     own = tmp_path / "whisper-of-mine"
     own.symlink_to(asset("whisper_base"))

@@ -14,6 +14,7 @@ from extractors.vision.covering import covered
 from extractors.vision.facial import read
 from extractors.vision.landmarks import Box, Face
 from tests.extractors.support.clips import face
+from tests.extractors.vision.test_landmarks import scene
 from tests.paths import SAMPLES
 
 RATE = 5.0  # frames per second
@@ -86,6 +87,16 @@ def test_a_covered_mouth_is_noticed(name, cover):
     assert "mouth_covered_noted" in codes(result)
     assert result.features.absent == Message("mouth_covered")
     assert not result.features.values.any()
+
+
+@pytest.mark.parametrize("colour", [(235, 236, 238), (28, 28, 30), (150, 190, 215)], ids=["white", "black", "blue"])
+@pytest.mark.parametrize(("pixels", "code"), [(48, "face_small"), (64, "mouth_covered_noted")])
+def test_a_mask_on_a_small_face_is_told(pixels, code, colour):
+    """Below some 60 pixels a face without a mouth is not found at all, and said to be too small."""
+    image = scene((pixels, 300, 200))
+    result = read(shown([with_mask(image, *mouth_of(image), colour)] * 8), RATE)
+    assert not result.features.valid.any()
+    assert [(note.code, note.values["share"]) for note in result.notes] == [(code, 100)]
 
 
 def test_a_hand_for_a_while_leaves_the_rest():
