@@ -80,4 +80,6 @@ def face_readouts_table(result: dict[str, Any]) -> str:
         ]
         for row in result["rows"]
     ]
-    return table(["statistics read", "AUC on training people", "chosen for", "AUC on people left out", "balanced %"], rows)
+    return table(
+        ["statistics read", "AUC on training people", "chosen for", "AUC on people left out", "balanced %"], rows
+    )
