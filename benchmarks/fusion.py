@@ -32,6 +32,7 @@ from alignmamba.batch import PaddedSteps
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling import mamba
+from alignmamba.modeling.alignmamba2 import AlignMamba2
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import FORCE_VARIABLE
 from training.baselines.streams import STREAMS
@@ -51,6 +52,7 @@ SCAN_FLOP = 9  # per step, channel and state: the count used by Mamba's authors
 TRANSFORMERS = tuple(name for name in STREAMS if name.endswith("transformer"))
 MODELS: dict[str, Callable[[ModelConfig], torch.nn.Module]] = {
     "alignmamba": AlignMamba,
+    "alignmamba-2": AlignMamba2,
     **STREAMS,
     **{f"{name}{STORED}": STREAMS[name] for name in TRANSFORMERS},
 }
@@ -68,7 +70,7 @@ def build(name: str, device: str) -> Callable[[dict[Modality, PaddedSteps]], Any
     model = MODELS[name](config).eval().requires_grad_(False).to(device)
     if name.endswith(STORED):
         return partial(_with_stored_weights, model)
-    return partial(model, with_mmd=False) if name == "alignmamba" else model
+    return partial(model, with_mmd=False) if isinstance(model, AlignMamba | AlignMamba2) else model
 
 
 def _with_stored_weights(model: torch.nn.Module, inputs: dict[Modality, PaddedSteps]) -> Any:

@@ -92,6 +92,43 @@ class Heads(nn.Module):
         return self.score(pooled).squeeze(-1), self.classes(pooled) if self.classes is not None else None
 
 
+def anchor_of(streams: Mapping[Modality, Stream]) -> tuple[Int[Tensor, " batch"], Stream]:
+    """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream.
+
+    Raises:
+        ValueError: If there is no modality, or a clip has no valid step in any.
+    """
+    if not streams:
+        raise ValueError("batch: no modality, expected at least one")
+    ranks = [rank for rank, modality in enumerate(ANCHOR_ORDER) if modality in streams]
+    first = streams[ANCHOR_ORDER[ranks[0]]]
+    here = first.mask.any(1)
+    anchor = torch.full_like(here, ranks[0], dtype=torch.long)
+    if bool(here.all()):
+        return anchor, first
+    anchor = anchor.where(here, len(ANCHOR_ORDER))
+    for rank in reversed(ranks[1:]):
+        later = streams[ANCHOR_ORDER[rank]].mask.any(1)
+        anchor = anchor.where(here | ~later, rank)
+    if bool((anchor == len(ANCHOR_ORDER)).any()):
+        lost = (anchor == len(ANCHOR_ORDER)).nonzero().flatten().tolist()
+        raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
+    chosen = [(rank, streams[ANCHOR_ORDER[rank]]) for rank in anchor.unique().tolist()]
+    if len(chosen) == 1:
+        return anchor, chosen[0][1]
+    steps = max(stream.mask.shape[1] for _, stream in chosen)
+    parts = []
+    for rank, stream in chosen:
+        grow = steps - stream.mask.shape[1]
+        mine = anchor == rank
+        x = F.pad(stream.x, (0, 0, 0, grow)) * mine[:, None, None]
+        mask, seconds, there = (F.pad(part, (0, grow)) * mine[:, None] for part in stream[1:])
+        parts.append(Stream(x, mask, seconds, there))
+    x, mask, seconds, there = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    kept = int(mask.sum(1).max())
+    return anchor, Stream(x[:, :kept], mask[:, :kept] > 0, seconds[:, :kept], there[:, :kept] > 0)
+
+
 class AlignMamba(nn.Module):
     """AlignMamba (Li et al., CVPR 2025, pp. 24774-24784), https://arxiv.org/abs/2412.00833.
 
@@ -147,7 +184,7 @@ class AlignMamba(nn.Module):
 
     def fuse(self, streams: Mapping[Modality, Stream], *, with_mmd: bool = True) -> Output:
         """Align the streams to each clip's anchor, interleave, scan, pool, predict."""
-        anchor, target = self._anchor(streams)
+        anchor, target = anchor_of(streams)
         mixed = all(stream is not target for stream in streams.values())  # clips have different anchors
         aligned, mmd, plans = {}, {}, {}
         for modality, stream in streams.items():
@@ -199,38 +236,6 @@ class AlignMamba(nn.Module):
         mean = (fused.tokens * weight).cumsum(1) / weight.cumsum(1).clamp(min=1)
         score: Tensor = self.heads.score(mean[:, streams - 1 :: streams])  # (batch, steps, 1)
         return score.squeeze(-1)
-
-    def _anchor(self, streams: Mapping[Modality, Stream]) -> tuple[Tensor, Stream]:
-        """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream."""
-        if not streams:
-            raise ValueError("batch: no modality, expected at least one")
-        ranks = [rank for rank, modality in enumerate(ANCHOR_ORDER) if modality in streams]
-        first = streams[ANCHOR_ORDER[ranks[0]]]
-        here = first.mask.any(1)
-        anchor = torch.full_like(here, ranks[0], dtype=torch.long)
-        if bool(here.all()):
-            return anchor, first
-        anchor = anchor.where(here, len(ANCHOR_ORDER))
-        for rank in reversed(ranks[1:]):
-            later = streams[ANCHOR_ORDER[rank]].mask.any(1)
-            anchor = anchor.where(here | ~later, rank)
-        if bool((anchor == len(ANCHOR_ORDER)).any()):
-            lost = (anchor == len(ANCHOR_ORDER)).nonzero().flatten().tolist()
-            raise ValueError(f"batch: clips {lost} have no valid step in any modality, expected at least one")
-        chosen = [(rank, streams[ANCHOR_ORDER[rank]]) for rank in anchor.unique().tolist()]
-        if len(chosen) == 1:
-            return anchor, chosen[0][1]
-        steps = max(stream.mask.shape[1] for _, stream in chosen)
-        parts = []
-        for rank, stream in chosen:
-            grow = steps - stream.mask.shape[1]
-            mine = anchor == rank
-            x = F.pad(stream.x, (0, 0, 0, grow)) * mine[:, None, None]
-            mask, seconds, there = (F.pad(part, (0, grow)) * mine[:, None] for part in stream[1:])
-            parts.append(Stream(x, mask, seconds, there))
-        x, mask, seconds, there = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
-        kept = int(mask.sum(1).max())
-        return anchor, Stream(x[:, :kept], mask[:, :kept] > 0, seconds[:, :kept], there[:, :kept] > 0)
 
     def _plan(self, stream: Stream, target: Stream) -> Plan:
         """Transport plan from the steps of a stream to the target's."""

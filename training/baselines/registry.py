@@ -9,6 +9,7 @@ from torch import nn
 
 from alignmamba.config import ModelConfig
 from alignmamba.modality import MODALITIES, Modality
+from alignmamba.modeling.alignmamba2 import AlignMamba2
 from alignmamba.modeling.model import AlignMamba
 from training.baselines.dcca import DCCA, DCCAE
 from training.baselines.gcnet import GCNet
@@ -31,6 +32,7 @@ COMPLETION: dict[str, Callable[[ModelConfig], nn.Module]] = {
     "imder": IMDer,
 }
 BASELINES: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "alignmamba-2": AlignMamba2,
     "ridge": Ridge,
     "language-only": LanguageOnly,
     "early-fusion-lstm": EarlyFusionLSTM,

@@ -110,7 +110,8 @@ def test_a_checkpoint_keeps_its_readouts(tmp_path):
     checkpoint.save(tmp_path, model, schema={})
     loaded = checkpoint.load(tmp_path).model
     assert loaded.config == model.config
-    assert torch.equal(loaded(collate([whole])).score, model(collate([whole])).score)
+    with torch.inference_mode():  # a model that learns sums in another order
+        assert torch.equal(loaded(collate([whole])).score, model(collate([whole])).score)
 
 
 @pytest.mark.parametrize(
