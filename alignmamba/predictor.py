@@ -17,8 +17,9 @@ from alignmamba import checkpoint
 from alignmamba.batch import PaddedSteps, blank
 from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
-from alignmamba.modeling.attribution import Shares, attribute, limited, padded, scattered, score_clips
+from alignmamba.modeling.attribution import Shares, attribute, limited, padded, score_clips
 from alignmamba.modeling.encoders import Stream
+from alignmamba.modeling.maps import alignment, scattered
 from alignmamba.modeling.model import AlignMamba, Output, stream_cost
 from alignmamba.modeling.transport import Plan, sinkhorn_plan
 from alignmamba.ops.device import default_device
@@ -238,7 +239,8 @@ class Predictor:
     @torch.no_grad()
     def _sinkhorn(self, source: Modality, anchor: Modality, blur: float) -> Alignment:
         masks = self._streams[source].mask, self._streams[anchor].mask
-        return self._alignment(source, anchor, sinkhorn_plan(self._cost(source, anchor), *masks, blur=blur))
+        cost = stream_cost(self._streams[source], self._streams[anchor], time_weight=self.config.time_weight)
+        return self._alignment(source, anchor, sinkhorn_plan(cost, *masks, blur=blur))
 
     def transported(self, modalities: Iterable[str] | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the encoded steps of each modality as the plan transports them to the anchor.
@@ -330,18 +332,14 @@ class Predictor:
         scores = model.running_scores(output.fused, streams=interleaved)[0]
         return self._spread(anchor, scores.clamp(-SCORE_LIMIT, SCORE_LIMIT), np.nan)
 
-    def _cost(self, source: Modality, target: Modality) -> Tensor:
-        return stream_cost(self._streams[source], self._streams[target], time_weight=self.config.time_weight)
-
     def _alignment(self, source: Modality, target: Modality, plan: Plan) -> Alignment:
-        def full(matrix: Tensor, fill: float) -> np.ndarray:
-            by_row = self._spread(source, matrix[0], fill)  # (all source steps, valid target steps)
-            return self._spread(target, torch.from_numpy(by_row).T, fill).T  # (all source steps, all target steps)
+        streams, valid = self._streams, {modality: self._valid(modality) for modality in (source, target)}
+        return alignment(source, target, plan, streams=streams, valid=valid, time_weight=self.config.time_weight)
 
-        return Alignment(
-            source=source, target=target, plan=full(plan.dense(), 0.0), cost=full(self._cost(source, target), np.nan)
-        )
+    def _valid(self, modality: Modality) -> np.ndarray:
+        valid: np.ndarray = self._clip[modality].mask[0].cpu().numpy()
+        return valid
 
     def _spread(self, modality: Modality, rows: Tensor, fill: float) -> np.ndarray:
         """Scatter rows of valid steps to their places among all steps of the clip."""
-        return scattered(rows, self._clip[modality].mask[0].cpu().numpy(), fill=fill)
+        return scattered(rows, self._valid(modality), fill=fill)

@@ -20,7 +20,7 @@ from alignmamba.modality import ANCHOR_ORDER, Modality
 from alignmamba.modeling.encoders import Encoders, Stream
 from alignmamba.modeling.mamba import mamba_layers
 from alignmamba.modeling.mmd import mmd2
-from alignmamba.modeling.model import Heads, Output, anchor_of, masked_mean, stream_cost
+from alignmamba.modeling.model import Heads, Output, anchor_stream, masked_mean, stream_cost
 
 EXPAND = 2  # inner width of an expert, in widths
 
@@ -109,7 +109,7 @@ class AlignMamba2(nn.Module):
                 is "step" and the modalities do not share one grid.
         """
         streams = self.encoders(batch)
-        anchor, target = anchor_of(streams)
+        anchor, target = anchor_stream(streams)
         mmd, auxiliary = self._distances(streams, anchor, target) if with_mmd else ({}, None)
         x = self.norm(self._fuse(streams))
         present = [streams[modality] for modality in self.config.order if modality in streams]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +12,7 @@ from alignmamba.batch import ModalitySteps, PaddedSteps, collate
 from alignmamba.calibration import Calibration
 from alignmamba.modality import Modality
 from alignmamba.modeling.encoders import Stream
+from alignmamba.modeling.maps import scattered
 from alignmamba.modeling.model import AlignMamba, Output
 from alignmamba.prediction import SCORE_LIMIT, ModalityFeatures, SegmentScore
 
@@ -30,8 +30,10 @@ def attribute(model: AlignMamba, streams: Mapping[Modality, Stream], *, with_mmd
     """
     leaves = {m: stream._replace(x=stream.x.detach().requires_grad_(True)) for m, stream in streams.items()}
     with torch.enable_grad():
-        output = model.fuse(leaves, with_mmd=with_mmd)
+        output = model.fuse(leaves, with_mmd=False)
         gradients = torch.autograd.grad(output.score.sum(), [stream.x for stream in leaves.values()])
+    if with_mmd:
+        output = output._replace(mmd=model.distances(streams, output))
     shares = {m: (gradient * leaves[m].x.detach()).sum(-1) for m, gradient in zip(leaves, gradients, strict=True)}
     return output, shares
 
@@ -84,10 +86,3 @@ def _unpadded(steps: ModalityFeatures) -> ModalitySteps:
         mask=torch.as_tensor(steps.valid, dtype=torch.bool),
         seconds=torch.as_tensor((steps.start + steps.end) / 2, dtype=torch.float32),
     )
-
-
-def scattered(rows: Tensor, valid: np.ndarray, *, fill: float = 0.0) -> np.ndarray:
-    """Scatter rows of valid steps, perhaps padded at the end, to their places; other rows are `fill`."""
-    spread = np.full((len(valid), *rows.shape[1:]), fill, np.float32)
-    spread[valid] = rows[: int(valid.sum())].detach().cpu().numpy()
-    return spread

@@ -16,6 +16,8 @@ from torch import Tensor
 from alignmamba.config import Bandwidth
 from alignmamba.modeling.precision import in_float32
 
+BLOCK_PAIRS = 2**22  # points that are compared at once where no gradient is wanted: 16 MB of float32
+
 
 def _squared_distances(x: Float[Tensor, "batch n dim"], y: Float[Tensor, "batch m dim"]) -> Float[Tensor, "batch n m"]:
     """||x_i - y_j||^2 by the expanded square; never negative."""
@@ -66,10 +68,16 @@ def mmd2(
     """
     scale = x.new_full((len(x),), x.shape[-1]) if bandwidth == "inverse_dim" else _median_scale(x, y, x_mask, y_mask)
 
-    def mean_kernel(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
+    def kernels(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
         pair = (a_mask[:, :, None] & b_mask[:, None, :]).to(a.dtype)
-        kernel = torch.exp(-_squared_distances(a, b) / scale[:, None, None]) * pair
-        return kernel.sum((1, 2)) / pair.sum((1, 2)).clamp(min=1)
+        return (torch.exp(-_squared_distances(a, b) / scale[:, None, None]) * pair).sum((1, 2))
+
+    def mean_kernel(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
+        learns = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+        rows = a.shape[1] if learns else max(1, BLOCK_PAIRS // max(1, len(a) * b.shape[1]))
+        parts = zip(a.split(rows, 1), a_mask.split(rows, 1), strict=True)
+        total = sum((kernels(part, b, mask, b_mask) for part, mask in parts), a.new_zeros(len(a)))
+        return total / (a_mask.sum(1) * b_mask.sum(1)).clamp(min=1)
 
     both = x_mask.any(1) & y_mask.any(1)
     value = (

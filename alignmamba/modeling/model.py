@@ -92,7 +92,7 @@ class Heads(nn.Module):
         return self.score(pooled).squeeze(-1), self.classes(pooled) if self.classes is not None else None
 
 
-def anchor_of(streams: Mapping[Modality, Stream]) -> tuple[Int[Tensor, " batch"], Stream]:
+def anchor_stream(streams: Mapping[Modality, Stream]) -> tuple[Int[Tensor, " batch"], Stream]:
     """Per clip the first present modality of ANCHOR_ORDER, gathered into one padded stream.
 
     Raises:
@@ -184,7 +184,7 @@ class AlignMamba(nn.Module):
 
     def fuse(self, streams: Mapping[Modality, Stream], *, with_mmd: bool = True) -> Output:
         """Align the streams to each clip's anchor, interleave, scan, pool, predict."""
-        anchor, target = anchor_of(streams)
+        anchor, target = anchor_stream(streams)
         mixed = all(stream is not target for stream in streams.values())  # clips have different anchors
         aligned, mmd, plans = {}, {}, {}
         for modality, stream in streams.items():
@@ -195,8 +195,7 @@ class AlignMamba(nn.Module):
             plan = self._plan(stream, target)
             moved = plan.transport(stream.x, scaling=self.config.scaling)
             if with_mmd:
-                distance = mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
-                mmd[modality] = distance.where(here & (anchor != rank), 0.0)
+                mmd[modality] = self._mmd(moved, target).where(here & (anchor != rank), 0.0)
             there = self._reached(plan, stream) if self.config.gate == "missing" else target.mask
             if mixed:
                 own = (anchor == rank)[:, None]
@@ -207,6 +206,26 @@ class AlignMamba(nn.Module):
         tokens = run_layers(self.fusion, tokens, mask, norm=self.norm, missing=missing, overwrite=True)
         score, logits = self.heads(self._pool(tokens, mask, target))
         return Output(score, logits, mmd, plans, anchor, Fused(tokens, mask))
+
+    def _mmd(self, moved: Tensor, target: Stream) -> Float[Tensor, " batch"]:
+        return mmd2(moved, target.x, target.mask, target.mask, bandwidth=self.config.bandwidth)
+
+    @torch.no_grad()
+    def distances(self, streams: Mapping[Modality, Stream], output: Output) -> dict[Modality, Float[Tensor, " batch"]]:
+        """The MMD of streams that were fused without it: without gradient it takes little memory.
+
+        Args:
+            streams: Of clips.
+            output: Of `fuse` for them.
+        """
+        _, target = anchor_stream(streams)
+        found = {}
+        for modality, plan in output.plans.items():
+            stream = streams[modality]
+            counts = stream.mask.any(1) & (output.anchor != ANCHOR_ORDER.index(modality))
+            moved = plan.transport(stream.x, scaling=self.config.scaling)
+            found[modality] = self._mmd(moved, target).where(counts, 0.0)
+        return found
 
     def _pool(self, tokens: Tensor, mask: Tensor, target: Stream) -> Tensor:
         """The mean of a clip's tokens, or of each step's."""

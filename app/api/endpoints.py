@@ -194,7 +194,10 @@ def _check_headers(headers: Headers) -> None:
 
 
 def _claimed_bytes(headers: Headers) -> int:
-    """Return the length that a request claims to have, which the server holds it to; the limit where it claims none."""
+    """Return the length that a request claims to have, which the server holds it to; the limit where it claims none.
+
+    The gate lets no request with another length beside it through, to which the server would hold it instead.
+    """
     length = headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else FORM_BYTES
 

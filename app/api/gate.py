@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import refusals
+from app.api import refusals, screen_uploads
 from app.api.forms import names_other_charset
+from app.api.places import NoPlaceError
 from app.api.refusals import RefusedError
+from app.api.screen_uploads import Room
 
 UPLOAD_SECONDS = 120.0  # for a whole body
 GRACE_SECONDS = 10.0  # until a body must have come at the least rate, and the longest silence within one
 LEAST_BYTES_PER_SECOND = 16_000
 DISCARDED_BYTES = 4_000_000  # of a body that is refused by its head
+FULL_SECONDS = 60  # after which another visitor may have left
+HEAD_BYTES = 16_384  # of a request; h11 holds to this only while the head is incomplete
 CLOSED = ("/_stcore/metrics",)  # counts of sessions and memory are nobody's business
 HEALTH = "/_stcore/health"  # asked by machines that name any host
+HOST = re.compile(r"(?P<name>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 SAME_SITE = ("same-origin", "none")  # values of Sec-Fetch-Site of requests that no other site has caused
 
 
@@ -30,10 +35,12 @@ class Gate:
 
     Args:
         app: What comes behind it.
+        room: For uploads to the screen.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, room: Room | None = None) -> None:
         self._app = app
+        self._room = room or Room(held_bytes=screen_uploads.HELD_BYTES, kept=screen_uploads.kept_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -41,7 +48,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            check(scope["path"], Headers(scope=scope), allowed_hosts=st.get_option("server.allowedHosts"))
+            headers, query = Headers(scope=scope), scope["query_string"]
+            check(scope["path"], headers, query, allowed_hosts=st.get_option("server.allowedHosts"))
         except RefusedError as refused:
             if scope["type"] == "websocket":
                 await receive()
@@ -52,8 +60,18 @@ class Gate:
             return
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
+        elif scope["path"].startswith(screen_uploads.ADDRESS):
+            await self._with_room(scope, receive, send)
         else:
             await self._paced(scope, receive, send)
+
+    async def _with_room(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._room.counted(receive) as counting:
+                await self._paced(scope, counting, send)
+        except NoPlaceError as error:
+            await _discard(PacedBody(receive))
+            await refusals.busy(str(error), retry_seconds=FULL_SECONDS).response()(scope, receive, send)
 
     async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, answered = PacedBody(receive), False
@@ -119,17 +137,23 @@ class PacedBody:
         return {"type": "http.disconnect"}
 
 
-def check(path: str, headers: Headers, *, allowed_hosts: Sequence[str]) -> None:
+def check(path: str, headers: Headers, query: bytes = b"", *, allowed_hosts: Sequence[str]) -> None:
     """Check the head of a request.
 
     Args:
         path: That it asks for.
         headers: Its headers.
+        query: What follows the path.
         allowed_hosts: Host names that this server answers to; "*.example.com" stands for all below, "*" for any.
 
     Raises:
         RefusedError: If it is not acceptable.
     """
+    # First of all: what is parsed below takes time with the square of its length.
+    if len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.raw) > HEAD_BYTES:
+        raise refusals.head_too_large(HEAD_BYTES)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise refusals.two_lengths()
     host = headers.get("host", "")
     if not host_is_allowed(host, allowed_hosts):
         raise refusals.other_host()
@@ -139,18 +163,18 @@ def check(path: str, headers: Headers, *, allowed_hosts: Sequence[str]) -> None:
         # A link from another site may lead to a page, but not to an endpoint.
         if path.startswith("/api/v1/analyse") and headers["sec-fetch-site"] not in SAME_SITE:
             raise refusals.other_site()
-    if "origin" in headers and urlsplit(headers["origin"]).netloc.lower() != host.lower():
+    if "origin" in headers and headers["origin"].partition("://")[2].lower() != host.lower():
         raise refusals.other_site()
     if names_other_charset(headers.get("content-type", "")):
         raise refusals.other_charset()
 
 
 def host_is_allowed(host: str, allowed: Sequence[str]) -> bool:
-    """Whether a Host header, with or without a port, names an allowed host."""
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:  # an unclosed bracket
+    """Whether a Host header, with or without a port, names an allowed host; one that holds more than that does not."""
+    found = HOST.fullmatch(host)
+    if found is None:
         return False
+    name = found["name"].strip("[]").lower().rstrip(".")
     return bool(name) and any(
         pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:]))
         for pattern in (entry.strip().lower().rstrip(".") for entry in allowed)

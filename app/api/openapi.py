@@ -14,7 +14,10 @@ from extractors.media.probe import LIMITS
 CURL = "curl -sS -F file=@app/samples/positive.webm http://localhost:8501/api/v1/analyse"
 # HTTP status -> (its error codes, when it is returned).
 ERRORS = {
-    400: (("no_file", "unreadable_form"), "The form cannot be read, or holds no file."),
+    400: (
+        ("no_file", "unreadable_form", "two_lengths"),
+        "The form cannot be read, or holds no file; or the request has both a Content-Length and a Transfer-Encoding.",
+    ),
     403: (
         ("other_site", "other_host"),
         "A browser sends the request for a page of another site, or to a name that is not this server's.",
@@ -31,6 +34,7 @@ ERRORS = {
         ("unusable_clip", "unusable_transcript", "unknown_modalities", "unknown_checkpoint", "modality_absent"),
         "Clip, transcript, modalities or checkpoint cannot be used.",
     ),
+    431: (("head_too_large",), "Address and headers are too long."),
     500: (("unforeseen",), "An unforeseen error; the server's log has the details."),
     503: (
         ("busy", "not_ready", "no_memory"),

@@ -91,6 +91,30 @@ def other_host() -> RefusedError:
     )
 
 
+def head_too_large(limit: int) -> RefusedError:
+    """Return the error for a request whose head is too long."""
+    return RefusedError(
+        431,
+        "head_too_large",
+        what="The request was not read.",
+        why=f"Its address and headers have more than {limit:,} bytes.",
+        remedy="Send fewer or shorter headers, and fields in the body.",
+        headers={"connection": "close"},
+    )
+
+
+def two_lengths() -> RefusedError:
+    """Return the error for a request of two lengths, between which a proxy might choose otherwise (RFC 9112, 6.1)."""
+    return RefusedError(
+        400,
+        "two_lengths",
+        what="The request was not read.",
+        why="It has both a Content-Length and a Transfer-Encoding.",
+        remedy="Send only one of these headers.",
+        headers={"connection": "close"},
+    )
+
+
 def other_charset() -> RefusedError:
     """Return the error for a body in another encoding than UTF-8."""
     return RefusedError(

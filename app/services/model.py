@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def default() -> Predictor:
     try:
         return Predictor.from_pretrained(CHECKPOINT)
     except ValueError as error:
-        raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
+        raise _unusable(error) from error
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -67,7 +68,14 @@ def load(name: str) -> Predictor:
     try:
         return Predictor.from_pretrained(FOLDER / name)
     except ValueError as error:
-        raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: ValueError) -> PlainError:
+    """Return an error for visitors, whom it does not concern where on the machine the files are; the log has that."""
+    log.error("a checkpoint cannot be used: %s", error)
+    shown = str(error).replace(f"{FOLDER}{os.sep}", "").replace(str(FOLDER), FOLDER.name)
+    return PlainError(_("The trained model could not be loaded. {error}").format(error=shown))
 
 
 def feature_set(predictor: Predictor) -> FeatureSet:
@@ -81,7 +89,7 @@ def feature_set(predictor: Predictor) -> FeatureSet:
     try:
         return feature_set_of(predictor.schema)
     except ValueError as error:
-        raise PlainError(_("The trained model could not be loaded. {error}").format(error=error)) from error
+        raise _unusable(error) from error
 
 
 @functools.cache

@@ -20,6 +20,7 @@ MAX_WORDS = 4_000  # 15 minutes of fast speech
 MAX_CHARACTERS = 40_000
 FASTEST_SPEECH = 40.0  # characters per second
 USUAL_SPEECH = 15.0  # characters per second
+MAX_MARKS = 30  # on one letter, as in Unicode's stream-safe format (UAX 15); languages need four or so
 _VOICE = re.compile(r"</?v(?:[.\s/][^<>]*)?>|</?v(?![^\s./<])", re.IGNORECASE)  # a tag, or one that is cut off
 
 
@@ -226,9 +227,21 @@ def _insert(put: Sequence[str], new: list[Word], old: list[Word], index: int, du
 
 def printable(text: str) -> str:
     """Turn controls into spaces; drop format characters, surrogates and what is unassigned."""
-    normal = unicodedata.normalize("NFC", text)
+    normal = unicodedata.normalize("NFC", _without_piles(text))
     kinds = ((character, unicodedata.category(character)) for character in normal)
     return "".join(" " if kind == "Cc" else character for character, kind in kinds if kind == "Cc" or kind[0] != "C")
+
+
+def _without_piles(text: str) -> str:
+    """Drop marks beyond `MAX_MARKS` on one letter: to put them in order takes Unicode the square of their number."""
+    if text.isascii() or not any(map(unicodedata.combining, text)):
+        return text
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def has_letters(word: str) -> bool:

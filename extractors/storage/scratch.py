@@ -42,12 +42,19 @@ def private_folder() -> Iterator[Path]:
         _own.add(folder)
         stack.callback(_own.discard, folder)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(_remove_draft, draft)
         if fcntl is not None:
             lock = os.open(draft, os.O_RDONLY)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
         draft.rename(folder)  # a sweep sees it from here on, locked
         yield folder
+
+
+def _remove_draft(draft: Path) -> None:
+    """Remove a draft, which is still there where it could not be locked; unlike rmtree, without a file handle."""
+    with contextlib.suppress(OSError):
+        draft.rmdir()
 
 
 def clear() -> None:

@@ -50,6 +50,15 @@ def leave_network() -> tuple[Method, ...]:
     return ("proxies",)
 
 
+def leave_no_core() -> None:
+    """Let a crash of this process write no image of its memory, which holds the clip, to the disk."""
+    try:
+        import resource
+    except ImportError:  # not POSIX
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def _enter_empty_namespace() -> bool:
     """Enter a network namespace without interfaces; an ordinary user needs a user namespace around it."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -22,6 +22,7 @@ from training.baselines.ridge import Ridge
 from training.baselines.streams import STREAMS
 
 OURS = "alignmamba"
+FOLLOW_UP = "alignmamba-2"
 # Models that learn to complete absent modalities.
 COMPLETION: dict[str, Callable[[ModelConfig], nn.Module]] = {
     "dcca": DCCA,
@@ -32,7 +33,6 @@ COMPLETION: dict[str, Callable[[ModelConfig], nn.Module]] = {
     "imder": IMDer,
 }
 BASELINES: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "alignmamba-2": AlignMamba2,
     "ridge": Ridge,
     "language-only": LanguageOnly,
     "early-fusion-lstm": EarlyFusionLSTM,
@@ -47,7 +47,7 @@ ABLATIONS: dict[str, Callable[[ModelConfig], ModelConfig]] = {
     "without both": lambda config: replace(config, local="uniform", align_weight=0.0),
 }
 WITHOUT: dict[str, Modality] = {f"without {modality}": modality for modality in MODALITIES}
-MAIN = (OURS, *BASELINES)  # rows of the complete and missing tables
+MAIN = (OURS, FOLLOW_UP, *BASELINES)  # rows of the complete and missing tables
 ABLATION = (OURS, *ABLATIONS, "single-stream-mamba", "multi-stream-mamba", *WITHOUT)
 
 
@@ -61,6 +61,8 @@ def build(name: str, config: ModelConfig) -> nn.Module:
         return AlignMamba(ABLATIONS[name](config))
     if name == OURS or name in WITHOUT:
         return AlignMamba(config)
+    if name == FOLLOW_UP:
+        return AlignMamba2(config)
     if name not in BASELINES:
-        raise ValueError(f"model: {name!r}, expected one of {sorted({*BASELINES, OURS, *ABLATIONS, *WITHOUT})}")
+        raise ValueError(f"model: {name!r}, expected one of {sorted({*MAIN, *ABLATIONS, *WITHOUT})}")
     return BASELINES[name](config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 KINDS = ("eaf", "textgrid")
 MAX_MEGABYTES = 2
+
+log = logging.getLogger(__name__)
 
 
 def show(analysis: Analysis, used: frozenset[Modality]) -> None:
@@ -70,6 +73,9 @@ def _tiers(data: bytes) -> tuple[Tier, ...]:
         return read(data)
     except AnnotationError as error:
         raise PlainError(error.message) from error
+    except OSError as error:
+        log.error("an annotation file cannot be written: %s", error)
+        raise errors.StorageError from error
 
 
 def _retell(analysis: Analysis, tier: Tier) -> None:

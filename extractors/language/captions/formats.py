@@ -30,7 +30,7 @@ _ARROW_WITHIN = re.compile(r"[^>]*[0-9][ \t]*:[^>]*-->|[^>]*-->[^>]*[0-9][ \t]*:
 _COMMA_CLOCK = r"(-)?([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})\.([0-9]{1,3})()"
 _COMMA_TIMING = re.compile(rf"[ \t]*{_COMMA_CLOCK}[ \t]*,[ \t]*{_COMMA_CLOCK}[ \t]*()$")
 _COMMA_LIKE = re.compile(r"[ \t]*-?[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}\.[0-9]{1,3}[ \t]*,[ \t]*-?[0-9]")
-_SETTINGS = re.compile(r"[ \t]*(?:[^ \t:]+:[^ \t]+[ \t]*)*$")  # WebVTT's "align:start", SubRip's "X1:100"
+_SETTINGS = re.compile(r"[ \t]*(?:[^ \t:]+:[^ \t]+(?:[ \t]+|$))*$")  # WebVTT's "align:start", SubRip's "X1:100"
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
 
 _LRC_CLOCK = r"\[[ \t]*(?:([0-9]{1,2}):)?([0-9]{1,3}):([0-9]{1,2})(?:[.,:]([0-9]{1,3}))?[ \t]*\]"
@@ -223,7 +223,7 @@ _STARTS: Mapping[str, re.Pattern[str]] = {
     "MPL2": re.compile(r"\[-?[0-9]+\][ \t]*\[-?[0-9]*\]"),
     "TMPlayer": re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}[:=](?![0-9])"),
     "SAMI": re.compile(r"<SAMI[\s>]", re.IGNORECASE),
-    "TTML": re.compile(r"(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:[A-Za-z]+:)?tt[\s>]", re.DOTALL),
+    "TTML": re.compile(r"(?:<\?xml[^>]*>\s*|<!--(?:(?!-->).)*-->\s*)*<(?:[A-Za-z]+:)?tt[\s>]", re.DOTALL),
     "Avid DS": re.compile(r"@[^\n]*\n\s*<begin subtitles>|<begin subtitles>", re.IGNORECASE),
     "QuickTime Text": re.compile(r"\{QTtext\}", re.IGNORECASE),
     "Scenarist SCC": re.compile(r"Scenarist_SCC"),

@@ -131,10 +131,20 @@ def ttml(text: str, frame_rate: float | None) -> Captions:
     def _timed(element: ElementTree.Element) -> bool:
         return "begin" in {_local(name) for name in element.attrib}
 
-    for body in root.iter():
-        if _local(body.tag) == "body":
-            visit(body, 0.0, float("inf"))
+    for body in _outermost(root, "body"):
+        visit(body, 0.0, float("inf"))
     return Captions(cues=tuple(cues), unplaced=tuple(unplaced))
+
+
+def _outermost(root: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
+    """Yield the elements of a name in order, without those within another of them."""
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if _local(element.tag) == name:
+            yield element
+        else:
+            waiting += reversed(element)
 
 
 def _local(name: str) -> str:

@@ -16,6 +16,7 @@ from extractors.storage.scratch import private_folder
 
 AUTHOR = "AlignMamba"
 MAX_ELEMENTS = 200_000  # of the XML; a file of the largest size has fewer
+MAX_MILLISECONDS = 1_000_000_000  # more than any file that can be used has
 MAX_PARENTS = 20  # tiers between an annotation and the one that has its times
 
 
@@ -91,7 +92,7 @@ def _intervals(eaf: Any, name: str) -> Iterable[Interval]:
         found, text = annotation, referring[annotation][1]
         for _ in range(MAX_PARENTS):  # a file may refer in a circle
             home = eaf.tiers.get(eaf.annotations.get(found))
-            if home is None:
+            if home is None or not (found in home[0] or found in home[1]):  # or another tier of this name hides it
                 break
             if found in home[0]:
                 begin, until = home[0][found][:2]
@@ -102,5 +103,6 @@ def _intervals(eaf: Any, name: str) -> Iterable[Interval]:
 
 def _interval(eaf: Any, begin: str, until: str, text: str) -> Iterable[Interval]:
     start, end = eaf.timeslots.get(begin), eaf.timeslots.get(until)
-    if start is not None and end is not None and 0 <= start < end:
+    # The largest first: a number of hundreds of digits cannot be divided.
+    if start is not None and end is not None and 0 <= start < end <= MAX_MILLISECONDS:
         yield Interval(start=start / 1000, end=end / 1000, text=text)

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from alignmamba.modeling import mmd
 from alignmamba.modeling.mmd import mmd2
 
 
@@ -69,3 +71,33 @@ def test_gradient_pulls_the_samples_together():
     before = mmd2(x, y, _all(x), _all(y))
     before.sum().backward()
     assert mmd2(x.detach() - x.grad, y, _all(x), _all(y)).item() < before.item()
+
+
+def test_blocks_give_what_the_whole_gives(monkeypatch):
+    x, y = torch.randn(3, 9, 4, dtype=torch.float64), torch.randn(3, 11, 4, dtype=torch.float64)
+    x_mask = torch.arange(9)[None] < torch.tensor([[9], [4], [0]])
+    y_mask = torch.arange(11)[None] < torch.tensor([[2], [11], [5]])
+    learnt = mmd2(x.requires_grad_(), y, x_mask, y_mask)
+    assert learnt.requires_grad
+    for pairs in (1, 40, 200):  # rows of one, some, most
+        monkeypatch.setattr(mmd, "BLOCK_PAIRS", pairs)
+        with torch.no_grad():
+            torch.testing.assert_close(mmd2(x, y, x_mask, y_mask), learnt)
+        assert torch.equal(mmd2(x, y, x_mask, y_mask), learnt)  # where a gradient is wanted, nothing is cut
+
+
+def test_without_a_gradient_memory_does_not_grow_with_the_square():
+    x, every = torch.randn(1, 6000, 8), torch.ones(1, 6000, dtype=torch.bool)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    with torch.no_grad(), Watch():
+        mmd2(x, x + 1, every, every)
+    assert 0 < largest <= mmd.BLOCK_PAIRS < 6000**2

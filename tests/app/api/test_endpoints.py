@@ -18,6 +18,8 @@ from contextlib import ExitStack
 import jsonschema
 import pytest
 from openapi_spec_validator import validate
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from app.api import connections, endpoints, gate, openapi, refusals
 from app.api.places import UPLOADS_PER_CLIENT
@@ -403,6 +405,15 @@ def test_a_websocket_from_another_site_is_refused(port):
 
     assert b" 101 " in handshake(f"http://localhost:{port}")
     assert b" 403 " in handshake("http://evil.example")
+
+
+def test_a_message_of_a_browser_is_bounded_before_it_is_parsed(port):
+    with connect(f"ws://localhost:{port}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as stream:
+        stream.send(bytes(12_500_000))  # no message of Streamlit's, which would be a protocol error, 1002
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                stream.recv(timeout=60)
+    assert closed.value.rcvd.code == 1009
 
 
 def test_a_name_is_shown_without_its_path():

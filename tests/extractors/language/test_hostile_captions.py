@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -108,6 +110,35 @@ def test_time_grows_with_the_text_and_no_faster(form, piece):
     began = time.thread_time()
     check(text)
     assert time.thread_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "00:01.000 --> 00:02.000 a" + ":bb" * 40 + " end\nso good",
+        "<!--a-->" * 1_000 + "<other/>",
+        "<tt>" + "<body>" * 400 + "<p begin='1s'>a</p>" * 20_000 + "</body>" * 400 + "</tt>",
+    ],
+    ids=["settings", "comments", "bodies"],
+)
+def test_a_pattern_within_a_pattern_takes_no_time(text):
+    """In a process of its own, as a match that never ends could not be stopped here."""
+    read = """
+import resource, sys, time
+from extractors.language.subtitles import is_subtitles, parse
+from extractors.language.transcript import TranscriptError
+
+limit = int(time.process_time()) + 20
+resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+text = sys.stdin.read()
+try:
+    is_subtitles(text)
+    parse(text, duration=9.0)
+except TranscriptError:
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", read], input=text, text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done
 
 
 def test_every_reader_is_tried():

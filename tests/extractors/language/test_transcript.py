@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import unicodedata
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from extractors.language.transcript import (
     TranscriptError,
     clamped,
     edit,
+    printable,
     split_words,
     typed,
 )
@@ -217,6 +219,18 @@ def test_a_hostile_edit_takes_no_time():
     for text in ("a " * MAX_WORDS, "b a " * (MAX_WORDS // 2), "a a b " * (MAX_WORDS // 3)):
         edit(words, text, duration=1000.0)
     assert time.process_time() - began < 5
+
+
+def test_marks_without_end_on_a_letter_take_no_time():
+    """Unicode's own order of marks takes the square of their number, and nothing else runs in Python meanwhile."""
+    for marks in ("\u0301\u0327", "\u0344\u0327"):
+        began = time.process_time()
+        (word,) = split_words("a" + marks * (MAX_CHARACTERS // 2 - 1))
+        assert time.process_time() - began < 1
+        assert len(word) < 100
+    vowel = "\u1ec7"  # e with two marks
+    assert split_words(unicodedata.normalize("NFD", f"Vi{vowel}t")) == [f"Vi{vowel}t"]
+    assert printable("a" + "\u0301\u0327" * 15 + "b") == unicodedata.normalize("NFC", "a" + "\u0301\u0327" * 15 + "b")
 
 
 def test_a_transcript_made_elsewhere_is_checked_and_clamped():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -34,6 +35,20 @@ def test_a_folder_is_private_and_goes(temporary):
         (folder / "clip.bin").write_bytes(b"private")
         assert folder.stat().st_mode & 0o077 == 0
         raise ZeroDivisionError
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.skipif(scratch.fcntl is None, reason="there are no such locks here")
+def test_a_folder_that_cannot_be_locked_goes(temporary, monkeypatch):
+    """As where the process has no file handle left."""
+
+    def refuse(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(scratch.os, "open", refuse)
+    with pytest.raises(OSError, match="Too many"), scratch.private_folder():
+        raise AssertionError("made")
+    monkeypatch.undo()
     assert not list(temporary.iterdir())
 
 

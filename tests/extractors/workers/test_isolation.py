@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from extractors.workers import isolation
+from extractors.workers.process import Process
 
 TRY = """
 import os, socket, sys
@@ -24,6 +27,35 @@ try:
 except OSError as error:
     print("refused")
 """
+
+
+CORE_LINE = "Max core file size"
+
+
+def core_limit(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line.removeprefix(CORE_LINE).split()[0] for line in lines if line.startswith(CORE_LINE))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are read in /proc")
+def test_a_crash_leaves_no_image_of_a_clip_on_the_disk():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    if before[1] == 0:
+        pytest.skip("no process here may write one")
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        worker = Process()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    try:
+        deadline = time.monotonic() + 120
+        while core_limit(worker.pid) != "0" and worker.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert core_limit(worker.pid) == "0"
+    finally:
+        worker.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are only proxies")

@@ -112,6 +112,24 @@ GRID = b'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
 CIRCLE = b"""<ANNOTATION_DOCUMENT xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
  xsi:noNamespaceSchemaLocation="x" VERSION="3.0"><TIER TIER_ID="a"><ANNOTATION><REF_ANNOTATION ANNOTATION_ID="a1"
  ANNOTATION_REF="a1"><ANNOTATION_VALUE>x</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+ELAN = (
+    '<ANNOTATION_DOCUMENT xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="x" '
+    'VERSION="3.0">{}</ANNOTATION_DOCUMENT>'
+)
+ALIGNED = (
+    '<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="{}" TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t2">'
+    "<ANNOTATION_VALUE>x</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+)
+LATE = ELAN.format(
+    f'<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="1"/><TIME_SLOT TIME_SLOT_ID="t2" TIME_VALUE="{"9" * 400}"/>'
+    f'</TIME_ORDER><TIER TIER_ID="a">{ALIGNED.format("a1")}</TIER>'
+).encode()
+# A tier of the same name hides the one in which the parent is.
+HIDDEN = ELAN.format(
+    f'<TIER TIER_ID="a">{ALIGNED.format("a1")}</TIER><TIER TIER_ID="a"/><TIER TIER_ID="b"><ANNOTATION><REF_ANNOTATION '
+    'ANNOTATION_ID="a2" ANNOTATION_REF="a1"><ANNOTATION_VALUE>x</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER>'
+).encode()
+MARKED = ELAN.format('<TIER TIER_ID="a' + "\u0301\u0327" * 100_000 + '"/>')
 BAD = {
     "nothing": (b"", "annotation_unknown"),
     "text": (b"hello", "annotation_unknown"),
@@ -122,6 +140,9 @@ BAD = {
     "bomb": (BOMB, "annotation_entities"),
     "file": (OUTSIDE, "annotation_entities"),
     "circle": (CIRCLE, "annotation_empty"),
+    "late": (LATE, "annotation_empty"),
+    "hidden": (HIDDEN, "annotation_empty"),
+    "marks": (MARKED.encode(), "annotation_empty"),
     "encoding": (b'<?xml version="1.0" encoding="xyz"?><a/>', "annotation_damaged"),
     "many elements": (b"<ANNOTATION_DOCUMENT>" + b"<a/>" * 300_000 + b"</ANNOTATION_DOCUMENT>", "annotation_too_many"),
     "grid head": (GRID, "annotation_damaged"),
