@@ -9,7 +9,7 @@ from alignmamba.modality import MODALITIES, Modality, letters
 from alignmamba.prediction import class_of
 from app.charts.sentence_table import SentenceRow, rows
 from app.services.analysis import Analysis
-from app.services.batch import no_formula
+from extractors.storage.csv_table import no_formula
 
 DECIMALS = 4  # of scores; times have three, a millisecond
 

@@ -24,12 +24,12 @@ from app.services.analysis import Clip
 from app.services.errors import PlainError
 from app.services.jobs import Job, Progress
 from extractors.messages import Message
+from extractors.storage.csv_table import no_formula
 from extractors.workers.fair_queue import FullError
 
 MAX_CLIPS = 100
 MAX_BYTES = 500_000_000  # of all waiting clips together
 FORMAT, VERSION = "alignmamba-batch", "1.0"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters that a spreadsheet reads as a formula
 NAME_CHARACTERS = 200
 COLUMNS = (
     *("file", "status", "score", "interval_low", "interval_high", "class", *(f"p_{name}" for name in CLASSES)),
@@ -222,8 +222,3 @@ def _found(document: dict[str, Any]) -> dict[str, Any]:
         }
     words = " ".join(word["text"] for word in document["transcript"]["words"])
     return {**found, "duration_s": clip["duration_s"], "transcript": words or None, "sha256": clip["sha256"]}
-
-
-def no_formula(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from app.api.endpoints import FORM_BYTES
 from app.api.stopping import GRACE_SECONDS
 from deploy import trial
 from deploy.dockerfile import DOCKERFILE, instructions, stages
@@ -175,3 +177,10 @@ def test_caddy_takes_its_file(tmp_path):
     assert server["read_header_timeout"] == 10_000_000_000, "in ns"
     assert '"selection_policy": {"name": "replica", "policy": "cookie"}' in json.dumps(server, sort_keys=True)
     assert '"host": ["sentiment.example.com"]' in json.dumps(server)
+
+
+def test_the_proxy_passes_what_the_app_takes_and_little_more():
+    sizes = dict(re.findall(r"request_body @(\w+) {\s+max_size (\d+)MB", (DEPLOY / "Caddyfile").read_text()))
+    screen = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
+    for name, most in (("upload", screen), ("other", FORM_BYTES / 1e6)):
+        assert most < int(sizes[name]) < 1.2 * most
