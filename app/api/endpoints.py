@@ -163,6 +163,7 @@ async def lifespan(app: object) -> AsyncGenerator[None, None]:
         yield
         await asyncio.to_thread(jobs.stop_all)
         await asyncio.to_thread(scratch.clear)  # of what could not end in time
+        await asyncio.to_thread(model.end_warm_up)
 
 
 def middleware() -> list[Middleware]:

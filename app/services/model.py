@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ FOLDER = CHECKPOINT.parent
 FILES = ("config.json", "model.safetensors")
 
 POLL_SECONDS = 0.05
+LAST_SECONDS = 3.0  # that a server which stops waits for models that load
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,15 @@ def warm_up() -> tuple[threading.Thread, ...]:
 
 
 _warming: list[threading.Thread] = []
+_unwanted = threading.Event()  # nobody waits for the models any more
+
+
+def end_warm_up() -> None:
+    """Let a warm-up that is under way end, for some seconds: torch cannot be imported while Python shuts down."""
+    _unwanted.set()
+    last = time.monotonic() + LAST_SECONDS
+    for thread in _warming:
+        thread.join(max(0.0, last - time.monotonic()))
 
 
 def wait_until_warm(stopped: threading.Event) -> None:
@@ -140,3 +151,7 @@ def _load(models: Callable[[], object]) -> None:
     except (ValueError, WorkerError) as error:
         # Nobody waits for this thread; an analysis shows the same message on screen.
         log.warning("models are not ready: %s", error)
+    except Exception:
+        if not _unwanted.is_set():
+            raise
+        log.info("models were not loaded: the server stops")

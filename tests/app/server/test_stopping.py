@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from app.services import model
 from benchmarks import server
 from tests.app.api.test_endpoints import form, head
 from tests.app.app_pages.test_analyse import movie
@@ -96,3 +99,44 @@ def test_with_an_analysis_under_way(serving):
     assert top.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after:" in top.lower()
     assert json.loads(content)["error"]["why"] == "The server is being stopped."
+
+
+def test_a_stop_waits_for_models_that_load_and_is_quiet(monkeypatch, caplog):
+    """As an import of torch, which fails once Python shuts down."""
+    unwanted, failed = threading.Event(), []
+    monkeypatch.setattr(model, "_unwanted", unwanted)
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+
+    def models():
+        unwanted.wait()
+        time.sleep(0.3)
+        raise RuntimeError("operator does not exist")
+
+    thread = threading.Thread(target=model._load, args=(models,), daemon=True)
+    monkeypatch.setattr(model, "_warming", [thread])
+    thread.start()
+    with caplog.at_level(logging.INFO):
+        model.end_warm_up()
+    assert not thread.is_alive() and failed == [] and "the server stops" in caplog.text
+
+
+def test_a_stop_does_not_wait_for_ever(monkeypatch):
+    never = threading.Event()
+    thread = threading.Thread(target=never.wait, daemon=True)
+    monkeypatch.setattr(model, "_unwanted", threading.Event())
+    monkeypatch.setattr(model, "_warming", [thread])
+    monkeypatch.setattr(model, "LAST_SECONDS", 0.1)
+    thread.start()
+    model.end_warm_up()
+    assert thread.is_alive()
+    never.set()
+
+
+def test_an_error_nobody_foresaw_is_not_hidden_while_models_are_wanted(monkeypatch):
+    monkeypatch.setattr(model, "_unwanted", threading.Event())
+
+    def models():
+        raise RuntimeError("operator does not exist")
+
+    with pytest.raises(RuntimeError):
+        model._load(models)
