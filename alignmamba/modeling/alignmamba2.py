@@ -84,9 +84,9 @@ class AlignMamba2(nn.Module):
     >>> model = AlignMamba2(ModelConfig(audio_dim=5, video_dim=4, language_dim=6, width=8)).eval()
     >>> def steps(count: int, dim: int) -> ModalitySteps:
     ...     return ModalitySteps(torch.randn(count, dim), torch.ones(count, dtype=torch.bool), torch.arange(count) / 10)
-    >>> output = model(collate([{"audio": steps(20, 5), "language": steps(3, 6)}, {"audio": steps(9, 5)}]))
+    >>> output = model(collate([{"audio": steps(20, 5), "language": steps(3, 6)}]))
     >>> output.score.shape, sorted(output.mmd), output.plans
-    (torch.Size([2]), [<Modality.AUDIO: 'audio'>], {})
+    (torch.Size([1]), [<Modality.AUDIO: 'audio'>], {})
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -21,6 +21,8 @@ from extractors.schema import Word
 __all__ = ["MAX_CHARACTERS", "clock", "decode", "is_subtitles", "of_track", "parse", "to_webvtt"]
 
 MAX_CHARACTERS = 500_000  # timings and tags cost many times what the words do
+MAX_TAGS = 8 * MAX_WORDS  # of a cue, each of which costs what a word does; a word has a time, a colour and their ends
+MAX_LINES = 20 * MAX_WORDS  # of a file; a cue of one word has four, and line ends may be doubled
 CUE_CHARACTERS = 42  # in one written cue, about what a line of subtitles holds
 CUE_PAUSE = 0.7  # seconds of silence that end a written cue
 
@@ -54,6 +56,8 @@ def parse(text: str, *, duration: float | None = None, frame_rate: float | None 
     if len(text) > MAX_CHARACTERS:
         lengths = {"count": f"{len(text):,}", "limit": f"{MAX_CHARACTERS:,}"}
         raise TranscriptError(Message("subtitles_too_long", lengths))
+    if text.count("\n") > MAX_LINES:
+        raise _too_many()
     found = formats.read(text, formats.format_name(text) or "SRT", frame_rate=frame_rate)
     return transcript(found, duration=duration)
 
@@ -70,7 +74,7 @@ def transcript(found: Captions, *, duration: float | None = None) -> Transcript:
     """
     if not found.cues:
         raise TranscriptError(found.unplaced[-1] if found.unplaced else Message("subtitles_untimed"))
-    if any(cue.text.count("\n") > MAX_WORDS for cue in found.cues):
+    if any(cue.text.count("\n") > MAX_WORDS or cue.text.count("<") > MAX_TAGS for cue in found.cues):
         raise _too_many()
     every = markup.unrolled(sorted(dict.fromkeys(found.cues), key=lambda cue: cue.start))
     limit = float("inf") if duration is None else duration

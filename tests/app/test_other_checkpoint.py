@@ -59,7 +59,8 @@ def test_another_feature_set_is_extracted_from_the_clips_bytes_once(folder, open
 def test_a_clip_is_analysed_with_another_checkpoint(folder, opened):
     asked = Job(opened.clip, owner="test", checkpoint="other").future.result(timeout=120)
     assert asked.document()["checkpoint"] == "other"
-    assert asked.predictions[ALL].score == pytest.approx(checkpoints.predict_with("other", opened, ALL).score, abs=1e-5)
+    here = Job(opened.clip, owner="test").future.result(timeout=120)  # another processor may hear other words
+    assert asked.predictions[ALL].score == pytest.approx(checkpoints.predict_with("other", here, ALL).score, abs=1e-5)
     assert checkpoints.predict_with("other", asked, ALL) is asked.predictions[ALL]
 
 

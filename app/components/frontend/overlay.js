@@ -34,6 +34,7 @@ class Overlay {
   update(data) {
     this.data = data
     this.text.textContent = data.label
+    this.text.parentElement.hidden = false
     this.draw()
   }
 

@@ -27,7 +27,7 @@ BOX = ("face x", "face y", "face width", "face height")  # tracks, in shares of 
 _FRONTEND = Path(__file__).parents[1] / "frontend"
 _OVERLAY = st.components.v2.component(
     "overlay",
-    html='<label><input type="checkbox" id="on"><span id="text"></span></label>\n',
+    html='<label hidden><input type="checkbox" id="on"><span id="text"></span></label>\n',  # until it has its text
     css=(_FRONTEND / "overlay.css").read_text(encoding="utf-8"),
     js=(_FRONTEND / "overlay.js").read_text(encoding="utf-8"),
 )

@@ -403,13 +403,13 @@ def test_bytes_that_are_no_text_are_refused(data):
 @pytest.mark.parametrize("begin", ["WEBVTT\n\n00:01.000 --> 00:02.000\nword ", "", "<SAMI>", "[Events]\n"])
 def test_hostile_captions_take_no_time(begin, filling):
     text = begin + filling * ((MAX_CHARACTERS - 100) // len(filling))
-    began = time.process_time()
+    began = time.thread_time()
     try:
         if is_subtitles(text):
             assert len(parse(text, duration=60.0).words) <= MAX_WORDS
     except TranscriptError as error:
         assert str(error).endswith(".")
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
 
 
 CAPTIONS = {

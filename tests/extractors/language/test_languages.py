@@ -137,7 +137,7 @@ def test_speech_that_switches_its_language_keeps_every_part(english_first):
     before = [word for word in heard.words if word.start < border]
     after = [word for word in heard.words if word.start >= border]
     both = (before, after) if english_first else (after, before)
-    assert {"disposed", "ill-disposed"} & {word.text.strip(".,").lower() for word in both[0]}
+    assert {"he", "was", "not", "young", "man"} <= {word.text.strip(".,").lower() for word in both[0]}
     assert len(both[1]) >= 3
     (note,) = heard.notes
     assert note.code == "speech_partly_translated" and note.values["language"] == "de"
