@@ -45,7 +45,6 @@ OPTIONS = {
 }
 NO_WORD = 0.15  # seconds at the beginning of a voiced segment that a word needs
 IN_PAUSE = 0.05  # seconds after a voiced segment, from which a word is taken to reach into the pause
-EDGE_SECONDS = 0.25  # that a word may lie outside the speech whose language was told
 SURE_LANGUAGE = 0.5  # probability from which a detected language other than English is believed
 
 Progress = Callable[[int, int], None]  # completed, total
@@ -275,7 +274,10 @@ def _translations(runs: Sequence[Run], words: Sequence[Word], language: str, sta
     """Return a note on each language that was translated: the clip's own, and those of runs by themselves."""
     notes = []
     middles = [(word.start + word.end) / 2 for word in words]
-    if language != "en" and not all(any(_holds(run, middle) for run in runs) for middle in middles):
+    told = {run.language for run in runs}  # a word invented in a pause lies in none of them
+    if language not in ("en", *told) and not all(
+        any(run.start <= middle < run.end for run in runs) for middle in middles
+    ):
         notes.append(Message("speech_translated", {"language": language}))
     for foreign in dict.fromkeys(run.language for run in runs if run.language != "en"):
         parts = [run for run in runs if run.language == foreign]
@@ -286,10 +288,6 @@ def _translations(runs: Sequence[Run], words: Sequence[Word], language: str, sta
         }
         notes.append(Message("speech_partly_translated", values))
     return notes
-
-
-def _holds(run: Run, moment: float) -> bool:
-    return bool(run.start - EDGE_SECONDS <= moment < run.end + EDGE_SECONDS)
 
 
 def _tidied(words: Sequence[Word], start: float, voiced: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
