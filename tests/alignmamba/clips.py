@@ -41,3 +41,12 @@ def write_calibration(folder, **changes):
     content = {"data_sha256": {"model.safetensors": checkpoint.weights_sha256(folder)}, "rows": rows, **changes}
     (folder / CALIBRATION).write_text(json.dumps(content))
     return content
+
+
+def mixed():
+    """Clips of every subset, lengths from 1 up, some steps invalid."""
+    clips = []
+    for number, subset in enumerate(SUBSETS):
+        whole = clip(audio=9 + 3 * number, video=20 - 2 * number, language=1 + 2 * number, valid_share=0.7)
+        clips.append({modality: steps for modality, steps in whole.items() if modality in subset})
+    return [*clips, clip(audio=1, video=1, language=1)]

@@ -8,20 +8,12 @@ from alignmamba.modality import ANCHOR_ORDER, SUBSETS, Modality
 from alignmamba.modeling import alignmamba2
 from alignmamba.modeling.alignmamba2 import AlignMamba2, ModalityAwareLayer, transport_distance
 from alignmamba.modeling.loss import loss
-from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config
-
-
-def _mixed():
-    clips = []
-    for number, subset in enumerate(SUBSETS):
-        whole = clip(audio=9 + 3 * number, video=20 - 2 * number, language=1 + 2 * number, valid_share=0.7)
-        clips.append({modality: steps for modality, steps in whole.items() if modality in subset})
-    return [*clips, clip(audio=1, video=1, language=1)]
+from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config, mixed
 
 
 @pytest.mark.parametrize("changes", [{}, {"bidirectional": True}, {"time_weight": 0.3, "classes": 0}])
 def test_a_batch_gives_the_same_numbers_and_gradients_as_one_by_one(changes):
-    model, clips = AlignMamba2(config(**changes)).double(), _mixed()
+    model, clips = AlignMamba2(config(**changes)).double(), mixed()
     clips = [{m: steps._replace(values=steps.values.double()) for m, steps in each.items()} for each in clips]
     truth = torch.randn(len(clips), dtype=torch.float64)
     found = []

@@ -9,7 +9,7 @@ from alignmamba.modality import ANCHOR_ORDER, MODALITIES, SUBSETS
 from alignmamba.modeling.encoders import Stream
 from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import Aligned, AlignMamba
-from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, clip, config
+from tests.alignmamba.clips import AUDIO, DIMS, LANGUAGE, VIDEO, clip, config, mixed
 
 VARIANTS = [
     {},
@@ -33,18 +33,9 @@ def open_gates(model):
                 parameter.normal_()
 
 
-def _mixed():
-    """Clips of every subset, lengths from 1 up, some steps invalid."""
-    clips = []
-    for number, subset in enumerate(SUBSETS):
-        whole = clip(audio=9 + 3 * number, video=20 - 2 * number, language=1 + 2 * number, valid_share=0.7)
-        clips.append({modality: steps for modality, steps in whole.items() if modality in subset})
-    return [*clips, clip(audio=1, video=1, language=1)]
-
-
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_a_batch_gives_the_same_numbers_and_gradients_as_one_by_one(changes):
-    model, clips = AlignMamba(config(**changes)), _mixed()
+    model, clips = AlignMamba(config(**changes)), mixed()
     open_gates(model)
     truth, classes = torch.randn(len(clips)), torch.arange(len(clips)) % 3
     classes = classes if model.config.classes else None
