@@ -76,9 +76,10 @@ class AlignMamba2(nn.Module):
 
     Stated by its abstract: both alignments are losses only, and layers have modality-specific and shared experts.
     Chosen here: encoders, heads, anchor and MMD are those of `AlignMamba`, on the streams as they are; the transport
-    distance is the relaxed one (`transport_distance`), with the same weight lambda; tokens are scanned in the order of
-    time, those of one time in that of `config.order`; experts have one hidden layer and are summed. An absent modality
-    has no tokens (`absent` and `gate` of the config do not apply), and there is no plan to show.
+    distance is the relaxed one (`transport_distance`), weighted by the configured lambda throughout training, whatever
+    a schedule does to that of the MMD; tokens are scanned in the order of time, those of one time in that of
+    `config.order`; experts have one hidden layer and are summed. An absent modality has no tokens (`absent` and `gate`
+    of the config do not apply), and there is no plan to show.
 
     >>> from alignmamba.batch import ModalitySteps, collate
     >>> model = AlignMamba2(ModelConfig(audio_dim=5, video_dim=4, language_dim=6, width=8)).eval()
@@ -137,7 +138,7 @@ class AlignMamba2(nn.Module):
     def _distances(
         self, streams: Mapping[Modality, Stream], anchor: Int[Tensor, " batch"], target: Stream
     ) -> tuple[dict[Modality, Tensor], Tensor]:
-        """Squared MMD of each modality to the anchor, and lambda times the mean of all transport distances."""
+        """Squared MMD of each modality to the anchor, and lambda times the sum of their mean transport distances."""
         mmd: dict[Modality, Tensor] = {}
         total = target.x.new_zeros(())
         for modality, stream in streams.items():

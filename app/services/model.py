@@ -25,7 +25,7 @@ FOLDER = CHECKPOINT.parent
 FILES = ("config.json", "model.safetensors")
 
 POLL_SECONDS = 0.05
-LAST_SECONDS = 3.0  # that a server which stops waits for models that load
+LAST_SECONDS = 2.0  # that a server which stops waits for models that load; with its grace less than 10
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _load(models: Callable[[], object]) -> None:
     except (ValueError, WorkerError) as error:
         # Nobody waits for this thread; an analysis shows the same message on screen.
         log.warning("models are not ready: %s", error)
-    except Exception:
+    except Exception as error:
         if not _unwanted.is_set():
             raise
-        log.info("models were not loaded: the server stops")
+        log.info("models were not loaded, the server stops: %r", error)

@@ -117,7 +117,7 @@ def test_a_stop_waits_for_models_that_load_and_is_quiet(monkeypatch, caplog):
     thread.start()
     with caplog.at_level(logging.INFO):
         model.end_warm_up()
-    assert not thread.is_alive() and failed == [] and "the server stops" in caplog.text
+    assert not thread.is_alive() and failed == [] and "the server stops: RuntimeError" in caplog.text
 
 
 def test_a_stop_does_not_wait_for_ever(monkeypatch):
