@@ -179,7 +179,14 @@ def _own_folder(wanted: Asset) -> Path | None:
         if not _is_intact(folder / file.name, file):
             path = folder / file.name
             code = "asset_file_damaged" if path.is_file() else "asset_file_missing"
-            values = {"title": wanted.title, "path": str(path), "url": file.url, "variable": MODELS_VARIABLE}
+            log.error("%s is not intact", path)  # a visitor of a server is not shown its folders
+            below = path.relative_to(Path(named).expanduser())
+            values = {
+                "title": wanted.title,
+                "path": f"{MODELS_VARIABLE}/{below.as_posix()}",
+                "url": file.url,
+                "variable": MODELS_VARIABLE,
+            }
             raise AssetError(Message(code, values))
     return folder
 
@@ -196,6 +203,11 @@ def _is_intact(path: Path, file: ModelFile) -> bool:
         return False
     _verified[path] = stamp
     return True
+
+
+def _reason(error: Exception) -> str:
+    """Why a source failed, without the places on the machine that errors of the system name."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _fetch(wanted: Asset, missing: list[ModelFile], folder: Path, hook: Hook | None) -> None:
@@ -216,7 +228,7 @@ def _fetch(wanted: Asset, missing: list[ModelFile], folder: Path, hook: Hook | N
             source(missing, folder, report)
         except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
             log.warning("%s: %s: %s", wanted.title, source.__name__, error)
-            failures.append(str(error))
+            failures.append(_reason(error))
         missing = [file for file in missing if not _is_intact(folder / file.name, file)]
         if not missing:
             report(total)

@@ -185,8 +185,17 @@ def test_a_missing_file_in_ones_own_folder_is_named(shop, tmp_path, monkeypatch)
     (own / "test-model").mkdir(parents=True)
     (own / "test-model" / "model.bin").write_bytes(CONTENT)
     monkeypatch.setenv(registry.MODELS_VARIABLE, str(own))
-    with pytest.raises(AssetError, match=r"config.json is missing"):
+    with pytest.raises(AssetError, match=r"ALIGNMAMBA_MODELS/test-model/config.json is missing") as caught:
         asset("test")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_no_place_on_the_machine_is_told(shop, tmp_path, monkeypatch):
+    (tmp_path / "a file").write_bytes(b"")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "a file"))
+    with pytest.raises(AssetError, match=r"could not be fetched: .*Not a directory") as caught:
+        asset("test")
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_a_flipped_byte_in_a_real_model_is_found(tmp_path, monkeypatch):
