@@ -17,7 +17,7 @@ fetch:  ## packages and model files, without starting anything
 	$(PYTHON) -m extractors.assets
 
 # One thread per worker: threads of several workers on the same cores wait for one another. A worker takes 2 GB.
-PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations=40 --durations-min=4
 
 test:  ## all tests but the slow full runs and those that train
 	@.ci/setup dev
