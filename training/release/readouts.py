@@ -7,6 +7,7 @@ trust them more than it may.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from alignmamba.modality import Modality
 from alignmamba.modeling.model import AlignMamba
 from alignmamba.modeling.readout import CLAMP
 from extractors.vision import facial
+
+log = logging.getLogger(__name__)
 
 FOLDS = 5
 OUTPUTS = 4  # happy against negative, and three class scores
@@ -153,15 +156,15 @@ class Examples:
         )
 
 
-def fit_folded(examples: Examples, *, strength: float) -> Readout:
-    """Fit on all clips, and once without each fold of people; the strength is as in `fit`."""
+def fit_folded(examples: Examples, *, strength: float, columns: Int[np.ndarray, " read"] | None = None) -> Readout:
+    """Fit on all clips, and once without each fold of people; strength and columns are as in `fit`."""
     names = sorted(set(examples.people))
     folds = {name: place % FOLDS for place, name in enumerate(np.random.default_rng(0).permutation(names))}
     without = []
     for number in range(FOLDS):
         mine = [name for name in names if folds[name] == number]
-        without.append(fit_all(examples.without(*mine), strength=strength))
-    return Readout(full=fit_all(examples, strength=strength), folds=folds, without=tuple(without))
+        without.append(fit_all(examples.without(*mine), strength=strength, columns=columns))
+    return Readout(full=fit_all(examples, strength=strength, columns=columns), folds=folds, without=tuple(without))
 
 
 def fit_all(examples: Examples, *, strength: float, columns: Int[np.ndarray, " read"] | None = None) -> Linear:
@@ -200,3 +203,11 @@ def inner_aucs(examples: Examples, real: Examples, *, strength: float) -> dict[s
             scores = [fitted(row)[0] for row in real.statistics[mine]]
             found[name].append(roc_auc_score(real.happy[mine], scores))
     return {name: float(np.mean(each)) for name, each in found.items() if each}
+
+
+def chosen_face_columns(examples: Examples, real: Examples, *, strength: float) -> Int[np.ndarray, " columns"]:
+    """Choose which statistics the read-out of faces reads: the best of `inner_aucs`, all without real people."""
+    found = inner_aucs(examples, real, strength=strength)
+    best = max(found, key=found.__getitem__) if found else "all"
+    log.info("the read-out of faces reads: %s", best)
+    return facial.clip_columns(*FACE_KINDS[best])

@@ -213,7 +213,7 @@ def face_readouts(corpora: Corpora) -> list[dict[str, Any]]:
     Returns:
         A row per candidate: AUC on the six others of each person left out ("inner"), by which a set is chosen for that
         person, for how many it was chosen, and its figures on the people left out. Then a row for the choice as a
-        whole, and one for the set that is chosen with nobody left out.
+        whole, and one for the set that is chosen with nobody left out, as the shipped models are trained.
     """
     people = sorted({pair.person for pair in corpora.pairs})
     scores: dict[str, dict[str, float]] = {name: {} for name in readouts.FACE_KINDS}
