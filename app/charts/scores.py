@@ -135,9 +135,18 @@ def subset_dots(predictions: Mapping[str, Prediction]) -> alt.LayerChart:
 
 def class_bars(classes: dict[str, float]) -> alt.LayerChart:
     """Draw the class probabilities as bars, one per class."""
-    table = pd.DataFrame({"class": [_(name).capitalize() for name in classes], "probability": list(classes.values())})
-    table["text"] = [wording.share(probability) for probability in classes.values()]
-    names = table["class"].tolist()
+    colours = dict(zip((_(name).capitalize() for name in classes), (NEGATIVE, NEUTRAL, POSITIVE), strict=True))
+    return _bars(list(colours), list(classes.values()), colours=list(colours.values()), title=_("Class"))
+
+
+def emotion_bars(names: list[str], probabilities: list[float]) -> alt.LayerChart:
+    """Draw the probabilities of emotion words as bars of one colour: a word is neither good nor bad."""
+    return _bars(names, probabilities, colours=[NEUTRAL] * len(names), title=_("Emotion word"))
+
+
+def _bars(names: list[str], probabilities: list[float], *, colours: list[str], title: str) -> alt.LayerChart:
+    table = pd.DataFrame({"class": names, "probability": probabilities})
+    table["text"] = [wording.share(probability) for probability in probabilities]
     base = alt.Chart(table).encode(
         y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
         x=alt.X(
@@ -147,15 +156,15 @@ def class_bars(classes: dict[str, float]) -> alt.LayerChart:
             axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False),
         ),
         tooltip=[
-            alt.Tooltip("class:N", title=_("Class")),
+            alt.Tooltip("class:N", title=title),
             alt.Tooltip("probability:Q", title=_("Probability"), format=".1%"),
         ],
     )
-    colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=[NEGATIVE, NEUTRAL, POSITIVE]), legend=None)
+    colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=colours), legend=None)
     return alt.layer(
         base.mark_bar(height=16, cornerRadiusEnd=3).encode(color=colour),
         base.mark_text(align="left", dx=5, color=NEUTRAL).encode(text="text:N"),
-    ).properties(height=CLASSES_PX)
+    ).properties(height=CLASSES_PX * len(names) // 3)
 
 
 def alignment_map(table: AlignmentTable, *, view: tuple[float, float] | None = None) -> alt.LayerChart:

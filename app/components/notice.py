@@ -11,6 +11,14 @@ KEY = "notice-read"  # in the session state
 BUTTON = "notice-agree"
 
 
+def not_at_work() -> str:
+    """Return the point on where emotions may not be inferred."""
+    return _(
+        "**Not at work, not in education.** Inferring emotions there is forbidden in the EU, except for medical or "
+        "safety reasons (Article 5(1)(f)). No decision about a person may rest on a score."
+    )
+
+
 def points() -> list[str]:
     """Return the points of the notice in Markdown: what is inferred, what the law requires, what is stored."""
     return [
@@ -22,10 +30,7 @@ def points() -> list[str]:
             "**People must be informed.** Anyone who uses such a system on others must inform them (EU AI Act, Article "
             "50(3)). Upload only clips that you may use, of people who know."
         ),
-        _(
-            "**Not at work, not in education.** Inferring emotions there is forbidden in the EU, except for medical or "
-            "safety reasons (Article 5(1)(f)). No decision about a person may rest on a score."
-        ),
+        not_at_work(),
         _(
             "**Stored: nothing.** Your clip is kept in a private folder while it is analysed, then it is deleted. The "
             "measured features stay in memory for this visit only; nothing is sent elsewhere."

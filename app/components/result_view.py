@@ -20,7 +20,16 @@ from app.components import (
     stage,
     tracks,
 )
-from app.components.result import alignment_maps, annotations, overlay, sentences, spans, subset_table, timeline
+from app.components.result import (
+    alignment_maps,
+    annotations,
+    emotions,
+    overlay,
+    sentences,
+    spans,
+    subset_table,
+    timeline,
+)
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -253,6 +262,7 @@ def _subsets(analysis: Analysis, prediction: Prediction | None) -> None:
             lambda: scores.class_bars(prediction.classes),
             alt=wording.classes_alt(prediction.classes),
         )
+        emotions.show(analysis, prediction.used)
 
 
 def _details(analysis: Analysis) -> None:

@@ -133,9 +133,12 @@ class Composer:
         """Raw columns of a face of a class, and the person that it shows."""
         real = self._pairs[kind]
         if real and rng.random() < REAL_SHARE:
-            pair = real[rng.integers(len(real))]
-            return self._moved(_cut(pair.video, rng), rng), f"pair_{pair.person}"
+            return self.real_face(real[rng.integers(len(real))], rng)
         return self.face_sequence(self.draw_face(self._faces[kind], rng), rng)
+
+    def real_face(self, pair: RealPair, rng: np.random.Generator) -> tuple[Float32[np.ndarray, "steps 55"], str]:
+        """Raw columns of a part of a real face, and the person that it shows."""
+        return self._moved(_cut(pair.video, rng), rng), f"pair_{pair.person}"
 
     def draw_face(self, group: Sequence[LabelledSequence], rng: np.random.Generator) -> LabelledSequence | None:
         """An expression of a class; None, a face that only talks, for most neutral ones."""

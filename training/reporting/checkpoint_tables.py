@@ -83,3 +83,20 @@ def face_readouts_table(result: dict[str, Any]) -> str:
     return table(
         ["statistics read", "AUC on training people", "chosen for", "AUC on people left out", "balanced %"], rows
     )
+
+
+def emotions_table(result: dict[str, Any]) -> str:
+    """How often the likeliest emotion word is right for people who were not trained on."""
+    rows = [
+        [
+            row["people"],
+            modalities(row["modalities"]),
+            str(row["n"]),
+            percent(row["balanced_accuracy"]),
+            percent(row["chance"]),
+            percent(row["ece"]),
+            ", ".join(f"{name} {percent(share)}" for name, share in row["recall"].items()),
+        ]
+        for row in result["rows"]
+    ]
+    return table(["people", "from", "clips", "balanced %", "chance %", "calibration error %", "right, by word"], rows)

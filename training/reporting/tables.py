@@ -252,7 +252,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "unseen-people": (CHECKPOINT / "unseen_people.json", checkpoint_tables.unseen_people_table),
     "unseen-people-without-mmd": (CHECKPOINT / "unseen_people_without_mmd.json", checkpoint_tables.unseen_people_table),
     "face-readouts": (CHECKPOINT / "face_readouts.json", checkpoint_tables.face_readouts_table),
-    "faces-by-readouts": (MADE / "composed" / "faces_by_readouts.json", checkpoint_tables.unseen_people_table),
+    "emotions": (CHECKPOINT / "emotions.json", checkpoint_tables.emotions_table),
     "opensmile": (OPENSMILE / "metrics.json", checkpoint_table),
     "opensmile-calibration": (OPENSMILE / "calibration.json", calibration_table),
     "opensmile-seeds": (OPENSMILE / "seeds.json", checkpoint_tables.seeds_table),

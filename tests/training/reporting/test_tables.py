@@ -149,6 +149,12 @@ def test_rows_of_one_modality_draws_seeds_and_unseen_people():
     assert _cells(rendered) == ["std", "0.900", "3", "0.850", "80.0"]
     assert _cells(rendered, line=3) == ["std, chosen with everybody", "0.910", "–", "–", "–"]
 
+    words = {"people": "real, left out", "modalities": "av", "n": 168, "balanced_accuracy": 0.5, "chance": 0.25}
+    words |= {"ece": 0.125, "recall": {"neutral": 0.75, "happy": 0.25}}
+    rendered = tables.checkpoint_tables.emotions_table({"rows": [words]})
+    assert _cells(rendered)[:6] == ["real, left out", "audio + video", "168", "50.0", "25.0", "12.5"]
+    assert _cells(rendered)[6] == "neutral 75.0, happy 25.0"
+
 
 def test_the_ablation_shows_what_was_measured():
     def over(mean):
