@@ -20,7 +20,16 @@ from app.components import (
     stage,
     tracks,
 )
-from app.components.result import alignment_maps, annotations, overlay, sentences, spans, subset_table, timeline
+from app.components.result import (
+    alignment_maps,
+    annotations,
+    overlay,
+    sentences,
+    spans,
+    speakers,
+    subset_table,
+    timeline,
+)
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -93,6 +102,8 @@ def _more(analysis: Analysis, prediction: Prediction | None) -> None:
 
 def _tabs(analysis: Analysis, prediction: Prediction | None) -> Iterator[tuple[str, Callable[[], None]]]:
     """List the tabs that a clip has."""
+    if prediction is not None and analysis.speakers:
+        yield _("Speakers"), lambda: speakers.show(analysis, prediction.used)
     if prediction is not None and analysis.sentences:
         yield _("Sentences"), lambda: _sentences(analysis, prediction.used)
     yield _("Over time"), lambda: _over_time(analysis, prediction)
