@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="folder for the result file")
     arguments = parser.parse_args()
     rows = []
-    for split, kind in (*(("valid", kind) for kind in CHOSEN_BY), *(("test", kind) for kind in KINDS)):
+    for split, kind in (*(("test", kind) for kind in KINDS), *(("valid", kind) for kind in CHOSEN_BY)):
         rows.append(measure(clips(arguments.data, split, kind), split, kind))
         print(rows[-1], flush=True)
     hashes = {name: file_sha256(arguments.data / name) for name in speech.MANIFESTS}
