@@ -82,7 +82,7 @@ def test_turns_change_within_a_segment():
 
 def test_runs_too_short_for_a_turn_go_to_the_longer_neighbour():
     labels = np.array([0, 0, 0, 0, 1, 0, 0, 2, 2, 2, 2, 2, -1])
-    assert turns._without_short(labels, 3).tolist() == [0] * 7 + [2] * 6
+    assert turns._without_short(labels, 3.0).tolist() == [0] * 7 + [2] * 6
 
 
 def test_windows_are_bounded_however_long_the_speech():
