@@ -40,7 +40,8 @@ def _taper() -> Float32[np.ndarray, " frame"]:
 @functools.cache
 def _bands() -> Float32[np.ndarray, "bins mels"]:
     """Return triangular bands, evenly spaced in mel from `LOWEST_HZ` to the highest frequency."""
-    edges = np.linspace(*_mel(np.array([LOWEST_HZ, SAMPLE_RATE / 2])), MELS + 2)
+    lowest, highest = _mel(np.array([LOWEST_HZ, SAMPLE_RATE / 2]))
+    edges = np.linspace(lowest, highest, MELS + 2)
     bins = _mel(np.fft.rfftfreq(SPECTRUM, 1 / SAMPLE_RATE))[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
