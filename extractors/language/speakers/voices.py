@@ -43,7 +43,7 @@ def _load() -> VoiceNetwork:
     return network.eval()
 
 
-def embed(windows: Sequence[Float32[np.ndarray, " samples"]]) -> Float32[np.ndarray, "windows dim"]:
+def embed(windows: Sequence[Float32[np.ndarray, " _"]]) -> Float32[np.ndarray, "windows dim"]:
     """Return the embedding of each window, of length 1.
 
     Args:
