@@ -39,6 +39,7 @@ MODELS = {
     "face_landmarker": ("MediaPipe's face landmarker", "Apache-2.0"),
     "minilm": ("all-MiniLM-L6-v2", "Apache-2.0"),
     "whisper_base": ("Whisper base (OpenAI), converted by Systran", "MIT"),
+    "voices": ("CAM++ for voices, Chinese and English (3D-Speaker, Alibaba)", "Apache-2.0"),
 }
 """Model file of `extractors.assets` -> its name and licence."""
 

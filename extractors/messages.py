@@ -81,6 +81,14 @@ TEMPLATES: Mapping[str, str] = {
     "several_faces": N_(
         "Up to {count} faces were seen at once; the one whose lips move as in speech is followed, else the largest."
     ),
+    "speakers_told_apart": N_(
+        "{count} speakers were told apart by their voices; who says what may be wrong, above all where they interrupt "
+        "each other. The face is the one that was followed in each moment, which need not be the speaker's."
+    ),
+    "speakers_alike": N_("Two of the voices are much alike: they may be one person's."),
+    "speakers_unclear": N_(
+        "{count} words could not be given to a speaker: voices overlap there, or speech is too short to tell."
+    ),
     "video_turned": N_("The video is not upright; it was turned clockwise by {degrees} degrees to look for faces."),
     "mouth_covered_noted": N_(
         "The mouth is covered, as by a mask, a hand or a microphone, in {share} % of the frames with a face; these "

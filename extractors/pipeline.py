@@ -15,11 +15,13 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.audio import acoustic, quality, voice_activity
+from extractors.audio import acoustic, quality, sound_tracks, voice_activity
 from extractors.audio.acoustic import AudioFeatures
 from extractors.language import asr, languages, speech_states, subtitles, text_encoder, word_features
 from extractors.language import transcript as transcripts
 from extractors.language.asr import RECOGNISER
+from extractors.language.speakers import naming, turns, voices
+from extractors.language.speakers.turns import Speakers
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media import probe
@@ -33,9 +35,6 @@ from extractors.vision.facial import VideoFeatures
 
 SCHEMA = ExtractionConfig().schema()
 """Of the features that `extract` makes unless it is asked for others; checkpoints carry it."""
-
-MAX_TRACKS = 8  # sound tracks among which the one with the most speech is looked for
-MORE_SPEECH = 1.2  # times the seconds of speech that another track than the default must have
 
 STEPS = ("sound", "voice", "face", "words", "language")
 """Names that `hook` and `ClipFeatures.step_seconds` use."""
@@ -176,6 +175,7 @@ def warm(*, encoder: str = ENCODER) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, probe.SAMPLE_RATE).astype(np.float32)
     acoustic.from_waveform(noise)
     speech_states.mean_state(noise)
+    voices.embed([noise])
     facial.from_frames([(0.0, np.zeros((64, 64, 3), np.uint8))])
     covering.warm()
 
@@ -205,25 +205,29 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         info = probe.probe(path, limits)
         face = pool.submit(_video, path, info, work)
         with work.step("sound"):
-            sound = _sound(path, info, work)
+            sound = sound_tracks.decode(path, info, limits, work.notes.append, asked=config.audio_track)
         voice = pool.submit(_audio, sound, work)
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
             spoken = _words(path, sound, info, duration, work)
         with work.step("language"):
             language = word_features.from_words(spoken.words, encoder=config.encoder)
-        audio, video = voice.result(), face.result()
+        (audio, who), video = voice.result(), face.result()
     except BaseException:
         work.stopped.set()
         raise
     _check_decoded(sound, len(video.features.start), work.notes)
+    words = spoken.words
+    if not any(word.speaker for word in words):  # captions that name speakers know them better
+        words = naming.named(words, who.turns)
+        work.notes += naming.notes(words, who)
     steps = video.features
     duration = float(steps.start.max(initial=duration))
     return ClipFeatures(
         audio=audio.features,
         video=replace(steps, end=np.maximum(np.minimum(steps.end, duration), steps.start)),
         language=language,
-        words=spoken.words,
+        words=words,
         duration=duration,
         schema=config.schema(),
         transcript_source=spoken.source,
@@ -233,34 +237,11 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
     )
 
 
-def _sound(path: Path, info: MediaInfo, work: _Work) -> Sound | None:
-    """Decode the sound track that is asked for, or else the one with the most speech; note what is odd about it."""
-    limits, asked = work.config.limits, work.config.audio_track
-    if info.ends_early:
-        work.notes.append(Message("clip_ends_early", {"second": f"{info.seconds:.1f}"}))
-    if info.audio_tracks < 2 or asked is not None:
-        if info.audio_tracks > 1 and asked is not None:
-            work.notes.append(Message("audio_track_asked", {"count": info.audio_tracks, "track": asked}))
-        return probe.decode_audio(path, limits, work.notes.append, track=asked)
-    found: list[tuple[float, int, Sound, list[Message]]] = []
-    numbers = sorted(range(1, info.audio_tracks + 1)[:MAX_TRACKS], key=lambda number: number != info.audio_track)
-    for number in numbers:  # the file's own choice comes first, and wins where another speaks hardly more
-        notes: list[Message] = []
-        sound = probe.decode_audio(path, limits, notes.append, track=number)
-        if sound is not None:
-            voiced = voice_activity.segments(quality.raised(sound.samples))
-            found.append((sum(end - begin for begin, end in voiced), number, sound, notes))
-    best = found[0]
-    for each in found[1:]:
-        best = each if each[0] > MORE_SPEECH * best[0] + 0.5 else best
-    work.notes += [*best[3], Message("several_audio_tracks", {"count": info.audio_tracks, "track": best[1]})]
-    return best[2]
-
-
-def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
+def _audio(sound: Sound | None, work: _Work) -> tuple[AudioFeatures, Speakers]:
+    """Measure the voice, and tell speakers apart by it."""
     with work.step("voice"):
         if sound is None:
-            return AudioFeatures(features=work.config.audio.missing(Message("no_audio_stream")))
+            return AudioFeatures(features=work.config.audio.missing(Message("no_audio_stream"))), Speakers()
         audio = work.config.audio.read(sound.samples, start=sound.start)
         segments = voice_activity.segments(quality.raised(sound.samples), start=sound.start)
         activity = voice_activity.track(segments, start=sound.start, end=sound.end)
@@ -270,7 +251,8 @@ def _audio(sound: Sound | None, work: _Work) -> AudioFeatures:
             work.notes.append(Message("audio_noisy", {"ratio": round(decibels)}))
         if segments and quality.is_narrow(sound.samples):
             work.notes.append(Message("audio_narrow"))
-        return replace(audio, tracks=(*audio.tracks, activity, ratio))
+        speakers = turns.find(quality.raised(sound.samples), segments, start=sound.start)
+        return replace(audio, tracks=(*audio.tracks, activity, ratio)), speakers
 
 
 def _video(path: Path, info: MediaInfo, work: _Work) -> VideoFeatures:

@@ -130,6 +130,21 @@ class Word:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A stretch of speech of one speaker.
+
+    Attributes:
+        start: Seconds from the start of the clip.
+        end: Likewise.
+        speaker: Who speaks, as `Word.speaker`; None where it cannot be told.
+    """
+
+    start: float
+    end: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModalityFeatures:
     """Steps of one modality in time order.
 
@@ -259,13 +274,16 @@ class ClipFeatures:
 
         A modality without an observed step there is absent from the cut; tracks are left out.
         """
-        middles = (self.language.start + self.language.end) / 2
-        inside = (middles >= start) & (middles < end)
+        return self.within([(start, end)])
+
+    def within(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
+        """Cut out the steps whose middle lies in one of several spans, as `between` does for one."""
+        inside = _inside(self.language, spans)
         return replace(
             self,
-            audio=_cut(self.audio, start, end),
-            video=_cut(self.video, start, end),
-            language=_cut(self.language, start, end),
+            audio=_cut(self.audio, spans),
+            video=_cut(self.video, spans),
+            language=_cut(self.language, spans),
             words=tuple(word for word, kept in zip(self.words, inside, strict=True) if kept),
             tracks=(),
         )
@@ -283,18 +301,23 @@ class ClipFeatures:
         )
 
 
-def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
+def _inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Bool[np.ndarray, " steps"]:
+    """Tell which steps have their middle in one of the spans."""
     middles = (part.start + part.end) / 2
-    valid = part.valid.copy()
+    inside = np.zeros(len(middles), bool)
     for start, end in spans:
-        valid &= ~((middles >= start) & (middles < end))
+        inside |= (middles >= start) & (middles < end)
+    return inside
+
+
+def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
+    valid = part.valid & ~_inside(part, spans)
     absent = None if valid.any() else (part.absent or Message("nothing_observed"))
     return replace(part, values=part.values * valid[:, None], valid=valid, absent=absent)
 
 
-def _cut(part: ModalityFeatures, start: float, end: float) -> ModalityFeatures:
-    middles = (part.start + part.end) / 2
-    inside = (middles >= start) & (middles < end)
+def _cut(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
+    inside = _inside(part, spans)
     absent = None if part.valid[inside].any() else (part.absent or Message("nothing_observed"))
     return ModalityFeatures(
         values=part.values[inside],

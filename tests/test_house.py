@@ -45,7 +45,7 @@ LAYERS = {
         "planted reproduce",
     ],
     "app": ["i18n", "services charts", "export", "components api", "app_pages cli main"],
-    "benchmarks": ["clip fusion mutants plan scan server words", "fuzz screen start talk", "soak"],
+    "benchmarks": ["clip fusion mutants plan scan server speech", "fuzz screen start talk", "soak"],
     "deploy": ["packages dockerfile", "audit licences trial"],
 }
 

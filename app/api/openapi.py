@@ -91,8 +91,8 @@ def _analyse(answers: dict[str, Any]) -> dict[str, Any]:
         "operationId": "analyse",
         "summary": "Analyse a clip",
         "description": (
-            f"One speaker, at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB. The answer comes when "
-            "the analysis has ended; disconnecting stops the analysis."
+            f"One or several speakers, at most {LIMITS.seconds:.0f} seconds and {upload.MAX_MEGABYTES} MB. The answer "
+            "comes when the analysis has ended; disconnecting stops the analysis."
         ),
         "requestBody": {
             "required": True,

@@ -91,6 +91,7 @@ def privacy() -> None:
             "Nothing is stored on disk permanently, nothing is sent anywhere, and visits are not counted. The models "
             "run on this machine."
         ),
+        _("Voices are compared within a clip to tell its speakers apart; what describes a voice is not kept."),
         _("A link holds the language, a sample, the modalities and the tab; never a clip, words or a score."),
         _("Errors are logged with an id and without your clip."),
     ]

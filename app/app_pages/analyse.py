@@ -64,9 +64,9 @@ def choose_upload() -> Clip | None:
     megabytes = limits.file_bytes // upload.MEGABYTE
     with st.form("upload", border=False):
         uploaded = st.file_uploader(
-            _("A video or recording of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
-                seconds=limits.seconds, megabytes=megabytes
-            ),
+            _(
+                "A video or recording of one or several speakers: at most {seconds:.0f} seconds and {megabytes} MB"
+            ).format(seconds=limits.seconds, megabytes=megabytes),
             type=list(upload.MIME_TYPES),
             max_upload_size=megabytes,
             key="clip",

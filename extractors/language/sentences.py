@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sentencex
 
-from extractors.schema import Word
+from extractors.schema import Turn, Word
 
 LONG_PAUSE = 1.5  # seconds of silence that end a sentence, also where the transcript has no punctuation
 MAX_SENTENCE_SECONDS = 30.0  # a longer one is cut between two words; it is an unpunctuated transcript, not a sentence
@@ -52,6 +52,15 @@ def split(words: Sequence[Word], *, language: str = "en") -> tuple[Sentence, ...
     """
     ends = _punctuated(words, language) if words else set()
     return tuple(_sentence(words, first, last) for first, last in _runs(words, ends))
+
+
+def turns(sentences: Sequence[Sentence]) -> tuple[Turn, ...]:
+    """Return who speaks when: sentences of one speaker that follow each other are one turn."""
+    found = []
+    for speaker, group in itertools.groupby(sentences, key=lambda sentence: sentence.speaker):
+        said = list(group)
+        found.append(Turn(start=said[0].start, end=max(sentence.end for sentence in said), speaker=speaker))
+    return tuple(found)
 
 
 def _punctuated(words: Sequence[Word], language: str) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -155,7 +156,8 @@ def edit(words: Sequence[Word], text: str, *, duration: float) -> tuple[Word, ..
 
     Words that stay, be it in another spelling of case and punctuation, keep theirs. Words in place of others share
     the others' time, one for one where they are as many. Words put in get the pause there, or, where it is too short
-    for them, share the time of the word before (at the very beginning: after) them.
+    for them, share the time of the word before (at the very beginning: after) them. New words have the speaker of
+    those whose time they take.
 
     Args:
         words: As they were, in time order.
@@ -180,7 +182,18 @@ def edit(words: Sequence[Word], text: str, *, duration: float) -> tuple[Word, ..
             new += spread(put, [(old[first].start, max(end, old[first].start))])
         elif kind == "insert":
             _insert(put, new, old, first, duration)
-    return tuple(new)
+    return _spoken(new, words)
+
+
+def _spoken(new: Sequence[Word], old: Sequence[Word]) -> tuple[Word, ...]:
+    """Give new words the speaker of the old word in whose time they lie, or that ended last before them."""
+    if not any(word.speaker for word in old):
+        return tuple(new)
+    starts = [word.start for word in old]
+    places = [max(0, bisect.bisect_right(starts, (word.start + word.end) / 2) - 1) for word in new]
+    return tuple(
+        replace(word, speaker=word.speaker or old[place].speaker) for word, place in zip(new, places, strict=True)
+    )
 
 
 def _changes(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:

@@ -15,6 +15,16 @@ export default function ({ data, parentElement }) {
   }
 }
 
+// A name with the colour of a speaker before it.
+function named(text, colour) {
+  const item = document.createElement("span")
+  const swatch = document.createElement("i")
+  item.className = "named"
+  swatch.style.background = colour
+  item.append(swatch, text)
+  return item
+}
+
 class View {
   constructor() {
     this.draw = this.draw.bind(this)
@@ -72,6 +82,7 @@ class Strip extends View {
   constructor(root) {
     super()
     this.root = root.querySelector("#strip")
+    this.legend = root.querySelector("#legend")
     this.head = document.createElement("div")
     this.head.className = "head"
     this.chosen = 0
@@ -104,6 +115,7 @@ class Strip extends View {
       const had = this.marked.indexOf(focused)
       this.marked = data.sentences.map((one, index) => this.button(one, index))
       this.root.replaceChildren(...this.marked, this.head)
+      this.legend.replaceChildren(...data.legend.map(({ text, colour }) => named(text, colour)))
       this.current = undefined
       this.choose(Math.min(this.chosen, Math.max(0, this.marked.length - 1)))
       if (had >= 0) this.marked[Math.min(had, this.marked.length - 1)]?.focus()
@@ -121,6 +133,7 @@ class Strip extends View {
     button.style.left = `${(100 * one.start) / this.data.duration}%`
     button.style.width = `${(100 * Math.max(0, one.end - one.start)) / this.data.duration}%`
     button.style.backgroundColor = one.colour
+    if (one.edge) button.style.borderBottom = `5px solid ${one.edge}`
     button.onclick = () => {
       this.choose(index)
       this.play(one)
@@ -195,7 +208,7 @@ class Table extends View {
       place.append(button)
       return
     }
-    place.append(cell.text)
+    place.append(cell.swatch ? named(cell.text, cell.swatch) : cell.text)
     if (cell.detail) {
       const detail = document.createElement("small")
       detail.textContent = ` ${cell.detail}`

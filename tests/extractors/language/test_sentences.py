@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.language.sentences import LONG_PAUSE, MAX_SENTENCE_SECONDS, split
+from extractors.language.sentences import LONG_PAUSE, MAX_SENTENCE_SECONDS, split, turns
 from extractors.schema import Word
 
 
@@ -66,3 +66,11 @@ def test_a_long_or_hostile_transcript_is_fast():
     split(said(" ".join(["." * 20] * 1000)))
     split(said("a" * 500_000))
     assert time.perf_counter() - began < 5
+
+
+def test_sentences_of_one_speaker_in_a_row_are_one_turn():
+    words = said("Yes. Right. No. Why? So.", speakers=["Ann", "Ann", "Bo", None, "Ann"])
+    found = turns(split(words))
+    assert [turn.speaker for turn in found] == ["Ann", "Bo", None, "Ann"]
+    assert (found[0].start, found[0].end) == (words[0].start, words[1].end)
+    assert turns(()) == ()

@@ -241,3 +241,13 @@ def test_a_transcript_made_elsewhere_is_checked_and_clamped():
             clamped(Transcript(words=(Word(text="a", start=start, end=end),), source="given"), duration=2.0)
     with pytest.raises(TranscriptError, match="4,001 words"):
         clamped(Transcript(words=(Word(text="a", start=0.0, end=0.0),) * 4001, source="given"), duration=2.0)
+
+
+def test_corrected_words_keep_their_speakers():
+    said = [("who", "Ann"), ("are", "Ann"), ("you", "Ann"), ("my", None), ("name", "Bo")]
+    old = [Word(text=text, start=float(place), end=place + 0.8, speaker=who) for place, (text, who) in enumerate(said)]
+    new = {word.text: word.speaker for word in edit(old, "but who were all of you my good name", duration=6.0)}
+    assert {new[text] for text in ("but", "who", "were", "all", "of", "you")} == {"Ann"}
+    assert new["my"] is None and new["name"] == "Bo"
+    plain = [Word(text=word.text, start=word.start, end=word.end) for word in old]
+    assert not any(word.speaker for word in edit(plain, "a b", duration=6.0))

@@ -1,7 +1,8 @@
 """How right the times of words after silence are: read sentences, glued with pauses and recognised as one clip.
 
-`python -m benchmarks.words FOLDER` writes results/words-cpu.json. FOLDER holds sentences as 16-kHz WAV files without
-long pauses, such as LibriVox's, and a file `transcription` with a line "<s> words </s> (name-of-the-file)" for each.
+`python -m benchmarks.speech.words FOLDER` writes results/words-cpu.json. FOLDER holds sentences as 16-kHz WAV files
+without long pauses, such as LibriVox's, and a file `transcription` with a line "<s> words </s> (name-of-the-file)" for
+each.
 
 The truth about the first word after a pause is where the sentence's sound begins, as its energy tells. For the words
 within a sentence it is where they are when the sentence is recognised alone.
@@ -147,7 +148,7 @@ def main() -> None:
     print(
         write(
             "words",
-            f"python -m benchmarks.words FOLDER --rounds {arguments.rounds}",
+            f"python -m benchmarks.speech.words FOLDER --rounds {arguments.rounds}",
             rows,
             "cpu",
             hashes,

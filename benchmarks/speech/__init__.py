@@ -1,0 +1,1 @@
+"""What is measured on speech: the times of words, and who speaks."""
