@@ -14,7 +14,7 @@ from alignmamba.result import schema
 from app.components import notice
 from app.i18n.translate import KEY, spoken_in
 from app.services import batch
-from app.services.batch import Batch, Status
+from app.services.batch import Batch, Status, rows
 from tests.app.app_pages.test_analyse import APP, TIMEOUT_SECONDS, movie, sentences
 from tests.app.export.test_downloads import analysis
 
@@ -118,17 +118,17 @@ def test_files_that_are_not_accepted_fail_alone(monkeypatch):
 
 
 def test_downloads_are_complete_and_harmless():
-    row = batch.BatchRow(name="=cmd|calc.mp4", clip=None)
-    analysis_row = batch.BatchRow(name="b.mp4", clip=None)
+    row = rows.BatchRow(name="=cmd|calc.mp4", clip=None)
+    analysis_row = rows.BatchRow(name="b.mp4", clip=None)
     document = analysis().document()
     analysis_row.succeed(document)
     row.fail("This file is empty.")
-    lines = list(csv.DictReader(io.StringIO(batch.to_csv([row, analysis_row]).decode("utf-8-sig"))))
+    lines = list(csv.DictReader(io.StringIO(rows.to_csv([row, analysis_row]).decode("utf-8-sig"))))
     assert [line["file"] for line in lines] == ["'=cmd|calc.mp4", "b.mp4"]
     assert lines[0]["error"] == "This file is empty."
     assert float(lines[1]["score"]) == document["prediction"]["score"]
     assert lines[1]["used"] == "audio language video"
-    plain = json.loads(batch.to_json([row, analysis_row]))
+    plain = json.loads(rows.to_json([row, analysis_row]))
     assert plain["clips"][0] == {
         "file": "=cmd|calc.mp4",
         "status": "failed",
