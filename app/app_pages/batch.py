@@ -63,15 +63,18 @@ def choose() -> None:
     mine().start()
 
 
-def follow() -> None:
-    """Show the batch's progress and table; while the batch runs, this part alone is rerun."""
+def follow(was_working: bool) -> None:
+    """Show the batch's progress and table; while the batch runs, this part alone is rerun.
+
+    Args:
+        was_working: Whether the batch was changing when the whole page ran.
+    """
     with errors.plain_sentences():
         current = mine()
-        was_working = working(current)
         current.advance()
+        if working(current) != was_working or not current.rows:
+            st.rerun()  # the whole page: it decides whether this part runs again, and what stands below
         _steps(current)
-        if working(current) != was_working:
-            st.rerun()  # the whole page: it decides whether this part runs again
         _controls(current)
         _table(list(current.rows.values()))
 
@@ -84,19 +87,17 @@ def working(current: Batch) -> bool:
 def _steps(current: Batch) -> None:
     done, failed = len(current.of(Status.DONE)), len(current.of(Status.FAILED))
     text = _("{done} of {count} clips done, {failed} failed").format(done=done, count=len(current.rows), failed=failed)
-    st.progress((done + failed) / max(1, len(current.rows)), text=text)
+    st.progress((done + failed) / len(current.rows), text=text)
     if current.duplicates:
         text = _("{count} of the files were there already and are not analysed again.")
         st.caption(text.format(count=current.duplicates))
     if current.passed_over:
-        text = _("{count} files of the archive are neither clips nor lists and are left out.")
+        text = _("Files of the archive that are neither clips nor lists, left out: {count}.")
         st.caption(text.format(count=current.passed_over))
     if unmatched := current.listing.unmatched(row.name for row in current.rows.values()):
-        st.caption(_("{count} files of the list are not among the clips.").format(count=unmatched))
+        st.caption(_("Files of the list that are not among the clips: {count}.").format(count=unmatched))
     if current.listing.unreadable:
-        text = _(
-            "{count} labels are neither a score from -3 to +3 nor negative, neutral or positive; they count as none."
-        )
+        text = _("Labels that are neither a score from -3 to +3 nor negative, neutral or positive, left out: {count}.")
         st.caption(text.format(count=current.listing.unreadable))
     for row in current.of(Status.RUNNING):
         st.caption(_("Analysing: {name}").format(name=wording.plain(row.name)))
@@ -213,8 +214,9 @@ try:
 except Exception as error:
     st.error(wording.plain(errors.sentence(error)), icon=":material/error:")
 if mine().rows:
-    st.fragment(follow, run_every=POLL_SECONDS if working(mine()) else None)()
-    if working(mine()):
+    changing = working(mine())
+    st.fragment(follow, run_every=POLL_SECONDS if changing else None)(changing)
+    if changing:
         st.caption(_("Charts over all clips follow when the last one is done, or when you stop."))
     else:
         many_clips.show(mine().of(Status.DONE))

@@ -20,6 +20,7 @@ from extractors.media.probe import configured_limits
 VIEWS = {"clips": N_("Two clips"), "checkpoints": N_("Two checkpoints"), "pins": N_("Pinned results")}
 Place = Literal["first", "second"]
 PLACES: tuple[Place, Place] = ("first", "second")
+PARAMETERS: dict[Place, links.Parameter] = {"first": links.SAMPLE, "second": links.SECOND}
 CURRENT, OWN = "current", "own"  # choices beside the samples' names; no sample has one of them
 KEPT_ANALYSES = 6  # of a session, by other checkpoints; the oldest makes room
 
@@ -37,7 +38,7 @@ def choose_view() -> str:
         label_visibility="collapsed",
         key="compare-view",
     )
-    links.put(links.TAB, None if view == first else view)
+    links.put(links.TAB, None if view == next(iter(VIEWS)) and not pins.all_pins() else view)
     return view
 
 
@@ -65,26 +66,22 @@ def two_clips() -> None:
 
 
 def choose_clip(place: Place) -> str:
-    """Show the choice of one side; a link names the sample of the second one."""
-    current = session.current().analysis
+    """Show the choice of one side; a link may name its sample."""
+    current, parameter = session.current().analysis, PARAMETERS[place]
     shipped = {sample.name: sample.title for sample in samples.shipped()}
-    own_current = current is not None and current.clip.sample is None
-    names = {**({CURRENT: current.clip.title} if own_current else {}), **shipped, OWN: N_("A file of your own")}
-    if place == "first":
-        preferred = CURRENT if own_current else (current.clip.sample if current else next(iter(shipped)))
-    else:
-        asked = links.checked(lambda: links.choice(links.SECOND, list(shipped)), links.SECOND)
-        taken = current.clip.sample if current else next(iter(shipped))
-        preferred = asked or next(name for name in shipped if name != taken)
+    own = {CURRENT: current.clip.title} if current is not None and current.clip.sample is None else {}
+    names = {**own, **shipped, OWN: N_("A file of your own")}
+    here = current.clip.sample if current is not None and not own else next(iter(names))
+    other = next(name for name in shipped if name != here)
+    asked = links.checked(lambda: links.choice(parameter, list(shipped)), parameter)
     choice = st.selectbox(
         _("First clip") if place == "first" else _("Second clip"),
         list(names),
-        index=list(names).index(preferred),
+        index=list(names).index(asked or (here if place == "first" else other)),
         format_func=lambda name: _(names[name]),
-        key=f"compare-{place}-{'own' if own_current else 'sample'}",
+        key=f"compare-{place}-{len(names)}",
     )
-    if place == "second":
-        links.put(links.SECOND, choice if choice in shipped else None)
+    links.put(parameter, choice if choice in shipped else None)
     return choice
 
 

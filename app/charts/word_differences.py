@@ -120,9 +120,7 @@ def drawn(pairs: Sequence[WordPair]) -> pd.DataFrame:
 def summary(pairs: Sequence[WordPair]) -> str:
     """Say how many words have a counterpart."""
     both = sum(pair.first is not None and pair.second is not None for pair in pairs)
-    return _(
-        "{both} words have a counterpart; {first} are only in the first clip, {second} only in the second."
-    ).format(
+    return _("Words with a counterpart: {both}; only in the first clip: {first}; only in the second: {second}.").format(
         both=both, first=sum(pair.second is None for pair in pairs), second=sum(pair.first is None for pair in pairs)
     )
 

@@ -146,21 +146,21 @@ def _draw(found: Sequence[Change], measure: Measure) -> None:
 def _about(found: Sequence[Change], *, count: int, whole: frozenset[Modality], others: int, alone: int) -> str:
     """Say what was compared, over how many clips, and how sure that is."""
     parts = [
-        _("Over {count} clips, each against its own score from {whole}.").format(
+        _("Clips: {count}, each compared with its own score from {whole}.").format(
             count=count, whole=wording.subset(whole)
         )
     ]
     if "error" in found[0].means:
         parts.append(
-            _("{labelled} have a label, {signed} one other than 0.").format(
+            _("With a label: {labelled}, with one other than 0: {signed}.").format(
                 labelled=found[0].means["error"].count,
                 signed=found[0].means["accuracy"].count if "accuracy" in found[0].means else 0,
             )
         )
     if others:
-        parts.append(_("{count} clips with other modalities are not among them.").format(count=others))
+        parts.append(_("With other modalities, not among them: {count}.").format(count=others))
     if alone:
-        parts.append(_("{count} clips have a single modality, which cannot go missing.").format(count=alone))
+        parts.append(_("With a single modality, which cannot go missing: {count}.").format(count=alone))
     if count >= dropout.MIN_CLIPS:
         parts.append(
             _(

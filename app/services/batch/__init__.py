@@ -148,7 +148,7 @@ class Batch:
         if left_out:
             self._refuse(
                 name,
-                _("A batch takes {clips} clips at most; {count} of this archive are left out.").format(
+                _("A batch takes {clips} clips at most; left out of this archive: {count}.").format(
                     clips=MAX_CLIPS, count=left_out
                 ),
             )

@@ -251,7 +251,7 @@ def test_a_batch_takes_an_archive_clip_by_clip(monkeypatch):
     more = packed(*((f"{number}.mp4", CLIP) for number in range(5)))
     mixed.add([File("more.zip", more)])
     assert len(mixed.of(Status.WAITING)) == 3
-    assert "4 of this archive are left out" in next(row.error for row in mixed.rows.values() if row.name == "more.zip")
+    assert "left out of this archive: 4" in next(row.error for row in mixed.rows.values() if row.name == "more.zip")
 
 
 def test_the_bytes_of_an_archive_count_once_for_all_its_clips(monkeypatch):
