@@ -120,7 +120,7 @@ def changes(clips: Sequence[ScoredClip], whole: frozenset[Modality], *, seed: in
         seed: Of the bootstrap.
 
     Returns:
-        One missing modality first, then two.
+        One missing modality first, the words before face and voice; then two.
 
     Raises:
         ValueError: If there is no clip, or one has other modalities.

@@ -6,19 +6,23 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import notice
-from app.i18n.translate import KEY
+from app.i18n.translate import KEY, SOURCE
 from app.services import model, samples
+from app.services.analysis import Analysis, excluding
 from app.services.session import Session
+from app.services.sharing.checkpoints import predict_with
 from tests.app.app_pages.test_analyse import APP, TIMEOUT_SECONDS, movie, sentences
 
 
-def opened(*, view: str | None = None, **state: object) -> AppTest:
-    page = AppTest.from_file(str(APP / "app_pages" / "compare.py"), default_timeout=TIMEOUT_SECONDS)
+def opened(*, current: Analysis | None = None, language: str = SOURCE, **link: str) -> AppTest:
+    """The page in a new session, by a link; with the clip that was analysed last."""
+    page = AppTest.from_file(str(APP / "main.py"), default_timeout=TIMEOUT_SECONDS)
     page.session_state[notice.KEY] = True
-    for name, value in state.items():
-        page.session_state[name] = value
-    if view is not None:
-        page.query_params["tab"] = view
+    page.session_state[KEY] = language
+    page.session_state["session"] = Session(greeted=True, analysis=current)
+    page.run().switch_page("app_pages/compare.py")
+    for name, value in link.items():
+        page.query_params[name] = value
     page.run()
     assert not page.exception
     return page
@@ -89,7 +93,7 @@ def test_a_file_of_the_user_beside_a_sample_and_one_that_is_none():
 
 
 def test_two_checkpoints_say_the_same_words():
-    page = opened(view="checkpoints", session=Session(greeted=True, analysis=sample("positive")))
+    page = opened(tab="checkpoints", current=sample("positive"))
     assert not page.error
     names = model.names()[:2]
     assert [box.value for box in page.selectbox] == names
@@ -105,9 +109,6 @@ def test_two_checkpoints_say_the_same_words():
 
 
 def test_another_checkpoint_leaves_out_what_the_analysis_excludes():
-    from app.services.analysis import excluding
-    from app.services.sharing.checkpoints import predict_with
-
     whole = sample("positive")
     part = excluding(whole, [(0.0, whole.features.duration / 2)])
     name = model.names()[1]
@@ -118,10 +119,11 @@ def test_another_checkpoint_leaves_out_what_the_analysis_excludes():
 
 
 def test_the_page_in_chinese_and_with_pins():
-    page = opened(**{KEY: "zh"})
+    page = opened(language="zh", second="neutral")
     assert page.title[0].value == "对比"
+    assert [box.value for box in page.selectbox] == ["positive", "neutral"]
     assert "逐词比较" in [each.value for each in page.subheader]
-    page = opened(view="pins")
+    page = opened(tab="pins")
     assert "Nothing is pinned yet." in sentences(page.info)
     page.button(key="pin").click().run()
     assert not page.exception
