@@ -13,7 +13,7 @@ from app.i18n.translate import _
 
 ROW_PX, FRAME_PX = 44, 90
 PAIR_PX, PAIR_FRAME_PX = 26, 110
-LABEL_PX = 130
+LABEL_PX, EDGE_PX = 130, 14
 LANES = 5  # heights within a speaker's row, so that equal scores do not hide each other
 SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+~g')"  # labels of an axis, in Vega's expression language
 
@@ -76,7 +76,8 @@ def change_dots(table: pd.DataFrame, *, x_title: str, number: Number) -> alt.Lay
     """
     short = "+.2f" if number == "score" else "+.0%"
     labels = SIGNED if number == "score" else "datum.value == 0 ? '0' : format(datum.value, '+.0%')"
-    x = alt.X("mean:Q", title=x_title, axis=alt.Axis(labelExpr=labels, grid=False, tickCount=6))
+    axis = alt.Axis(labelExpr=labels, grid=False, tickCount=6)
+    x = alt.X("mean:Q", title=x_title, axis=axis, scale=alt.Scale(padding=EDGE_PX))
     base = alt.Chart(table).encode(
         y=alt.Y("missing:N", sort=None, title=None, axis=_names()),
         tooltip=[
@@ -117,7 +118,7 @@ def pairs(table: pd.DataFrame, *, names: tuple[str, str], x_title: str, whole_sc
         gridDash=[1, 4],
     )
     y = alt.Y("row:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=shown)
-    scale = alt.Scale(domain=SCORE_RANGE, nice=False) if whole_scale else alt.Scale(zero=True)
+    scale = alt.Scale(domain=SCORE_RANGE, nice=False) if whole_scale else alt.Scale(zero=True, padding=EDGE_PX)
     ticks = {"values": SCORE_TICKS} if whole_scale else {"tickCount": 6}
     x = alt.X("number:Q", title=x_title, scale=scale, axis=alt.Axis(labelExpr=SIGNED, grid=False, **ticks))
     sides = alt.Scale(domain=list(names), range=PALETTE[:2])
