@@ -12,7 +12,7 @@ from app.charts.scores import NEUTRAL, PAIRED, SCORE_RANGE, SCORE_TICKS
 from app.i18n.translate import _
 
 ROW_PX, FRAME_PX = 44, 90
-PAIR_PX, PAIR_FRAME_PX = 26, 110
+PAIR_PX, PAIR_FRAME_PX = 26, 140
 LABEL_PX, EDGE_PX = 130, 14
 LANES = 5  # heights within a speaker's row, so that equal scores do not hide each other
 SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+~g')"  # labels of an axis, in Vega's expression language
@@ -112,6 +112,7 @@ def pairs(table: pd.DataFrame, *, names: tuple[str, str], x_title: str, whole_sc
         labelExpr="slice(datum.label, indexof(datum.label, ' ') + 1)",
         labelLimit=LABEL_PX,
         labelOverlap=False,
+        labelFlush=False,
         ticks=False,
         domain=False,
         grid=True,

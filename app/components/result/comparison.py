@@ -59,19 +59,22 @@ def _scores(pair: Pair, names: tuple[str, str], used: frozenset[Modality], *, pl
         difference = _("{difference} to the first").format(difference=wording.signed(prediction.score - before))
         with column, st.container(border=True, height="stretch"):
             st.markdown(f"**{wording.plain(name)}**")
-            if players:
-                player.player(analysis.clip, number=analysis.number)
-            st.metric(
-                _("Sentiment, from -3 to +3"),
-                wording.signed(prediction.score),
-                _("the first") if analysis is pair[0] else difference,
-                delta_color="off",
-                delta_arrow="off",
-            )
-            st.altair_chart(
-                scores.gauge(prediction.score, prediction.interval), alt=wording.score_alt(prediction.score)
-            )
-            st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
+            watch, read = st.columns([2, 3], gap="small") if players else (None, st.container())
+            if watch is not None:
+                with watch:
+                    player.player(analysis.clip, number=analysis.number)
+            with read:
+                st.metric(
+                    _("Sentiment, from -3 to +3"),
+                    wording.signed(prediction.score),
+                    _("the first") if analysis is pair[0] else difference,
+                    delta_color="off",
+                    delta_arrow="off",
+                )
+                st.altair_chart(
+                    scores.gauge(prediction.score, prediction.interval), alt=wording.score_alt(prediction.score)
+                )
+                st.markdown(wording.verdict(prediction.score, prediction.classes, prediction.used))
 
 
 def _subsets(pair: Pair, names: tuple[str, str]) -> None:
@@ -164,7 +167,7 @@ def _word_table(pairs: list[WordPair], names: tuple[str, str], *, one_clip: bool
         "word": _("Word"),
         "counterpart": None if one_clip else _("Counterpart"),
     }
-    _table(rows, named, names, alt=_("Every word with what it adds in both, and the difference"), decimals=3)
+    _table(rows, named, names, alt=_("Every word with what it adds in both, and the difference"), decimals=4)
 
 
 def _table(

@@ -48,8 +48,8 @@ def test_two_samples_are_compared_at_once():
     assert len(subsets) == 7
     assert subsets["difference"].tolist() == pytest.approx((subsets["second"] - subsets["first"]).tolist())
     words = by_columns(page, "word", "counterpart")
-    assert [text for text in words["word"] if text] == [word.text for word in first.features.words]
-    assert [text for text in words["counterpart"] if text] == [word.text for word in second.features.words]
+    assert words["word"].dropna().tolist() == [word.text for word in first.features.words]
+    assert words["counterpart"].dropna().tolist() == [word.text for word in second.features.words]
     moved = first.predictions[first.available].contributions["language"]
     assert words["first"].dropna().tolist() == pytest.approx(moved.tolist())
     assert "Words with a counterpart" in sentences(page.caption)
