@@ -38,8 +38,8 @@ HELP = {
     "analyse": N_("Sentiment of one clip from words, voice and face, and which moments the model aligned."),
     "alignment": N_("Which moments of voice and face were aligned to which word, and at what cost."),
     "robustness": N_("What remains of the score when modalities, moments or words are missing, or the sound is noisy."),
-    "compare": N_("Pinned results side by side: other clips, other modalities, other checkpoints."),
-    "batch": N_("Many clips, one after the other, in one table."),
+    "compare": N_("Two clips or two checkpoints side by side, word by word; and pinned results."),
+    "batch": N_("Many clips in one table: scores by speaker, and what a missing modality changes."),
     "results": N_("What was measured with this project, from its own files, and what the paper reports."),
     "about": N_("How it works, the model card, limits, licences and privacy."),
 }

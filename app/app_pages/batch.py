@@ -1,4 +1,4 @@
-"""The page Batch: upload files or a folder, follow their analysis, filter and download the table."""
+"""The page Batch: upload files, a folder or a ZIP archive, follow their analysis, filter and download the table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import streamlit as st
 
 from alignmamba.prediction import CLASSES
 from app.components import notice
+from app.components.result import many_clips
 from app.i18n import wording
 from app.i18n.translate import N_, _
 from app.services import batch, errors, upload
-from app.services.batch import Batch, BatchRow, Status
+from app.services.batch import Batch, archive, listing
+from app.services.batch.rows import BatchRow, Status, to_csv, to_json
 from app.services.errors import PlainError
 from extractors.media.probe import LIMITS
 
 POLL_SECONDS = 0.5
-# Names of `batch.Status` on screen.
+# Names of `Status` on screen.
 STATUSES = {
     Status.DONE: N_("done"),
     Status.FAILED: N_("failed"),
@@ -38,12 +40,20 @@ def choose() -> None:
     with st.form("batch-upload", border=False, clear_on_submit=True):
         files = st.file_uploader(
             _(
-                "Videos of one speaker each: at most {seconds:.0f} seconds and {megabytes} MB, {clips} clips in all"
+                "Videos of one speaker each, or a ZIP archive of them: at most {seconds:.0f} seconds and {megabytes} "
+                "MB a clip, {clips} clips in all"
             ).format(seconds=LIMITS.seconds, megabytes=upload.MAX_MEGABYTES, clips=batch.MAX_CLIPS),
-            type=list(upload.MIME_TYPES),
+            type=[*upload.MIME_TYPES, archive.SUFFIX[1:], archive.LIST_SUFFIX[1:]],
             accept_multiple_files="directory" if folder else True,
-            max_upload_size=upload.MAX_MEGABYTES,
+            max_upload_size=archive.MAX_ARCHIVE_BYTES // upload.MEGABYTE,
             key=f"batch-files-{folder}",
+        )
+        st.caption(
+            _(
+                "Who speaks is read from a CSV file beside the clips or in the archive, with the columns `{columns}`, "
+                "else from a clip's folder. A label is a score from -3 to +3, or negative, neutral, positive; with "
+                "labels you also see what a missing modality costs in accuracy."
+            ).format(columns=",".join(listing.COLUMNS))
         )
         if not st.form_submit_button(_("Analyse these clips"), icon=":material/play_arrow:"):
             return
@@ -53,15 +63,18 @@ def choose() -> None:
     mine().start()
 
 
-def follow() -> None:
-    """Show the batch's progress and table; while the batch runs, this part alone is rerun."""
+def follow(was_working: bool) -> None:
+    """Show the batch's progress and table; while the batch runs, this part alone is rerun.
+
+    Args:
+        was_working: Whether the batch was changing when the whole page ran.
+    """
     with errors.plain_sentences():
         current = mine()
-        was_working = working(current)
         current.advance()
+        if working(current) != was_working or not current.rows:
+            st.rerun()  # the whole page: it decides whether this part runs again, and what stands below
         _steps(current)
-        if working(current) != was_working:
-            st.rerun()  # the whole page: it decides whether this part runs again
         _controls(current)
         _table(list(current.rows.values()))
 
@@ -78,6 +91,14 @@ def _steps(current: Batch) -> None:
     if current.duplicates:
         text = _("{count} of the files were there already and are not analysed again.")
         st.caption(text.format(count=current.duplicates))
+    if current.passed_over:
+        text = _("Files of the archive that are neither clips nor lists, left out: {count}.")
+        st.caption(text.format(count=current.passed_over))
+    if unmatched := current.listing.unmatched(row.name for row in current.rows.values()):
+        st.caption(_("Files of the list that are not among the clips: {count}.").format(count=unmatched))
+    if current.listing.unreadable:
+        text = _("Labels that are neither a score from -3 to +3 nor negative, neutral or positive, left out: {count}.")
+        st.caption(text.format(count=current.listing.unreadable))
     for row in current.of(Status.RUNNING):
         st.caption(_("Analysing: {name}").format(name=wording.plain(row.name)))
         for step, completed, total in current.steps.values():
@@ -112,6 +133,10 @@ def _table(rows: Sequence[BatchRow]) -> None:
         alt=_("One line per clip: state, score, class, modalities used, words, error"),
         column_config={
             "file": st.column_config.TextColumn(_("File"), pinned=True),
+            "speaker": None if all(row.speaker is None for row in chosen) else _("Speaker"),
+            "label": None
+            if all(row.label is None for row in chosen)
+            else st.column_config.NumberColumn(_("Label"), format="%+.2f", width="small"),
             "status": _("State"),
             "score": st.column_config.NumberColumn(_("Score"), format="%+.2f", width="small"),
             "class": _("Class"),
@@ -124,8 +149,8 @@ def _table(rows: Sequence[BatchRow]) -> None:
     )
     with st.container(horizontal=True):
         for name, make, mime in (
-            ("batch.csv", batch.to_csv, "text/csv"),
-            ("batch.json", batch.to_json, "application/json"),
+            ("batch.csv", to_csv, "text/csv"),
+            ("batch.json", to_json, "application/json"),
         ):
             st.download_button(
                 _("Download as {kind}").format(kind=name.rpartition(".")[2].upper()),
@@ -164,6 +189,8 @@ def _cells(row: BatchRow) -> dict[str, object]:
     chance = cells[f"p_{cells['class']}"] if cells["class"] else None
     return {
         "file": cells["file"],
+        "speaker": row.speaker,
+        "label": row.label,
         "status": _(STATUSES[row.status]),
         "score": cells["score"],
         "class": "" if chance is None else f"{_(cells['class'])} {wording.share(chance)}",
@@ -187,6 +214,11 @@ try:
 except Exception as error:
     st.error(wording.plain(errors.sentence(error)), icon=":material/error:")
 if mine().rows:
-    st.fragment(follow, run_every=POLL_SECONDS if working(mine()) else None)()
+    changing = working(mine())
+    st.fragment(follow, run_every=POLL_SECONDS if changing else None)(changing)
+    if changing:
+        st.caption(_("Charts over all clips follow when the last one is done, or when you stop."))
+    else:
+        many_clips.show(mine().of(Status.DONE))
 else:
     st.caption(_("Nothing has been analysed yet."))

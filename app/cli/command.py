@@ -1,4 +1,4 @@
-"""The command `alignmamba`: the app, a clip's result, features, model files, and what a machine lacks.
+"""The command `alignmamba`: the app, the results of one clip or many, features, model files, and what a machine lacks.
 
 Each subcommand hands over to the part that does the work; `extract` and `corpus` have the options of
 `python -m extractors` and `python -m extractors.corpus`.
@@ -92,6 +92,27 @@ def analyse(
     except results.FAILURES as error:
         typer.echo(results.reason(error), err=True)
         raise typer.Exit(1) from error
+
+
+@cli.command()
+def batch(
+    source: Annotated[Path, typer.Argument(exists=True, readable=True, help="A folder or a ZIP archive of clips.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write: one row a clip.")] = Path("batch.csv"),
+    missing: Annotated[Path | None, typer.Option(help="CSV file to write: what missing modalities change.")] = None,
+) -> None:
+    """Predict the sentiment of many clips, with speakers and labels from a CSV file among them."""
+    from app.cli import many
+
+    rows = many.analysed(source, report=lambda line: typer.echo(line, err=True))
+    try:
+        out.write_bytes(many.clips_csv(rows))
+        if missing is not None:
+            missing.write_bytes(many.changes_csv(rows))
+    except OSError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if not any(row.found for row in rows):
+        raise typer.Exit(1)
 
 
 @cli.command(context_settings=HANDED_OVER)

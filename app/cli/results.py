@@ -12,9 +12,9 @@ from alignmamba.result import to_json
 from app.export import report
 from app.i18n import wording
 from app.i18n.translate import SOURCE, spoken_in
-from app.services import batch, errors, upload
+from app.services import errors, upload
 from app.services.analysis import Analysis
-from app.services.batch import BatchRow
+from app.services.batch import rows
 from app.services.errors import PlainError
 from app.services.jobs import Job
 from extractors.progress import ProgressHook
@@ -90,9 +90,9 @@ def _json(analysis: Analysis) -> bytes:
 
 
 def _csv(analysis: Analysis) -> bytes:
-    row = BatchRow(name=analysis.clip.title, clip=analysis.clip)
+    row = rows.BatchRow(name=analysis.clip.title, clip=analysis.clip)
     row.succeed(analysis.document())
-    return batch.to_csv([row])
+    return rows.to_csv([row])
 
 
 def _html(analysis: Analysis) -> bytes:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
@@ -86,48 +87,23 @@ class Job:
 
     def _extract(self) -> ClipFeatures:
         # Imported here, not above: these pull in decoders, and the page must show before they have loaded.
-        from extractors.workers.client import (
-            AssetError,
-            Budget,
-            CancelledError,
-            MediaError,
-            StorageError,
-            TranscriptError,
-            UnforeseenError,
-            WorkerError,
-            extract,
-        )
+        from extractors.workers.client import Budget, extract
 
         model.wait_until_warm(self._abandoned)
         predictor = model.load(self._checkpoint)
-        with on_disk(self.clip) as path:
-            try:
-                return extract(
-                    path,
-                    transcript=self.clip.transcript,
-                    audio_track=self.clip.audio_track,
-                    caption_track=self.clip.caption_track,
-                    hook=self._report,
-                    limits=self.clip.limits,
-                    encoder=predictor.encoder,
-                    feature_set=model.feature_set(predictor),
-                    budget=Budget.of(self.clip.limits.seconds),
-                    cancel=self._abandoned,
-                )
-            except CancelledError as error:
-                raise AbandonedError from error
-            except MediaError as error:
-                raise PlainError(error.message) from error
-            except (TranscriptError, AssetError) as error:
-                raise PlainError(error.message) from error
-            except StorageError as error:
-                log.error("%s", error)
-                raise errors.StorageError from error
-            except UnforeseenError:
-                raise
-            except WorkerError as error:
-                log.error("%s", error)
-                raise errors.NotStartedError from error
+        with on_disk(self.clip) as path, plain_failures():
+            return extract(
+                path,
+                transcript=self.clip.transcript,
+                audio_track=self.clip.audio_track,
+                caption_track=self.clip.caption_track,
+                hook=self._report,
+                limits=self.clip.limits,
+                encoder=predictor.encoder,
+                feature_set=model.feature_set(predictor),
+                budget=Budget.of(self.clip.limits.seconds),
+                cancel=self._abandoned,
+            )
 
     def _report(self, step: str, completed: float, total: float) -> None:
         self._progress.put(Progress(step, completed, total))
@@ -187,6 +163,35 @@ class Retelling(Correction):
 
     def _words(self) -> tuple[Word, ...]:
         return self._said
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Turn what an extraction raises into the app's own errors."""
+    from extractors.workers.client import (
+        AssetError,
+        CancelledError,
+        MediaError,
+        StorageError,
+        TranscriptError,
+        UnforeseenError,
+        WorkerError,
+    )
+
+    try:
+        yield
+    except CancelledError as error:
+        raise AbandonedError from error
+    except (MediaError, TranscriptError, AssetError) as error:
+        raise PlainError(error.message) from error
+    except StorageError as error:
+        log.error("%s", error)
+        raise errors.StorageError from error
+    except UnforeseenError:
+        raise
+    except WorkerError as error:
+        log.error("%s", error)
+        raise errors.NotStartedError from error
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""Query parameters of the pages' links: sample, modalities, tab, pins. Anybody can write a link, so each is checked."""
+"""Query parameters of the pages' links: samples, modalities, tab, pins. Anybody can write one, so each is checked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from app.i18n import wording
 from app.i18n.translate import _
 from app.services.errors import PlainError
 
-Parameter = Literal["sample", "modalities", "tab", "pins"]
+Parameter = Literal["sample", "second", "modalities", "tab", "pins"]
 SAMPLE: Parameter = "sample"
+SECOND: Parameter = "second"  # sample
 MODALITIES: Parameter = "modalities"
 TAB: Parameter = "tab"
 PINS: Parameter = "pins"

@@ -8,13 +8,17 @@ import json
 import time
 
 import jsonschema
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from alignmamba.evaluation import dropout
+from alignmamba.modality import MODALITIES, Modality
 from alignmamba.result import schema
 from app.components import notice
+from app.export import comparison_csv
 from app.i18n.translate import KEY, spoken_in
-from app.services import batch
-from app.services.batch import Batch, Status
+from app.services import batch, samples
+from app.services.batch import Batch, Status, rows
 from tests.app.app_pages.test_analyse import APP, TIMEOUT_SECONDS, movie, sentences
 from tests.app.export.test_downloads import analysis
 
@@ -118,21 +122,23 @@ def test_files_that_are_not_accepted_fail_alone(monkeypatch):
 
 
 def test_downloads_are_complete_and_harmless():
-    row = batch.BatchRow(name="=cmd|calc.mp4", clip=None)
-    analysis_row = batch.BatchRow(name="b.mp4", clip=None)
+    row = rows.BatchRow(name="=cmd|calc.mp4", clip=None)
+    analysis_row = rows.BatchRow(name="b.mp4", clip=None)
     document = analysis().document()
     analysis_row.succeed(document)
     row.fail("This file is empty.")
-    lines = list(csv.DictReader(io.StringIO(batch.to_csv([row, analysis_row]).decode("utf-8-sig"))))
+    lines = list(csv.DictReader(io.StringIO(rows.to_csv([row, analysis_row]).decode("utf-8-sig"))))
     assert [line["file"] for line in lines] == ["'=cmd|calc.mp4", "b.mp4"]
     assert lines[0]["error"] == "This file is empty."
     assert float(lines[1]["score"]) == document["prediction"]["score"]
     assert lines[1]["used"] == "audio language video"
-    plain = json.loads(batch.to_json([row, analysis_row]))
+    plain = json.loads(rows.to_json([row, analysis_row]))
     assert plain["clips"][0] == {
         "file": "=cmd|calc.mp4",
         "status": "failed",
         "error": "This file is empty.",
+        "speaker": None,
+        "label": None,
         "result": None,
     }
     jsonschema.Draft202012Validator(schema()).validate(plain["clips"][1]["result"])
@@ -154,3 +160,69 @@ def test_the_page_in_chinese_filters_what_is_there():
         next(pills for pills in page.get("pills") if pills.key == "batch-status").set_value([Status.DONE]).run()
     assert not page.exception
     assert "没有片段符合" in sentences(page.info)
+
+
+def finished(*named: tuple[str, str]) -> Batch:
+    """A batch in which samples are done, each under a name."""
+    several = Batch()
+    for name, sample in named:
+        row = rows.BatchRow(name=name, clip=None)
+        found = samples.analysed(next(each for each in samples.shipped() if each.name == sample))
+        row.succeed(found.document())
+        several.rows[name] = row
+    return several
+
+
+def opened_with(several: Batch, **state: str) -> AppTest:
+    page = AppTest.from_file(str(APP / "app_pages" / "batch.py"), default_timeout=TIMEOUT_SECONDS)
+    page.session_state[notice.KEY] = True
+    page.session_state["batch"] = several
+    for name, value in state.items():
+        page.session_state[name] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_finished_clips_are_drawn_by_speaker_with_what_a_missing_modality_changes():
+    several = finished(
+        ("anna/1.webm", "positive"), ("ben/2.webm", "negative"), ("3.webm", "neutral"), ("anna/4.webm", "no-face")
+    )
+    several.add([File("list.csv", b"file,speaker,label\n1.webm,Anna,2\n2.webm,,-2\n3.webm,,-1\n4.webm,,so-so\n")])
+    page = opened_with(several)
+    assert not page.error
+    assert [each.value for each in page.subheader] == ["Scores by speaker", "What a missing modality changes"]
+    said = sentences(page.caption)
+    assert "1 from a list, 2 from the folder of the clip, 1 unnamed" in said
+    assert "Labels that are neither" in said
+    assert "Clips: 3" in said and "With a label: 3" in said and "seed 1111" in said and "hint at most" in said
+    assert "With other modalities, not among them: 1" in said
+    table = page.dataframe[1].value
+    assert table["missing"].tolist()[0] == "without words"
+    assert list(table.columns) == ["missing", "score", "distance", "accuracy", "error"]
+    means = [float(cell.split()[0]) for cell in table["score"]]
+    clips = [row.scored() for row in several.rows.values()][:3]
+    whole = frozenset(MODALITIES)
+    expected = sum(clip.scores[whole - {Modality.LANGUAGE}] - clip.scores[whole] for clip in clips) / 3
+    assert means[0] == pytest.approx(expected, abs=0.006)
+
+    page = next(each for each in page.get("segmented_control") if each.key == "batch-group").set_value("al").run()
+    assert not page.exception
+    assert "Clips: 1" in sentences(page.caption)
+    assert page.dataframe[1].value["missing"].tolist() == ["without words", "without voice"]
+
+
+def test_clips_with_one_modality_have_none_to_lose():
+    page = opened_with(finished(("a.webm", "no-sound")), **{KEY: "zh"})
+    assert not page.error
+    assert "没有片段具有一种以上的模态" in sentences(page.info)
+
+
+def test_the_table_of_changes_as_csv():
+    several = finished(("1.webm", "positive"), ("2.webm", "negative"))
+    whole = frozenset(MODALITIES)
+    found = dropout.changes([row.scored() for row in several.rows.values()], whole)
+    lines = list(csv.DictReader(io.StringIO(comparison_csv.changes(found).decode("utf-8-sig"))))
+    assert {(line["missing"], line["kept"]) for line in lines} >= {("v", "al"), ("avl"[1:], "a")}
+    assert {(line["seed"], line["clips"]) for line in lines} == {("1111", "2")}
+    assert {line["measure"] for line in lines} == {"score", "distance"}

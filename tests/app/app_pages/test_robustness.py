@@ -196,7 +196,7 @@ HOSTILE_PINS = [
 
 
 def test_a_hostile_link_pins_nothing():
-    page = opened("compare")
+    page = opened("compare", tab="pins")
     for value in HOSTILE_PINS:
         del page.session_state["pins-restored"]
         page.query_params[links.PINS] = value
@@ -214,7 +214,7 @@ def test_results_are_pinned_side_by_side_and_a_link_restores_them(tmp_path, monk
     monkeypatch.setattr(model, "FOLDER", tmp_path)
     model.load.clear()
     assert model.names() == [model.CHECKPOINT.name, "other"]
-    page = opened("compare", sample="positive")
+    page = opened("compare", sample="positive", tab="pins")
     assert "Nothing is pinned" in sentences(page.info)
     page.button(key="pin").click().run()
     page.get("pills")[0].set_value(["language"]).run()

@@ -24,7 +24,9 @@ def run(*arguments):
 
 def test_the_help_lists_every_subcommand():
     shown = run("--help").output
-    assert all(f"\n  {name} " in shown for name in ("demo", "analyse", "extract", "corpus", "models", "doctor"))
+    assert all(
+        f"\n  {name} " in shown for name in ("demo", "analyse", "batch", "extract", "corpus", "models", "doctor")
+    )
 
 
 @pytest.mark.parametrize(("name", "option"), [("extract", "--audio-track"), ("corpus", "--retry-failed")])
