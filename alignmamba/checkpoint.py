@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 from alignmamba import calibration
 from alignmamba.calibration import CALIBRATION, Calibration
 from alignmamba.config import CONFIG, EXTRACTORS_ENCODER, ModelConfig, check_file, read_json, text_encoder
+from alignmamba.modality import Modality
+from alignmamba.modeling import emotions
+from alignmamba.modeling.emotions import EmotionWords
 from alignmamba.modeling.model import AlignMamba
 
 WEIGHTS = "model.safetensors"
@@ -36,6 +39,7 @@ class Checkpoint(NamedTuple):
         encoder: Text encoder for its language features: its own folder, that of a checkpoint beside it that it shares,
             or the name of the extractors' own.
         calibration: Uncertainty per subset of modalities; None where that was not fitted.
+        emotion_words: Classifiers of emotion words; None where none were fitted.
     """
 
     model: AlignMamba
@@ -43,6 +47,7 @@ class Checkpoint(NamedTuple):
     training: dict[str, Any]
     encoder: str = EXTRACTORS_ENCODER
     calibration: Calibration | None = None
+    emotion_words: EmotionWords | None = None
 
 
 def save(
@@ -76,7 +81,7 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
     """Read a checkpoint, ready to predict on the CPU.
 
     Args:
-        folder: Holds `model.safetensors` and `config.json`, perhaps `calibration.json` and `encoder/`.
+        folder: Holds `model.safetensors` and `config.json`, perhaps `calibration.json`, `encoder/` and `emotions/`.
         calibrated: Whether to read the calibration; False to fit it anew.
 
     Raises:
@@ -110,13 +115,15 @@ def load(folder: Path, *, calibrated: bool = True) -> Checkpoint:
         model = AlignMamba(config)
         state = load_file(folder / WEIGHTS)
         model.load_state_dict(state)
+        statistics = {Modality.AUDIO: config.audio_statistics, Modality.VIDEO: config.video_statistics}
+        words = emotions.read(folder, statistics=statistics)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
         raise CheckpointError(
             f"checkpoint: {CONFIG} and {WEIGHTS} in {folder} do not fit each other: {error}"
         ) from error
     if broken := sorted(name for name, tensor in state.items() if not tensor.isfinite().all()):
         raise CheckpointError(f"checkpoint: {broken[0]} in {folder / WEIGHTS} holds NaN or infinity; train it again")
-    return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted)
+    return Checkpoint(model.eval().requires_grad_(False), schema, training, source, fitted, words)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -116,6 +116,11 @@ class Predictor:
         return self._trained.calibration is not None
 
     @property
+    def emotion_words(self) -> checkpoint.EmotionWords | None:
+        """Classifiers of emotion words; None where the checkpoint has none."""
+        return self._trained.emotion_words
+
+    @property
     def available(self) -> frozenset[Modality]:
         """Modalities that the clip has; empty without a clip."""
         return frozenset(self._clip)

@@ -1,6 +1,6 @@
 """Emotion words: linear classifiers of a clip's statistics, beside the model, whose score does not depend on them.
 
-They are fitted by `training.emotions` and travel as `emotions.safetensors` beside the weights. This is ours; the paper
+They are fitted by `training.release.emotions` and travel in a folder beside the weights. This is ours; the paper
 predicts sentiment only.
 """
 
@@ -19,7 +19,8 @@ from safetensors.numpy import save_file
 from alignmamba.config import check_file
 from alignmamba.modality import Modality, letters
 
-EMOTIONS_FILE = "emotions.safetensors"
+EMOTIONS_FOLDER = "emotions"  # in a checkpoint, with the figures of people who were left out
+EMOTIONS_FILE = "classifiers.safetensors"
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 READ = (Modality.AUDIO, Modality.VIDEO)  # words say what a clip is about; no corpus here names their emotion
 ARRAYS = ("mean", "std", "weight", "bias")
@@ -108,7 +109,8 @@ def combined(
 
 
 def save(words: EmotionWords, folder: Path) -> None:
-    """Write `emotions.safetensors`."""
+    """Write the classifiers into a checkpoint's folder."""
+    (folder / EMOTIONS_FOLDER).mkdir(exist_ok=True)
     arrays = {
         f"{modality}.{name}": np.ascontiguousarray(getattr(classifier, name), np.float32)
         for modality, classifier in words.classifiers.items()
@@ -116,7 +118,7 @@ def save(words: EmotionWords, folder: Path) -> None:
     }
     for subset, temperature in words.temperatures.items():
         arrays[f"temperature.{letters(subset)}"] = np.array([temperature], np.float32)
-    save_file(arrays, folder / EMOTIONS_FILE, metadata={"emotions": " ".join(EMOTIONS)})
+    save_file(arrays, folder / EMOTIONS_FOLDER / EMOTIONS_FILE, metadata={"emotions": " ".join(EMOTIONS)})
 
 
 def read(folder: Path, *, statistics: Mapping[Modality, int]) -> EmotionWords | None:
@@ -129,27 +131,28 @@ def read(folder: Path, *, statistics: Mapping[Modality, int]) -> EmotionWords | 
     Raises:
         ValueError: If the file is damaged, or was fitted to other features than the checkpoint's; which is named.
     """
-    path = folder / EMOTIONS_FILE
+    path = folder / EMOTIONS_FOLDER / EMOTIONS_FILE
+    name = f"{EMOTIONS_FOLDER}/{EMOTIONS_FILE}"
     try:
         check_file(path, max_bytes=MAX_BYTES)
         with safe_open(path, framework="numpy") as stream:
             named = (stream.metadata() or {}).get("emotions")
-            arrays = {name: stream.get_tensor(name).astype(np.float64) for name in stream.keys()}
+            arrays = {key: stream.get_tensor(key).astype(np.float64) for key in stream.keys()}
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path.name} is damaged ({error}); fetch it, or fit it again") from error
+        raise ValueError(f"{name} is damaged ({error}); fetch it, or fit it again") from error
     if named != " ".join(EMOTIONS):
-        raise ValueError(f"{path.name}: emotions {named!r}, expected {' '.join(EMOTIONS)!r}; fit it again")
+        raise ValueError(f"{name}: emotions {named!r}, expected {' '.join(EMOTIONS)!r}; fit it again")
     try:
         for modality in READ:
             _check_shapes(arrays, modality, statistics[modality])
-        classifiers = {m: EmotionClassifier(**{name: arrays[f"{m}.{name}"] for name in ARRAYS}) for m in READ}
+        classifiers = {m: EmotionClassifier(**{key: arrays[f"{m}.{key}"] for key in ARRAYS}) for m in READ}
         subsets = [frozenset([m]) for m in READ] + [frozenset(READ)]
         temperatures = {subset: float(arrays[f"temperature.{letters(subset)}"].item()) for subset in subsets}
         found = EmotionWords(classifiers=classifiers, temperatures=temperatures)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be used ({error}); fetch it, or fit it again") from error
+        raise ValueError(f"{name} cannot be used ({error}); fetch it, or fit it again") from error
     return found
 
 

@@ -114,9 +114,9 @@ def uploaded(place: Place) -> Analysis | None:
     megabytes = limits.file_bytes // upload.MEGABYTE
     with st.form(f"compare-upload-{place}", border=False):
         file = st.file_uploader(
-            _("A video or recording of one speaker: at most {seconds:.0f} seconds and {megabytes} MB").format(
-                seconds=limits.seconds, megabytes=megabytes
-            ),
+            _(
+                "A video or recording of one or several speakers: at most {seconds:.0f} seconds and {megabytes} MB"
+            ).format(seconds=limits.seconds, megabytes=megabytes),
             type=list(upload.MIME_TYPES),
             max_upload_size=megabytes,
             key=f"compare-file-{place}",

@@ -17,7 +17,6 @@ from app.i18n.translate import _
 from app.services.errors import PlainError
 
 if TYPE_CHECKING:
-    from alignmamba.modeling.emotions import EmotionWords
     from alignmamba.predictor import Predictor
     from extractors.schema import FeatureSet
 
@@ -70,27 +69,6 @@ def load(name: str) -> Predictor:
         raise PlainError(_("There is no checkpoint of this name."))
     try:
         return Predictor.from_pretrained(FOLDER / name)
-    except ValueError as error:
-        raise _unusable(error) from error
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def emotion_words(name: str) -> EmotionWords | None:
-    """Return the emotion words of a checkpoint; None where it has none.
-
-    Args:
-        name: One of `names`.
-
-    Raises:
-        PlainError: If the checkpoint or its emotion words cannot be used.
-    """
-    from alignmamba.modality import Modality
-    from alignmamba.modeling import emotions
-
-    config = load(name).config
-    try:
-        counts = {Modality.AUDIO: config.audio_statistics, Modality.VIDEO: config.video_statistics}
-        return emotions.read(FOLDER / name, statistics=counts)
     except ValueError as error:
         raise _unusable(error) from error
 

@@ -33,8 +33,7 @@ from extractors.language import transcript as transcripts
 from training.data.corpora.texts import sentences
 from training.demo_clips.make import VOICE_RATE, Speaker, Voice
 from training.release.compose import as_clip
-from training.release.inputs import label_hashes, measuring_parser, open_checkpoint
-from training.release.predictions import outputs
+from training.release.inputs import label_hashes, measuring_parser, open_checkpoint, outputs
 from training.reporting import result_files
 
 SENTENCES = 150

@@ -30,8 +30,7 @@ from alignmamba.modality import SUBSETS, Modality, letters
 from alignmamba.modeling.model import AlignMamba
 from training.release import readouts
 from training.release.compose import Composed, Corpora
-from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
-from training.release.predictions import outputs, probabilities
+from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint, outputs, probabilities
 from training.release.readouts import Readout
 from training.release.train import ComposeConfig
 from training.reporting import result_files

@@ -33,8 +33,16 @@ from training.data.corpora import speech
 from training.data.corpora.sequence import LabelledSequence
 from training.release import readouts
 from training.release.compose import Composed, Corpora, as_clip, with_readouts
-from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint, whisper_of
-from training.release.predictions import Outputs, outputs, probabilities
+from training.release.inputs import (
+    Outputs,
+    corpora_of,
+    label_hashes,
+    measuring_parser,
+    open_checkpoint,
+    outputs,
+    probabilities,
+    whisper_of,
+)
 from training.release.readouts import Readout
 from training.release.real_people import NEUTRAL_SCORE
 from training.release.train import ComposeConfig

@@ -33,7 +33,7 @@ from training.data.corpora.sequence import LabelledSequence
 from training.data.datasets import length_buckets
 from training.release import inputs, readouts
 from training.release.compose import Augmentation, Composed, Composer, Corpora, as_clip, by_class, drop_modalities
-from training.release.predictions import outputs
+from training.release.inputs import outputs
 from training.release.readouts import Readout
 from training.run_state import digest
 from training.trainer import Labelled, TrainConfig, fit

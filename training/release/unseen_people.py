@@ -8,7 +8,8 @@ people are reported together. Also: does content alone find the simultaneous mom
 whose chosen video step lies within `NEAR_SECONDS`, the time term of the cost being off, against a uniform choice and
 against random weights. A person whose figures are under `--runs` is not trained again.
 
-`--readouts` measures the read-outs of faces alone, and the choice of what they read, into `face_readouts.json`.
+`--readouts` measures the read-outs of faces alone, and the choice of what they read, into
+results/composed/face_readouts.json: no weights of a checkpoint go in.
 """
 
 from __future__ import annotations
@@ -39,8 +40,16 @@ from training.release import readouts
 from training.release.alignment_quality import untrained, without_time
 from training.release.compose import COPIES, Corpora
 from training.release.evaluate import HAPPY, neutral, signs
-from training.release.inputs import corpora_of, label_hashes, measuring_parser, open_checkpoint
-from training.release.predictions import Outputs, batch_for, outputs, probabilities
+from training.release.inputs import (
+    Outputs,
+    batch_for,
+    corpora_of,
+    label_hashes,
+    measuring_parser,
+    open_checkpoint,
+    outputs,
+    probabilities,
+)
 from training.release.train import FACE_EXAMPLES, FACE_STRENGTH, TRAIN, ComposeConfig, data_digest, train
 from training.reporting import result_files
 from training.run_state import digest
@@ -281,7 +290,7 @@ def main() -> None:
             command,
             found,
             data_sha256=label_hashes(arguments.data),
-            folder=arguments.checkpoint,
+            folder=result_files.ROOT / "training" / "results" / "composed",
         )
         print(json.dumps(found, indent=1), written, sep="\n")
         return

@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 # What commands write and no code reads as a setting: it may differ from the commit while figures are being made.
 MEASURED = (
     "calibration", "maps", "metrics", "predictions", "realclips", "recognised", "seeds", "unseen_people",
-    "face_readouts", "unseen_people_without_mmd", "emotions",
+    "unseen_people_without_mmd", "emotions/emotions",
 )  # fmt: skip
 MADE = ("benchmarks/results", "training/results", *(f"checkpoints/*/{name}.json" for name in MEASURED))
 

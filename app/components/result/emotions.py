@@ -37,7 +37,7 @@ def show(analysis: Analysis, used: frozenset[Modality]) -> None:
         analysis: Of a clip.
         used: Modalities that are chosen; only voice and face have emotion words.
     """
-    words = model.emotion_words(analysis.checkpoint)
+    words = analysis.predictor.emotion_words
     if words is None:
         return
     if not st.toggle(_("Emotion words of voice and face"), key=f"emotions-{analysis.number}"):
@@ -80,7 +80,7 @@ def _about(checkpoint: str, chosen: frozenset[Modality]) -> str:
     """Say what the words are, and how often they were right for people who were not trained on."""
     own = _("Classes of acted voices and faces that these measures resemble; the score does not depend on them.")
     try:
-        rows = results.read(model.FOLDER / checkpoint / "emotions.json").rows
+        rows = results.read(model.FOLDER / checkpoint / "emotions" / "emotions.json").rows
     except results.RecordError:
         return own
     row = next(r for r in rows if r["people"] == MEASURED and r["modalities"] == letters(chosen))

@@ -59,11 +59,11 @@ def test_a_file_is_read_as_it_was_written(words, tmp_path, rng):
     statistics = {modality: rng.normal(size=count) for modality, count in COUNTS.items()}
     found = emotions.read(tmp_path, statistics=COUNTS)
     np.testing.assert_allclose(found.probabilities(statistics), words.probabilities(statistics), atol=1e-5)
-    assert (tmp_path / emotions.EMOTIONS_FILE).stat().st_size < 10_000
+    assert (tmp_path / emotions.EMOTIONS_FOLDER / emotions.EMOTIONS_FILE).stat().st_size < 10_000
 
 
 def _changed(tmp_path, change, named=None):
-    path = tmp_path / emotions.EMOTIONS_FILE
+    path = tmp_path / emotions.EMOTIONS_FOLDER / emotions.EMOTIONS_FILE
     arrays = load_file(path)
     change(arrays)
     save_file(arrays, path, metadata={"emotions": named or " ".join(EMOTIONS)})
@@ -94,7 +94,7 @@ def test_a_file_of_other_words_or_features_or_no_file_at_all_is_refused(words, t
     _changed(tmp_path, lambda arrays: None, named="joy grief")
     with pytest.raises(ValueError, match="emotions 'joy grief'"):
         emotions.read(tmp_path, statistics=COUNTS)
-    path = tmp_path / emotions.EMOTIONS_FILE
+    path = tmp_path / emotions.EMOTIONS_FOLDER / emotions.EMOTIONS_FILE
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="damaged"):
         emotions.read(tmp_path, statistics=COUNTS)

@@ -33,15 +33,15 @@ def test_the_statistics_are_those_of_the_checkpoint(result):
         Modality.AUDIO: config.audio_statistics,
         Modality.VIDEO: config.video_statistics,
     }
-    words = model.emotion_words(result.checkpoint)
+    words = result.predictor.emotion_words
     probabilities = words.probabilities(found)
     assert probabilities.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", model.names())
 def test_every_checkpoint_has_emotion_words_with_figures(name):
-    assert model.emotion_words(name) is not None
-    rows = json.loads((model.FOLDER / name / "emotions.json").read_text(encoding="utf-8"))["rows"]
+    assert model.load(name).emotion_words is not None
+    rows = json.loads((model.FOLDER / name / "emotions" / "emotions.json").read_text(encoding="utf-8"))["rows"]
     assert {row["modalities"] for row in rows if row["people"] == emotions.MEASURED} == {"a", "v", "av"}
 
 
@@ -58,7 +58,7 @@ def test_they_are_off_until_asked_for_and_say_where_they_may_not_be_used():
     assert "Not at work, not in education" in shown and "people whom the model never met" in shown
     row = next(
         row
-        for row in json.loads((model.CHECKPOINT / "emotions.json").read_text(encoding="utf-8"))["rows"]
+        for row in json.loads((model.CHECKPOINT / "emotions" / "emotions.json").read_text(encoding="utf-8"))["rows"]
         if row["people"] == emotions.MEASURED and row["modalities"] == "av"
     )
     assert f"{row['balanced_accuracy']:.0%}" in shown

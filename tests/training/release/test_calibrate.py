@@ -12,7 +12,7 @@ from alignmamba.modeling.model import AlignMamba
 from training.release import calibrate
 from training.release.compose import Composed, as_clip
 from training.release.evaluate import calibration_figures
-from training.release.predictions import Outputs, outputs, probabilities
+from training.release.inputs import Outputs, outputs, probabilities
 
 DIMS = {Modality.AUDIO: 51, Modality.VIDEO: 4, Modality.LANGUAGE: 6}  # the last audio column: voiced
 

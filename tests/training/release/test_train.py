@@ -16,7 +16,7 @@ from extractors.storage.config import ExtractionConfig
 from training.data.datasets import length_buckets
 from training.release import calibrate, evaluate, inputs, readouts, train
 from training.release.compose import as_clip
-from training.release.predictions import outputs
+from training.release.inputs import outputs
 
 
 def test_buckets_hold_each_sample_once_and_like_lengths():

@@ -7,9 +7,9 @@ import pytest
 
 from alignmamba.modality import Modality
 from alignmamba.modeling.emotions import EMOTIONS
-from training import emotions
 from training.data.corpora import faces, speech
-from training.emotions import Rows
+from training.release import emotions
+from training.release.emotions import Rows
 
 
 def planted(rng, count=280, noise=0.5):

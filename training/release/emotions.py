@@ -1,7 +1,7 @@
 """Emotion words: fit the classifiers of voice and face, and measure them on people they never met.
 
-Run `python -m training.emotions --data ../shared/data --checkpoint checkpoints/alignmamba-open`; writes
-`emotions.safetensors` and the figures, `emotions.json`, beside the checkpoint. Takes minutes; no network is trained.
+Run `python -m training.release.emotions --data ../shared/data --checkpoint checkpoints/alignmamba-open`; writes
+classifiers and figures into its folder `emotions/`. Takes minutes; no network is trained.
 
 The classifiers read the clip statistics that the read-outs of the model read. How strongly they are held to zero is
 chosen on validation people. How sure they may be is a temperature, fitted on the clips of each real person by
@@ -254,10 +254,10 @@ def main() -> None:
     emotions.save(words, arguments.checkpoint)
     written = result_files.write(
         "emotions",
-        f"python -m training.emotions --data DATA --checkpoint {arguments.checkpoint}",
+        f"python -m training.release.emotions --data DATA --checkpoint {arguments.checkpoint}",
         rows,
         data_sha256=label_hashes(arguments.data),
-        folder=arguments.checkpoint,
+        folder=arguments.checkpoint / emotions.EMOTIONS_FOLDER,
     )
     print(json.dumps(rows, indent=1), written, sep="\n")
 
