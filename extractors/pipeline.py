@@ -230,6 +230,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         notes=(*sorted(work.notes, key=str), *video.notes, *spoken.notes),
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
         tracks=(*audio.tracks, *video.tracks),
+        outlines=video.outlines,
     )
 
 

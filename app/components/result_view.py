@@ -20,7 +20,16 @@ from app.components import (
     stage,
     tracks,
 )
-from app.components.result import alignment_maps, annotations, overlay, sentences, spans, subset_table, timeline
+from app.components.result import (
+    alignment_maps,
+    annotations,
+    clip_export,
+    overlay,
+    sentences,
+    spans,
+    subset_table,
+    timeline,
+)
 from app.export import downloads
 from app.i18n import wording
 from app.i18n.messages import translated
@@ -59,7 +68,8 @@ def show() -> None:
             used = modality_pills.choose(analysis, page="analyse")
             prediction = analysis.predictions.get(used)
             gauge = modality_pills.none_chosen() if prediction is None else _score(prediction)
-            downloads.buttons(analysis, used)
+            overlaid = None if prediction is None else lambda: clip_export.offer(analysis, prediction)
+            downloads.buttons(analysis, used, more=overlaid)
         with watch:
             player.player(analysis.clip, number=analysis.number)
             if prediction is not None:

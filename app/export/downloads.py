@@ -34,12 +34,13 @@ class Download(NamedTuple):
     make: Callable[[], bytes]
 
 
-def buttons(analysis: Analysis, used: Collection[Modality]) -> None:
+def buttons(analysis: Analysis, used: Collection[Modality], *, more: Callable[[], None] | None = None) -> None:
     """Show one menu with a download button for each file of a result.
 
     Args:
         analysis: Of a clip.
         used: The subset on screen, which files describe in full; an empty one stands for the largest.
+        more: Shows what else the menu offers.
     """
     code = language()
     with st.popover(_("Export"), icon=":material/download:"):
@@ -54,6 +55,8 @@ def buttons(analysis: Analysis, used: Collection[Modality]) -> None:
                 width="stretch",
                 key=f"export-{download.file}-{analysis.number}",
             )
+        if more is not None:
+            more()
 
 
 def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Download]:

@@ -1,0 +1,93 @@
+"""The export of a clip with its overlay, as a user asks for it: made, offered, refused, stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from concurrent.futures import CancelledError
+
+import av
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components.result import clip_export
+from app.export import overlaid
+from app.services import samples
+from app.services.errors import AbandonedError, PlainError
+from app.services.jobs import Overlaying
+from extractors.workers.client import Overlaid
+from tests.app.app_pages.test_analyse import TIMEOUT_SECONDS, analyse_sample, opened, sentences
+
+MAKE = "Make the clip with its overlay (MP4)"
+
+
+def make_button(page):
+    return next((button for button in page.button if button.label == MAKE), None)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return samples.analysed(samples.listed()[0])
+
+
+def overlaying(result, clip) -> Overlaying:
+    plan = overlaid.plan(result, result.predictions[result.available])
+    return Overlaying(clip, plan, audio_track=overlaid.sound_track(result), owner="test")
+
+
+def test_a_click_makes_the_clip_and_offers_it():
+    page = analyse_sample(opened(), "positive.webm")
+    done = make_button(page).click().run()
+    assert not done.exception and not done.error
+    assert "overlay is ready" in done.status[0].label
+    made = done.session_state[clip_export.KEPT].made
+    assert make_button(done) is None, "the download takes its place"
+    with av.open(io.BytesIO(made.data)) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+        assert "added by AlignMamba" in container.metadata["comment"]
+        image = list(container.decode(video=0))[30].to_ndarray(format="rgb24")  # at 1.2 s
+    x, y, _width, height = overlaid.face(done.session_state["session"].analysis.features)["boxes"][12]
+    row, column = round((y + height / 2) * image.shape[0]), round(x * image.shape[1])
+    edge = image[row - 20 : row + 20, column - 2 : column + 3].astype(int)
+    assert (np.abs(edge - (155, 93, 229)).sum(axis=2) < 60).any(), "the box"
+    pills = done.get("pills")[0]
+    fewer = pills.set_value([value for value in pills.value if value != "audio"]).run()
+    assert make_button(fewer) is not None, "another prediction is another clip"
+
+
+def test_captions_that_no_font_can_show_are_said_to_be_missing():
+    page = analyse_sample(opened(), "neutral.webm")
+    analysis = page.session_state["session"].analysis
+    of = (analysis.number, frozenset(analysis.available), "en")
+    page.session_state[clip_export.KEPT] = clip_export._Kept(of, Overlaid(data=b"made", left_out=2))
+    assert "2 caption(s) are left out" in sentences(page.run().caption)
+
+
+def offered():
+    """A page that offers the export of a clip without video."""
+    import dataclasses
+
+    from app.components.result import clip_export
+    from app.services import samples
+    from extractors.messages import Message
+    from extractors.schema import ModalityFeatures
+
+    whole = samples.analysed(samples.listed()[0])
+    none = ModalityFeatures.missing(Message("no_video_stream"), whole.features.video.values.shape[1])
+    features = dataclasses.replace(whole.features, video=none, tracks=(), outlines=None)
+    clip_export.offer(dataclasses.replace(whole, features=features), whole.predictions[whole.available])
+
+
+def test_a_clip_without_video_has_no_button():
+    page = AppTest.from_function(offered, default_timeout=TIMEOUT_SECONDS).run()
+    assert not page.exception and not page.button
+
+
+def test_a_damaged_clip_is_a_sentence_and_an_abandoned_one_stops(result):
+    with pytest.raises(PlainError, match="not a video"):
+        overlaying(result, dataclasses.replace(result.clip, data=b"nothing")).future.result()
+    work = overlaying(result, result.clip)
+    work.abandon()
+    with pytest.raises((AbandonedError, CancelledError)):
+        work.future.result()
