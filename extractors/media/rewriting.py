@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -72,7 +73,8 @@ def rewrite(
         video = _Video(container, _size(first[1]), seconds)
         audio = None if opening is None else _Audio(container, _chained(opening, sound))
         written = 0
-        for packet in _packets(_chained(first, frames), video, audio, draw, seconds, report):
+        shown = _lasting(_chained(first, frames), seconds)
+        for packet in _packets(shown, video, audio, draw, seconds, report):
             written += packet.size
             if written > MAX_BYTES:
                 raise MediaError(Message("export_too_large", {"limit": MAX_BYTES // 1_000_000}), f"{path}: {seconds} s")
@@ -165,6 +167,14 @@ def _size(image: UInt8[np.ndarray, "height width 3"]) -> tuple[int, int]:
     scale = max(1.0, USUAL_SIDE / max(width, height))
     even_width, even_height = (max(LEAST_SIDE, 2 * round(scale * side / 2)) for side in (width, height))
     return min(even_width, MAX_SIDE), min(even_height, MAX_SIDE)
+
+
+def _lasting(frames: Iterable[tuple[float, np.ndarray]], seconds: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Go on with the last frame where the sound lasts longer: what is drawn still moves then."""
+    for second, image in frames:
+        yield second, image
+    for step in range(1, math.ceil((seconds - second) * SLOWEST)):
+        yield second + step / SLOWEST, image
 
 
 def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -97,15 +97,20 @@ def paced(
         slowest: Frames per second.
         fastest: Frames per second.
     """
-    shown, last = None, 0.0
+    shown, last, wait = None, 0.0, 1 / slowest
     for time, frame in frames:
-        while shown is not None and time - last > 1 / slowest + EARLY_SECONDS:
-            last += 1 / slowest
+        # A repetition stays so far from the next frame that it cannot keep it out.
+        while shown is not None and time - last > wait + 1 / fastest - EARLY_SECONDS:
+            last, wait = last + wait, 1 / slowest
             yield last, shown
-        if frame is not None and (shown is None or time - last >= 1 / fastest - EARLY_SECONDS):
+        if frame is None:
+            return
+        if shown is None or time - last >= 1 / fastest - EARLY_SECONDS:
+            last, wait = time, 1 / slowest
             yield time, frame
-            last = time
-        shown = shown if frame is None else frame
+        else:
+            wait = 1 / fastest  # it is shown as soon as it may be, unless another comes before
+        shown = frame
 
 
 def on_grid(frames: Iterable[tuple[float, Frame | None]], rate: float) -> Iterator[tuple[float, Frame]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,6 +14,7 @@ from app.export import overlaid
 from app.i18n.translate import _, language
 from app.services import errors, session
 from app.services.analysis import Analysis
+from app.services.errors import PlainError
 from app.services.jobs import Overlaying
 
 if TYPE_CHECKING:
@@ -20,11 +23,44 @@ if TYPE_CHECKING:
 
 KEPT = "overlaid"  # key of the session state: the clip that was made last
 FILE = "clip-with-overlay.mp4"
+HELD_BYTES = 500_000_000  # of the clips of all sessions
 
 
-class _Kept(NamedTuple):
-    of: Hashable
-    made: Overlaid
+class Kept:
+    """A clip that was made, for as long as its session lives and there is room.
+
+    Attributes:
+        of: What it shows.
+        made: None once it had to make room.
+    """
+
+    def __init__(self, of: Hashable, made: Overlaid) -> None:
+        self.of = of
+        self.made: Overlaid | None = made
+        with _lock:
+            _all.append(weakref.ref(self))
+            kept = [each for each in (known() for known in _all) if each is not None and each.made is not None]
+            while sum(map(_size, kept)) > HELD_BYTES:
+                kept.pop(0).made = None
+            _all[:] = map(weakref.ref, kept)
+
+    def content(self) -> bytes:
+        """Return the file.
+
+        Raises:
+            PlainError: If it had to make room.
+        """
+        if self.made is None:
+            raise PlainError(_("This file is no longer kept; please make it again."))
+        return self.made.data
+
+
+def _size(kept: Kept) -> int:
+    return 0 if kept.made is None else len(kept.made.data)
+
+
+_all: list[weakref.ref[Kept]] = []  # the oldest first
+_lock = threading.Lock()
 
 
 @st.fragment
@@ -39,14 +75,14 @@ def offer(analysis: Analysis, prediction: Prediction) -> None:
         return
     with errors.plain_sentences():
         of = (analysis.number, prediction.used, language())
-        kept: _Kept | None = st.session_state.get(KEPT)
-        if kept is None or kept.of != of:
+        kept: Kept | None = st.session_state.get(KEPT)
+        if kept is None or kept.made is None or kept.of != of:
             kept = _made(of, analysis, prediction)
         if kept is not None:
-            _download(kept.made, analysis)
+            _download(kept, analysis)
 
 
-def _made(of: Hashable, analysis: Analysis, prediction: Prediction) -> _Kept | None:
+def _made(of: Hashable, analysis: Analysis, prediction: Prediction) -> Kept | None:
     """Show the button; return the clip once it was pressed and the work is done."""
     place = st.empty()
     label = _("Make the clip with its overlay (MP4)")
@@ -64,14 +100,14 @@ def _made(of: Hashable, analysis: Analysis, prediction: Prediction) -> _Kept | N
         running=_("Writing the clip with its overlay · {seconds:.0f} s"),
         done=lambda _made: _("The clip with its overlay is ready."),
     )
-    st.session_state[KEPT] = kept = _Kept(of, made)
+    st.session_state[KEPT] = kept = Kept(of, made)
     return kept
 
 
-def _download(made: Overlaid, analysis: Analysis) -> None:
+def _download(kept: Kept, analysis: Analysis) -> None:
     st.download_button(
         _("Clip with overlay (MP4)"),
-        lambda: made.data,
+        kept.content,
         file_name=FILE,
         mime="video/mp4",
         icon=":material/movie:",
@@ -79,6 +115,6 @@ def _download(made: Overlaid, analysis: Analysis) -> None:
         width="stretch",
         key=f"export-{FILE}-{analysis.number}",
     )
-    if made.left_out:
+    if kept.made is not None and kept.made.left_out:
         text = _("{count} caption(s) are left out: no font here has their letters.")
-        st.caption(text.format(count=made.left_out))
+        st.caption(text.format(count=kept.made.left_out))

@@ -60,8 +60,19 @@ def test_captions_that_no_font_can_show_are_said_to_be_missing():
     page = analyse_sample(opened(), "neutral.webm")
     analysis = page.session_state["session"].analysis
     of = (analysis.number, frozenset(analysis.available), "en")
-    page.session_state[clip_export.KEPT] = clip_export._Kept(of, Overlaid(data=b"made", left_out=2))
+    page.session_state[clip_export.KEPT] = clip_export.Kept(of, Overlaid(data=b"made", left_out=2))
     assert "2 caption(s) are left out" in sentences(page.run().caption)
+
+
+def test_old_clips_make_room_for_new_ones(monkeypatch):
+    monkeypatch.setattr(clip_export, "HELD_BYTES", 250)
+    first, second, third = (clip_export.Kept(number, Overlaid(data=bytes(100), left_out=0)) for number in range(3))
+    assert first.made is None and len(second.content()) == len(third.content()) == 100
+    with pytest.raises(PlainError, match="make it again"):
+        first.content()
+    del second
+    fourth = clip_export.Kept(4, Overlaid(data=bytes(150), left_out=0))
+    assert third.made is not None and fourth.made is not None, "what no session holds takes no room"
 
 
 def offered():

@@ -74,9 +74,12 @@ def test_the_box_is_where_the_face_is_and_only_then():
 
 
 def test_the_outline_lies_in_the_box():
-    image = drawn(overlay(score_seconds=np.zeros(0), scores=np.zeros(0), captions=()), 1.5)
+    outlines = np.full((3, len(MESH_POINTS), 2), 102, np.uint8)
+    outlines[1, :, 0] = np.linspace(51, 204, len(MESH_POINTS))  # on a level line, from a fifth to four fifths
+    image = drawn(overlay(score_seconds=np.zeros(0), scores=np.zeros(0), captions=(), outlines=outlines), 1.5)
     rows, columns = np.nonzero(np.abs(image[100:260, 170:470].astype(int) - FACE).sum(axis=2) < 60)
-    assert (rows.mean() + 100, columns.mean() + 170) == pytest.approx((90 + 36, 160 + 64), abs=2), "a fifth of the box"
+    assert np.unique(rows + 100) == pytest.approx(90 + 72, abs=1), "two fifths of the box"
+    assert (columns.min() + 170, columns.max() + 170) == pytest.approx((160 + 64, 160 + 256), abs=2)
 
 
 def test_the_score_is_a_number_and_a_bar_from_the_middle():
