@@ -40,10 +40,12 @@ def buttons(analysis: Analysis, used: Collection[Modality], *, more: Callable[[]
     Args:
         analysis: Of a clip.
         used: The subset on screen, which files describe in full; an empty one stands for the largest.
-        more: Shows what else the menu offers.
+        more: Shows what else the menu offers, first: its progress must be in view.
     """
     code = language()
     with st.popover(_("Export"), icon=":material/download:"):
+        if more is not None:
+            more()
         for download in downloads(analysis, frozenset(used) or analysis.available):
             st.download_button(
                 download.label,
@@ -55,8 +57,6 @@ def buttons(analysis: Analysis, used: Collection[Modality], *, more: Callable[[]
                 width="stretch",
                 key=f"export-{download.file}-{analysis.number}",
             )
-        if more is not None:
-            more()
 
 
 def downloads(analysis: Analysis, used: frozenset[Modality]) -> Iterator[Download]:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
     from extractors.vision.overlay.plan import Caption, Overlay
 
-CAPTION_LETTERS = 84  # at most, wide ones counted twice; a longer sentence is shown in parts
+CAPTION_LETTERS = 72  # wide ones counted twice; a longer sentence is shown in parts
 TRACK_NOTES = ("several_audio_tracks", "audio_track_asked")
-MAX_WORD = CAPTION_LETTERS // 2  # letters of a word, before an ellipsis
+MAX_WORD = 40  # letters of a word, before an ellipsis
 
 
 def face(features: ClipFeatures) -> dict[str, list[object]]:
@@ -100,14 +100,13 @@ def _captions(analysis: Analysis) -> Iterator[Caption]:
 
 
 def _parts(words: Sequence[Word]) -> Iterator[list[Word]]:
-    part: list[Word] = []
-    for word in words:
-        if part and sum(_room(each) for each in [*part, word]) > CAPTION_LETTERS:
-            yield part
-            part = []
-        part.append(word)
-    if part:
-        yield part
+    """Yield words in parts of about the same length: two lines on most clips."""
+    ends = list(itertools.accumulate(map(_room, words)))
+    count = math.ceil(ends[-1] / CAPTION_LETTERS)
+    middles = [end - _room(word) / 2 for end, word in zip(ends, words, strict=True)]
+    placed = zip(words, middles, strict=True)
+    for _part, members in itertools.groupby(placed, key=lambda each: int(count * each[1] / ends[-1])):
+        yield [word for word, _middle in members]
 
 
 def _room(word: Word) -> int:

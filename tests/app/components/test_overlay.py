@@ -71,8 +71,9 @@ def test_the_plan_of_an_export_is_what_the_player_draws(result):
 @pytest.mark.parametrize("letter", ["w", "好", "\ufb2c"])
 def test_captions_of_endless_words_are_bounded(result, letter):
     words = tuple(Word(text=letter * 5000, start=float(place), end=place + 1.0) for place in range(3))
-    parts = [[overlaid._shortened(word.text) for word in part] for part in overlaid._parts(words)]
-    assert len(parts) == 3 and all(len(" ".join(part)) <= MAX_CAPTION for part in parts)
+    parts = list(overlaid._parts(words))
+    assert tuple(word for part in parts for word in part) == words
+    assert max(len(" ".join(overlaid._shortened(word.text) for word in part)) for part in parts) <= MAX_CAPTION
     mute = ModalityFeatures.missing(Message("no_speech"), result.features.language.values.shape[1])
     silent = dataclasses.replace(result, features=dataclasses.replace(result.features, language=mute, words=()))
     prediction = dataclasses.replace(result.predictions[result.available], running_scores=None)
