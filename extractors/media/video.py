@@ -89,7 +89,7 @@ def paced(
 ) -> Iterator[tuple[float, Frame]]:
     """Leave out frames that come too fast and repeat those that are shown for long; times rise.
 
-    >>> list(paced([(0.0, "a"), (0.01, "b"), (0.06, "c"), (0.22, None)], slowest=10, fastest=25))
+    >>> list(paced([(0.0, "a"), (0.01, "b"), (0.06, "c"), (0.22, None)], slowest=10.0, fastest=25.0))
     [(0.0, 'a'), (0.06, 'c'), (0.16, 'c')]
 
     Args:
