@@ -1,9 +1,9 @@
-"""Progress of running work: a bar and a clock for every step, and a button that stops it."""
+"""Progress of a running job: a bar and a clock for every step, and a button that stops it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -12,7 +12,7 @@ from app.i18n import wording
 from app.i18n.translate import _
 from app.services import session
 from app.services.analysis import Analysis
-from app.services.jobs import Job, Progress, Result, Work
+from app.services.jobs import Job, Progress
 
 POLL_SECONDS = 0.15
 EARLY_SECONDS = 5.0  # of a step, before which the time left is not estimated; nor where less is left
@@ -57,58 +57,41 @@ def seconds_left(share: float, elapsed: float) -> float | None:
 
 
 def watch(job: Job) -> Analysis:
-    """Show an analysis's progress until it has ended, as `follow` does."""
-    return follow(
-        job,
-        running=_("Analysing · {seconds:.0f} s"),
-        done=lambda analysis: _("Analysed in {seconds:.1f} s").format(seconds=analysis.seconds),
-        on_stop=_note_the_stop,
-    )
-
-
-def follow(
-    work: Work[Result], *, running: str, done: Callable[[Result], str], on_stop: Callable[[], None] | None = None
-) -> Result:
-    """Show the progress of work until it has ended.
-
-    Args:
-        work: To follow.
-        running: Label meanwhile, with {seconds}.
-        done: Makes the label of a result.
-        on_stop: Called where the user stops the work.
+    """Show a job's progress until it has ended.
 
     Returns:
-        The result.
+        The analysis.
 
     Raises:
-        Exception: Any exception of the work.
+        Exception: Any exception of the job.
     """
     began = time.perf_counter()
     bars = ProgressBars()
     stop = st.empty()
-    # A click runs the page again, which ends this run below and the work with it.
-    stop.button(_("Cancel"), key="cancel", icon=":material/stop_circle:", on_click=on_stop)
+    # A click runs the page again, which ends this run below and the job with it.
+    stop.button(_("Cancel"), key="cancel", icon=":material/stop_circle:", on_click=_note_the_stop)
     try:
         with st.status(_("Waiting for a free worker"), expanded=True) as status:
-            while not work.future.done():
-                bars.update(work.reports())
-                if work.future.running():
+            while not job.future.done():
+                bars.update(job.reports())
+                if job.future.running():
                     seconds = time.perf_counter() - began
-                    status.update(label=running.format(seconds=seconds), expanded=True)
-                elif place := work.place:
+                    status.update(label=_("Analysing · {seconds:.0f} s").format(seconds=seconds), expanded=True)
+                elif place := job.place:
                     status.update(label=_("Waiting for a free worker · place {place}").format(place=place))
                 time.sleep(POLL_SECONDS)
-            bars.update(work.reports())
+            bars.update(job.reports())
             try:
-                result = work.future.result()
+                analysis = job.future.result()
             except Exception:
                 status.update(label=_("Stopped"), state="error", expanded=False)
                 raise
-            status.update(label=done(result), state="complete", expanded=False)
-            return result
+            label = _("Analysed in {seconds:.1f} s").format(seconds=analysis.seconds)
+            status.update(label=label, state="complete", expanded=False)
+            return analysis
     finally:
         # Reached early, by Streamlit's control flow, when the user has left or clicked something else.
-        work.abandon()
+        job.abandon()
         stop.empty()
 
 

@@ -41,7 +41,6 @@ STEPS = {
     "words": N_("Recognising the words (Whisper)"),
     "language": N_("Encoding the words (MiniLM)"),
     "reread": N_("Encoding the corrected words (MiniLM)"),
-    "overlay": N_("Drawing the overlay"),
 }
 
 # The two ways to solve the transport problem.

@@ -110,4 +110,5 @@ class _Resampler:
 
 def _samples(frame: av.AudioFrame) -> Piece:
     """Return finite samples: the encoder takes no others."""
-    return np.clip(np.nan_to_num(frame.to_ndarray().reshape(-1, 2)), -1, 1).astype(np.float32)
+    samples: Piece = np.clip(np.nan_to_num(frame.to_ndarray().reshape(-1, 2)), -1, 1).astype(np.float32)
+    return samples

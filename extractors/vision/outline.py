@@ -38,7 +38,8 @@ def of_mesh(mesh: Float[np.ndarray, "mesh 2"]) -> Outline:
     """
     low, high = mesh.min(axis=0), mesh.max(axis=0)
     shares = (mesh[list(MESH_POINTS)] - low) / np.maximum(high - low, 1e-9)
-    return np.rint(STEPS * np.clip(shares, 0, 1)).astype(np.uint8)
+    outline: Outline = np.rint(STEPS * np.clip(shares, 0, 1)).astype(np.uint8)
+    return outline
 
 
 def turned(outline: Outline, quarters: int) -> Outline:

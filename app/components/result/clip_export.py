@@ -1,16 +1,22 @@
-"""Export of a clip with its overlay: made on demand in a worker process, with progress, then offered as a download."""
+"""Export of a clip with its overlay: made on demand in a worker process, with progress, then offered as a download.
+
+The work goes on while the page is used; a fragment of the page looks at it. A run of the script that waited for it
+could not be stopped: clicks within a fragment wait until it has run.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.components import progress
+from app.components.progress import seconds_left
 from app.export import overlaid
+from app.i18n import wording
 from app.i18n.translate import _, language
 from app.services import errors, session
 from app.services.analysis import Analysis
@@ -21,9 +27,37 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Prediction
     from extractors.workers.client import Overlaid
 
-KEPT = "overlaid"  # key of the session state: the clip that was made last
+MAKING, KEPT, PROBLEM = "overlaying", "overlaid", "overlaid-problem"  # keys of the session state
 FILE = "clip-with-overlay.mp4"
 HELD_BYTES = 500_000_000  # of the clips of all sessions
+POLL_SECONDS = 0.5
+
+
+class Making:
+    """A clip that is being made; the work stops where its session ends.
+
+    Attributes:
+        of: What it shows.
+        work: In a worker process.
+        share: Of the work that is done.
+    """
+
+    def __init__(self, of: Hashable, work: Overlaying) -> None:
+        self.of, self.work = of, work
+        self.share, self._began = 0.0, time.perf_counter()
+        weakref.finalize(self, work.abandon)
+
+    def label(self) -> str:
+        """Take new progress and return it in words."""
+        for _step, completed, total in self.work.reports():
+            self.share = min(completed / total, 1.0)
+        seconds = time.perf_counter() - self._began
+        text = _("Writing the clip with its overlay · {seconds:.0f} s").format(seconds=seconds)
+        if place := self.work.place:
+            text = _("Waiting for a free worker · place {place}").format(place=place)
+        elif (left := seconds_left(self.share, seconds)) is not None:
+            text += " · " + _("about {seconds:.0f} s left").format(seconds=left)
+        return text
 
 
 class Kept:
@@ -63,48 +97,65 @@ _all: list[weakref.ref[Kept]] = []  # the oldest first
 _lock = threading.Lock()
 
 
-@st.fragment
 def offer(analysis: Analysis, prediction: Prediction) -> None:
-    """Show the button that makes the clip, then the one that downloads it; nothing where the clip has no video.
+    """Show the button that makes the clip, then its progress, then the download; nothing for a clip without video.
 
     Args:
         analysis: Of a clip.
         prediction: Whose running score is drawn.
     """
-    if not len(analysis.features.video.start):
-        return
+    if len(analysis.features.video.start):
+        every = POLL_SECONDS if MAKING in st.session_state else None
+        st.fragment(_offer, run_every=every)(analysis, prediction)
+
+
+def _offer(analysis: Analysis, prediction: Prediction) -> None:
     with errors.plain_sentences():
+        if (making := st.session_state.get(MAKING)) is not None:
+            _watch(making)
+            return
         of = (analysis.number, prediction.used, language())
         kept: Kept | None = st.session_state.get(KEPT)
-        if kept is None or kept.made is None or kept.of != of:
-            kept = _made(of, analysis, prediction)
-        if kept is not None:
-            _download(kept, analysis)
+        if kept is not None and kept.made is not None and kept.of == of:
+            _download(kept, kept.made.left_out, analysis)
+            return
+        label = _("Make the clip with its overlay (MP4)")
+        if st.button(label, icon=":material/movie_edit:", width="stretch", key=f"overlaid-{analysis.number}"):
+            _begin(of, analysis, prediction)
+        if (problem := st.session_state.get(PROBLEM)) is not None:
+            st.error(wording.plain(problem), icon=":material/error:")
 
 
-def _made(of: Hashable, analysis: Analysis, prediction: Prediction) -> Kept | None:
-    """Show the button; return the clip once it was pressed and the work is done."""
-    place = st.empty()
-    label = _("Make the clip with its overlay (MP4)")
-    if not place.button(label, icon=":material/movie_edit:", width="stretch", key=f"overlaid-{analysis.number}"):
-        return None
-    place.empty()
+def _begin(of: Hashable, analysis: Analysis, prediction: Prediction) -> None:
+    st.session_state.pop(PROBLEM, None)
     work = Overlaying(
         analysis.clip,
         overlaid.plan(analysis, prediction),
         audio_track=overlaid.sound_track(analysis),
         owner=session.current().owner,
     )
-    made = progress.follow(
-        work,
-        running=_("Writing the clip with its overlay · {seconds:.0f} s"),
-        done=lambda _made: _("The clip with its overlay is ready."),
-    )
-    st.session_state[KEPT] = kept = Kept(of, made)
-    return kept
+    st.session_state[MAKING] = Making(of, work)
+    st.rerun()
 
 
-def _download(kept: Kept, analysis: Analysis) -> None:
+def _watch(making: Making) -> None:
+    """Show the progress; keep the result, or the error, once there is one."""
+    if making.work.future.done():
+        del st.session_state[MAKING]
+        try:
+            st.session_state[KEPT] = Kept(making.of, making.work.future.result())
+        except Exception as error:
+            st.session_state[PROBLEM] = errors.sentence(error)
+        st.rerun()
+    label = making.label()
+    st.progress(making.share, text=label)
+    if st.button(_("Cancel"), key="cancel-overlaid", icon=":material/stop_circle:"):
+        making.work.abandon()
+        del st.session_state[MAKING]
+        st.rerun()
+
+
+def _download(kept: Kept, left_out: int, analysis: Analysis) -> None:
     st.download_button(
         _("Clip with overlay (MP4)"),
         kept.content,
@@ -115,6 +166,5 @@ def _download(kept: Kept, analysis: Analysis) -> None:
         width="stretch",
         key=f"export-{FILE}-{analysis.number}",
     )
-    if kept.made is not None and kept.made.left_out:
-        text = _("{count} caption(s) are left out: no font here has their letters.")
-        st.caption(text.format(count=kept.made.left_out))
+    if left_out:
+        st.caption(_("{count} caption(s) are left out: no font here has their letters.").format(count=left_out))

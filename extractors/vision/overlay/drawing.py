@@ -14,7 +14,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 UNIT_SIDE = 360.0  # pixels of a frame's shorter side in which sizes below are meant
 SHADE = 0.65  # of black behind letters
-WHITE = (255, 255, 255)
+WHITE = 255
 SCORE_LETTERS, CAPTION_LETTERS = 18.0, 15.0  # pixels
 LEAST_LETTERS = 12  # pixels
 MARGIN = 8.0
@@ -106,5 +106,6 @@ def _draw_label(
     x = max(0, (image.shape[1] - width) // 2) if left is None else left
     y = max(0, top if bottom is None else bottom - height)
     part = image[y : y + height, x : x + width]
-    share = ground[: part.shape[0], : part.shape[1], None] / np.float32(255)
-    part[:] = np.rint(part * ((1 - SHADE) * (1 - share)) + np.float32(WHITE) * share).astype(np.uint8)
+    share = ground[: part.shape[0], : part.shape[1], None] / np.float32(WHITE)
+    darker = part.astype(np.float32) * ((1 - SHADE) * (1 - share))
+    part[:] = np.rint(darker + WHITE * share).astype(np.uint8)

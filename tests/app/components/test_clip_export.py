@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
+import time
 from concurrent.futures import CancelledError
 
 import av
@@ -26,6 +28,17 @@ def make_button(page):
     return next((button for button in page.button if button.label == MAKE), None)
 
 
+def until_made(page):
+    """Run the page again, as it does by itself in a browser, until nothing is being made."""
+    assert page.button(key="cancel-overlaid").label == "Cancel"
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while clip_export.MAKING in page.session_state:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+        page.run()
+    return page
+
+
 @pytest.fixture(scope="module")
 def result():
     return samples.analysed(samples.listed()[0])
@@ -38,9 +51,8 @@ def overlaying(result, clip) -> Overlaying:
 
 def test_a_click_makes_the_clip_and_offers_it():
     page = analyse_sample(opened(), "positive.webm")
-    done = make_button(page).click().run()
+    done = until_made(make_button(page).click().run())
     assert not done.exception and not done.error
-    assert "overlay is ready" in done.status[0].label
     made = done.session_state[clip_export.KEPT].made
     assert make_button(done) is None, "the download takes its place"
     with av.open(io.BytesIO(made.data)) as container:
@@ -54,6 +66,31 @@ def test_a_click_makes_the_clip_and_offers_it():
     pills = done.get("pills")[0]
     fewer = pills.set_value([value for value in pills.value if value != "audio"]).run()
     assert make_button(fewer) is not None, "another prediction is another clip"
+
+
+def test_a_clip_that_is_being_made_can_be_cancelled_and_a_failure_is_a_sentence():
+    page = analyse_sample(opened(), "negative.webm")
+    page = make_button(page).click().run()
+    work = page.session_state[clip_export.MAKING].work
+    page = page.button(key="cancel-overlaid").click().run()
+    assert not page.exception and clip_export.MAKING not in page.session_state
+    with pytest.raises((AbandonedError, CancelledError)):
+        work.future.result()
+    assert make_button(page) is not None
+    state = page.session_state["session"]
+    state.analysis = dataclasses.replace(state.analysis, clip=dataclasses.replace(state.analysis.clip, data=b"nothing"))
+    page = until_made(make_button(page.run()).click().run())
+    assert "not a video" in sentences(page.error)
+    assert make_button(page) is not None
+
+
+def test_the_work_stops_where_its_session_ends(result):
+    work = overlaying(result, result.clip)
+    making = clip_export.Making("of", work)
+    del making
+    gc.collect()
+    with pytest.raises((AbandonedError, CancelledError)):
+        work.future.result()
 
 
 def test_captions_that_no_font_can_show_are_said_to_be_missing():
