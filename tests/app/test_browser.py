@@ -169,6 +169,7 @@ def export_the_overlay(page: Page, folder) -> None:
     page.get_by_role("button", name=_("Make the clip with its overlay (MP4)")).click()
     button = page.get_by_role("button", name=_("Clip with overlay (MP4)"), exact=True)
     button.wait_for()
+    settle(page)
     screenshot(page, "overlay-export")
     with page.expect_download() as download:
         button.click()
@@ -177,7 +178,8 @@ def export_the_overlay(page: Page, folder) -> None:
     with av.open(str(folder / "clip.mp4")) as container:
         frames = [frame.to_image() for frame in container.decode(video=0)]
     frames[len(frames) // 2].save(SCREENSHOTS / "overlay-exported.png")
-    page.keyboard.press("Escape")
+    page.get_by_role("button", name=_("Export")).click()
+    expect(button).to_be_hidden()
 
 
 def sort_the_sentences(page: Page) -> None:

@@ -110,7 +110,7 @@ def offer(analysis: Analysis, prediction: Prediction) -> None:
 
 
 def _offer(analysis: Analysis, prediction: Prediction) -> None:
-    with st.empty().container(), errors.plain_sentences():  # what it showed before goes at once
+    with errors.plain_sentences():
         if (making := st.session_state.get(MAKING)) is not None:
             _watch(making)
             return
