@@ -146,6 +146,7 @@ TEMPLATES: Mapping[str, str] = {
         "This clip needs more memory than a clip may use and was stopped. Use a shorter or smaller one."
     ),
     "clip_needs_cpu": N_("This clip needs more computing time than a clip may use and was stopped."),
+    "export_too_large": N_("The clip with its overlay would be larger than {limit} MB, which is the limit."),
     "clip_crashed": N_("This clip made the extraction crash. It may be damaged; convert it to MP4 and try again."),
     # Why a transcript or subtitles cannot be used.
     "transcript_too_long": N_(

@@ -182,8 +182,7 @@ def warm(*, encoder: str = ENCODER) -> None:
 
 def _extract(path: Path, config: ExtractionConfig, hook: Hook | None) -> ClipFeatures:
     """Let threads do the work, and call the hook in this one."""
-    given = config.given
-    if isinstance(given, str):  # a bad transcript is refused before any work
+    if isinstance(given := config.given, str):  # a bad transcript is refused before any work
         subtitles.parse(given) if subtitles.is_subtitles(given) else transcripts.split_words(given)
     work = _Work(config=config)
     with ThreadPoolExecutor(max_workers=3, thread_name_prefix="extract") as pool:
@@ -234,6 +233,7 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         notes=(*sorted(work.notes, key=str), *video.notes, *spoken.notes),
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
         tracks=(*audio.tracks, *video.tracks),
+        outlines=video.outlines,
     )
 
 

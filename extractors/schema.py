@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from extractors.messages import Message
 
@@ -19,6 +19,9 @@ refused then, as they must be. `tests/extractors/test_golden.py` fails where thi
 """
 DIMENSIONLESS = "1"  # the unit of a column that has none
 LISTS = ("columns", "units")  # of `ModalitySchema`
+FACE_BOX = ("face x", "face y", "face width", "face height")
+"""Names of the tracks that say where the face is: its upper left corner and its size, in shares of the image."""
+MAX_OUTLINE_POINTS = 100  # of a face in a frame
 STEP_ARRAYS = ("values", "start", "end", "valid")  # of `ModalityFeatures`, each with an entry per step
 
 ModalityName = Literal["audio", "video", "language"]
@@ -238,6 +241,8 @@ class ClipFeatures:
         notes: For the user, about fallbacks and oddities.
         step_seconds: Wall-clock seconds that each extraction step took.
         tracks: Curves for the timeline, each name once.
+        outlines: Lines of the face (`extractors.vision.outline`) in each frame of the tracks `FACE_BOX`, as shares of
+            that box in 1/255, zeros without a face; None where they were not kept.
     """
 
     audio: ModalityFeatures
@@ -250,6 +255,7 @@ class ClipFeatures:
     notes: tuple[Message, ...] = ()
     step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     tracks: tuple[Track, ...] = ()
+    outlines: UInt8[np.ndarray, "frames points 2"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.words) != len(self.language.values):
@@ -261,6 +267,18 @@ class ClipFeatures:
         names = [track.name for track in self.tracks]
         if len(set(names)) != len(names):
             raise ValueError(f"tracks: {names}, expected each name once")
+        self._check_outlines()
+
+    def _check_outlines(self) -> None:
+        if self.outlines is None:
+            return
+        frames = next((len(track.seconds) for track in self.tracks if track.name == FACE_BOX[0]), 0)
+        shape = self.outlines.shape
+        if len(shape) != 3 or shape[0] != frames or not 1 <= shape[1] <= MAX_OUTLINE_POINTS or shape[2] != 2:
+            raise ValueError(
+                f"outlines: {shape}, expected ({frames}, points, 2), a frame for each value of the track "
+                f"{FACE_BOX[0]!r} and 1 to {MAX_OUTLINE_POINTS} points"
+            )
 
     def modality(self, name: str) -> ModalityFeatures:
         """Return the features of "audio", "video" or "language"."""
@@ -272,7 +290,7 @@ class ClipFeatures:
     def between(self, start: float, end: float) -> ClipFeatures:
         """Cut out the steps whose middle lies in [start, end); times stay those of the whole clip.
 
-        A modality without an observed step there is absent from the cut; tracks are left out.
+        A modality without an observed step there is absent from the cut; tracks and outlines are left out.
         """
         return self.within([(start, end)])
 
@@ -286,6 +304,7 @@ class ClipFeatures:
             language=_cut(self.language, spans),
             words=tuple(word for word, kept in zip(self.words, inside, strict=True) if kept),
             tracks=(),
+            outlines=None,
         )
 
     def without(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:

@@ -90,6 +90,8 @@ APP_MAY_IMPORT = {
     "extractors.progress",
     "extractors.schema",
     "extractors.storage",
+    "extractors.vision.outline",
+    "extractors.vision.overlay.plan",
     "extractors.vision.stills",
     "extractors.workers.client",
     "extractors.workers.fair_queue",

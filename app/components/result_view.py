@@ -23,6 +23,7 @@ from app.components import (
 from app.components.result import (
     alignment_maps,
     annotations,
+    clip_export,
     emotions,
     overlay,
     sentences,
@@ -69,7 +70,8 @@ def show() -> None:
             used = modality_pills.choose(analysis, page="analyse")
             prediction = analysis.predictions.get(used)
             gauge = modality_pills.none_chosen() if prediction is None else _score(prediction)
-            downloads.buttons(analysis, used)
+            overlaid = None if prediction is None else lambda: clip_export.offer(analysis, prediction)
+            downloads.buttons(analysis, used, more=overlaid)
         with watch:
             player.player(analysis.clip, number=analysis.number)
             if prediction is not None:

@@ -34,15 +34,18 @@ class Download(NamedTuple):
     make: Callable[[], bytes]
 
 
-def buttons(analysis: Analysis, used: Collection[Modality]) -> None:
+def buttons(analysis: Analysis, used: Collection[Modality], *, more: Callable[[], None] | None = None) -> None:
     """Show one menu with a download button for each file of a result.
 
     Args:
         analysis: Of a clip.
         used: The subset on screen, which files describe in full; an empty one stands for the largest.
+        more: Shows what else the menu offers, first: its progress must be in view.
     """
     code = language()
     with st.popover(_("Export"), icon=":material/download:"):
+        if more is not None:
+            more()
         for download in downloads(analysis, frozenset(used) or analysis.available):
             st.download_button(
                 download.label,

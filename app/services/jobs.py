@@ -1,16 +1,17 @@
-"""Jobs: extractions in worker processes, whose progress a page shows."""
+"""Jobs: work on clips in worker processes, whose progress a page shows."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -25,6 +26,10 @@ from extractors.workers.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures, Word
+    from extractors.vision.overlay.plan import Overlay
+    from extractors.workers.client import Overlaid
+
+Result = TypeVar("Result")
 
 JOBS_AT_ONCE = 2  # more would slow each other down and add up their memory
 WAITING, WAITING_PER_OWNER = 32, 16  # jobs in the queue
@@ -33,39 +38,36 @@ CORRECTED, FROM_TIER = Message("words_corrected"), Message("words_from_tier")
 
 
 log = logging.getLogger(__name__)
-_jobs: WeakSet[Job] = WeakSet()
+_works: WeakSet[Work[Any]] = WeakSet()
 
 
 class Progress(NamedTuple):
-    """The progress of one extraction step."""
+    """The progress of one step."""
 
     step: str
     completed: float
     total: float
 
 
-class Job:
-    """An extraction in a worker process; its progress waits in a queue until the page's script shows it.
+class Work(ABC, Generic[Result]):
+    """Work in a worker process; its progress waits in a queue until the page's script shows it.
 
     Args:
-        clip: To analyse.
         owner: Session or client, which waits its turn among the others.
-        checkpoint: Name of the model that predicts.
 
     Raises:
-        FullError: If too many jobs wait already.
+        FullError: If too much work waits already.
     """
 
-    def __init__(self, clip: Clip, *, owner: Hashable, checkpoint: str = model.CHECKPOINT.name) -> None:
-        self.clip, self._checkpoint = clip, checkpoint
+    def __init__(self, *, owner: Hashable) -> None:
         self._progress: SimpleQueue[Progress] = SimpleQueue()
         self._abandoned = threading.Event()
-        self.future: Future[Analysis] = queue().submit(self._run, owner=owner)
-        _jobs.add(self)
+        self.future: Future[Result] = queue().submit(self._run, owner=owner)
+        _works.add(self)
 
     @property
     def place(self) -> int:
-        """Place among the jobs that wait, from 1; 0 once it does not wait."""
+        """Place among what waits, from 1; 0 once it does not wait."""
         return queue().place(self.future)
 
     def reports(self) -> Iterator[Progress]:
@@ -74,9 +76,33 @@ class Job:
             yield self._progress.get()
 
     def abandon(self) -> None:
-        """Stop the extraction; without effect on a job that has ended."""
+        """Stop the work; without effect once it has ended."""
         self._abandoned.set()
         self.future.cancel()
+
+    @abstractmethod
+    def _run(self) -> Result:
+        """Do the work, in a thread that belongs to no session."""
+
+    def _report(self, step: str, completed: float, total: float) -> None:
+        self._progress.put(Progress(step, completed, total))
+
+
+class Job(Work[Analysis]):
+    """An analysis of a clip.
+
+    Args:
+        clip: To analyse.
+        owner: As in `Work`.
+        checkpoint: Name of the model that predicts.
+
+    Raises:
+        FullError: As `Work`.
+    """
+
+    def __init__(self, clip: Clip, *, owner: Hashable, checkpoint: str = model.CHECKPOINT.name) -> None:
+        self.clip, self._checkpoint = clip, checkpoint
+        super().__init__(owner=owner)
 
     def _run(self) -> Analysis:
         began = time.perf_counter()
@@ -104,9 +130,6 @@ class Job:
                 budget=Budget.of(self.clip.limits.seconds),
                 cancel=self._abandoned,
             )
-
-    def _report(self, step: str, completed: float, total: float) -> None:
-        self._progress.put(Progress(step, completed, total))
 
 
 class Correction(Job):
@@ -165,9 +188,41 @@ class Retelling(Correction):
         return self._said
 
 
+class Overlaying(Work["Overlaid"]):
+    """A clip written again with its overlay.
+
+    Args:
+        clip: To write.
+        overlay: What is drawn over it.
+        audio_track: Which of its sound tracks is heard, from 1; None for the one that the file prefers.
+        owner: As in `Work`.
+
+    Raises:
+        FullError: As `Work`.
+    """
+
+    def __init__(self, clip: Clip, overlay: Overlay, *, audio_track: int | None, owner: Hashable) -> None:
+        self._clip, self._overlay, self._audio_track = clip, overlay, audio_track
+        super().__init__(owner=owner)
+
+    def _run(self) -> Overlaid:
+        from extractors.workers.client import Budget, overlaid
+
+        with spoken_in(SOURCE), on_disk(self._clip) as path, plain_failures():
+            return overlaid(
+                path,
+                self._overlay,
+                audio_track=self._audio_track,
+                limits=self._clip.limits,
+                hook=self._report,
+                budget=Budget.of(self._clip.limits.seconds),
+                cancel=self._abandoned,
+            )
+
+
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turn what an extraction raises into the app's own errors."""
+    """Turn what a worker process may raise into errors of the app."""
     from extractors.workers.client import (
         AssetError,
         CancelledError,
@@ -195,14 +250,14 @@ def plain_failures() -> Iterator[None]:
 
 
 @st.cache_resource(show_spinner=False)
-def queue() -> FairQueue[Analysis]:
-    """Return the queue that the jobs of all sessions and clients share."""
+def queue() -> FairQueue[Any]:
+    """Return the queue that the work of all sessions and clients shares."""
     return FairQueue(threads=JOBS_AT_ONCE, waiting=WAITING, per_owner=WAITING_PER_OWNER)
 
 
 def stop_all() -> None:
-    """Abandon all jobs and wait until they have removed their clips, at the end of the server."""
-    running = list(_jobs)
-    for job in running:
-        job.abandon()
-    wait([job.future for job in running], timeout=STOP_SECONDS)
+    """Abandon all work and wait until it has removed its clips, at the end of the server."""
+    running = list(_works)
+    for work in running:
+        work.abandon()
+    wait([work.future for work in running], timeout=STOP_SECONDS)

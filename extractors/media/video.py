@@ -19,6 +19,8 @@ USUAL_RATE = 25.0  # frames per second where a clip states none
 PIXEL_ASPECTS = (0.5, 2.0)  # width / height of a pixel; what lies outside is an error in the header
 MIN_FIELD_SIDE = 4  # pixels; the deinterlacer takes no smaller frames
 
+EARLY_SECONDS = 2e-3  # by which a frame may come early for its pace: time stamps are rounded, to 1 ms in WebM
+
 Frame = TypeVar("Frame")
 
 
@@ -50,6 +52,65 @@ def decode_frames(
             if frame is not last:
                 last, image = frame, _rgb(frame, aspect)
             yield moment, image
+
+
+def decode_paced(
+    path: Path | str, *, slowest: float, fastest: float, limits: Limits = LIMITS, report: Report = log.warning
+) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
+    """Decode frames at their own times, as `decode_frames` does on a grid.
+
+    Args:
+        path: As there.
+        slowest: Frames per second; one that is shown for longer comes again.
+        fastest: Frames per second; what comes faster is left out.
+        limits: As there.
+        report: As there.
+
+    Yields:
+        As there.
+
+    Raises:
+        MediaError: As there.
+    """
+    with open_media(path, limits) as media:
+        if media.video is None:
+            return
+        aspect = pixel_aspect(media.video)
+        last = None
+        image = np.zeros((0, 0, 3), np.uint8)
+        for moment, frame in paced(_shown(media, media.video, limits, report), slowest=slowest, fastest=fastest):
+            if frame is not last:
+                last, image = frame, _rgb(frame, aspect)
+            yield moment, image
+
+
+def paced(
+    frames: Iterable[tuple[float, Frame | None]], *, slowest: float, fastest: float
+) -> Iterator[tuple[float, Frame]]:
+    """Leave out frames that come too fast and repeat those that are shown for long; times rise.
+
+    >>> list(paced([(0.0, "a"), (0.01, "b"), (0.06, "c"), (0.22, None)], slowest=10.0, fastest=25.0))
+    [(0.0, 'a'), (0.06, 'c'), (0.16, 'c')]
+
+    Args:
+        frames: As in `on_grid`.
+        slowest: Frames per second.
+        fastest: Frames per second.
+    """
+    shown, last, wait = None, 0.0, 1 / slowest
+    for time, frame in frames:
+        # A repetition stays so far from the next frame that it cannot keep it out.
+        while shown is not None and time - last > wait + 1 / fastest - EARLY_SECONDS:
+            last, wait = last + wait, 1 / slowest
+            yield last, shown
+        if frame is None:
+            return
+        if shown is None or time - last >= 1 / fastest - EARLY_SECONDS:
+            last, wait = time, 1 / slowest
+            yield time, frame
+        else:
+            wait = 1 / fastest  # it is shown as soon as it may be, unless another comes before
+        shown = frame
 
 
 def on_grid(frames: Iterable[tuple[float, Frame | None]], rate: float) -> Iterator[tuple[float, Frame]]:

@@ -34,6 +34,7 @@ from extractors.schema import (
 FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
+OUTLINES = "outlines"  # uint8; not in files from before there were any
 MAX_BYTES = 500_000_000  # of a file; the longest clip with the widest features has a tenth of that
 MAX_HEADER_BYTES = 4_000_000  # of names, shapes and texts
 TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
@@ -62,6 +63,8 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
     for index, track in enumerate(features.tracks):
         for array in TRACK_ARRAYS:
             tensors[f"track.{index}.{array}"] = np.ascontiguousarray(getattr(track, array), np.float64)
+    if features.outlines is not None:
+        tensors[OUTLINES] = np.ascontiguousarray(features.outlines, np.uint8)
     texts = {"clip": json.dumps(_facts(features)), "origin": json.dumps(dict(origin or {}))}
     write_whole(path, to_safetensors(tensors, metadata={**texts, "sha256": _digest(tensors, texts)}))
 
@@ -164,7 +167,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
     if facts["format"] != FORMAT_VERSION:
         raise ValueError(f"format: {facts['format']!r}, expected {FORMAT_VERSION}")
     for name, tensor in tensors.items():
-        expected = np.float64 if name.startswith("track.") else TYPES[name.split(".")[1]]
+        expected = _type_of(name)
         if tensor.dtype != expected:
             raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
     parts = {
@@ -188,7 +191,15 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
             )
             for index, (name, unit) in enumerate(facts["tracks"])
         ),
+        outlines=tensors.get(OUTLINES),
     )
+
+
+def _type_of(name: str) -> type[np.generic]:
+    """Return the type that a tensor must have."""
+    if name == OUTLINES:
+        return np.uint8
+    return np.float64 if name.startswith("track.") else TYPES[name.split(".")[1]]
 
 
 def _source(text: str) -> TranscriptSource:
@@ -204,7 +215,7 @@ def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.nda
     try:
         with safe_open(path, framework="numpy") as stream:
             wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in STEP_ARRAYS] if arrays else []
-            wanted += [name for name in stream.keys() if arrays and name.startswith("track.")]
+            wanted += [name for name in stream.keys() if arrays and (name.startswith("track.") or name == OUTLINES)]
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
         raise FeatureFileError(f"{path}: is no whole file of features: {error}") from error

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 
 from extractors.assets.registry import asset_sha256
 from extractors.messages import Message
-from extractors.schema import DIMENSIONLESS, ModalityFeatures, ModalitySchema, Track
-from extractors.vision import unread
+from extractors.schema import DIMENSIONLESS, FACE_BOX, ModalityFeatures, ModalitySchema, Track
+from extractors.vision import outline, unread
 from extractors.vision.covering import covered
 from extractors.vision.landmarks import Face
 from extractors.vision.tracking import followed
@@ -69,14 +69,16 @@ class VideoFeatures:
     Attributes:
         features: Steps of `SCHEMA.dim` columns: blendshapes in [0, 1], then yaw, pitch, roll in radians
             (`head_angles`).
-        tracks: "face x", "face y" (upper left corner), "face width" and "face height" as shares of the image. The
-            landmarker returns no confidence of a detection, so there is none: a face is reported from a confidence of
-            `landmarks.MIN_CONFIDENCE` and a presence of .5 (its default); `features.valid` is whether it was.
+        tracks: `FACE_BOX`, as shares of the image. The landmarker returns no confidence of a detection, so there is
+            none: a face is reported from a confidence of `landmarks.MIN_CONFIDENCE` and a presence of .5 (its default);
+            `features.valid` is whether it was.
+        outlines: As in `ClipFeatures`.
         notes: For the user.
     """
 
     features: ModalityFeatures
     tracks: tuple[Track, ...] = ()
+    outlines: UInt8[np.ndarray, "frames points 2"] | None = None
     notes: tuple[Message, ...] = ()
 
 
@@ -181,13 +183,13 @@ def read(frames: Frames, rate: float = FRAME_RATE) -> VideoFeatures:
         absent=None if valid.any() else Message("mouth_covered" if there.any() else "no_face"),
     )
     boxes = [_shares(face, shape, viewed.quarters) for face, shape in zip(faces, viewed.shapes, strict=True)]
-    names = ("face x", "face y", "face width", "face height")
     tracks = tuple(
         Track(name=name, unit="", seconds=start, values=values)
-        for name, values in zip(names, np.array(boxes).T, strict=True)
+        for name, values in zip(FACE_BOX, np.array(boxes).T, strict=True)
     )
     notes = _notes(viewed, share_covered=float(hidden.sum() / max(there.sum(), 1)))
-    return VideoFeatures(features=features, tracks=tracks, notes=notes)
+    outlines = np.stack([_outline(face, viewed.quarters) for face in faces])
+    return VideoFeatures(features=features, tracks=tracks, outlines=outlines, notes=notes)
 
 
 def _notes(viewed: Viewed, *, share_covered: float) -> tuple[Message, ...]:
@@ -218,6 +220,11 @@ def _shares(face: Face | None, shape: tuple[int, ...], quarters: int) -> list[fl
     if quarters % 2:
         height, width = width, height
     return [box.x / width, box.y / height, box.width / width, box.height / height]
+
+
+def _outline(face: Face | None, quarters: int) -> outline.Outline:
+    """Return a face's outline in the image as it was before it was turned."""
+    return outline.none() if face is None else outline.turned(face.outline, -quarters)
 
 
 def head_angles(matrix: Float[np.ndarray, "4 4"]) -> tuple[float, float, float]:

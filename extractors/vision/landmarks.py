@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from extractors.assets.registry import asset
+from extractors.vision import outline
+from extractors.vision.outline import Outline
 
 if TYPE_CHECKING:
     import mediapipe as mp
@@ -97,6 +99,7 @@ class Face:
         matrix: 4 x 4, from the face's to the camera's axes.
         mouth: Opening between the lips, in heights of the face.
         anchors: (x, y) of `ANCHORS` in pixels of the whole image.
+        outline: In shares of the box.
         cover: Log odds that the mouth is covered (`extractors.vision.covering`); None where nobody looked.
     """
 
@@ -105,6 +108,7 @@ class Face:
     matrix: np.ndarray
     mouth: float
     anchors: Float[np.ndarray, "3 2"]
+    outline: Outline
     cover: float | None = None
 
 
@@ -277,6 +281,7 @@ def _face(points: Float[np.ndarray, "points 2"], shapes: Sequence[Category], mat
         matrix=matrix,
         mouth=math.dist(*points[LIPS]) / max(math.dist(*points[HEIGHT]), 1.0),
         anchors=points[ANCHORS],
+        outline=outline.of_mesh(points),
     )
 
 

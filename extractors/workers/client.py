@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +39,19 @@ from extractors.language.asr import RECOGNISER
 from extractors.language.text_encoder import ENCODER
 from extractors.language.transcript import Transcript, TranscriptError
 from extractors.media.probe import LIMITS, Limits, MediaError
+from extractors.media.rewriting import MAX_BYTES
+from extractors.messages import Message
 from extractors.schema import ClipFeatures, FeatureSet, Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.storage.cache import Cache
 from extractors.storage.config import ExtractionConfig
 from extractors.storage.scratch import private_folder
+from extractors.vision.overlay.plan import Overlay
 from extractors.vision.stills import Moment
 from extractors.workers.errors import AbortedError, CancelledError, StorageError, UnforeseenError, WorkerError
 from extractors.workers.pool import Pool
 from extractors.workers.process import READY_SECONDS, Budget
-from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
+from extractors.workers.protocol import FEATURES, LEFT_OUT, OVERLAID, READINGS, Packet, TaskKind, still_file
 
 __all__ = [
     "BUDGET",
@@ -57,6 +61,7 @@ __all__ = [
     "Budget",
     "CancelledError",
     "MediaError",
+    "Overlaid",
     "Pool",
     "StorageError",
     "TranscriptError",
@@ -65,6 +70,7 @@ __all__ = [
     "check",
     "extract",
     "noisy_voices",
+    "overlaid",
     "processes",
     "reread",
     "stills",
@@ -223,6 +229,44 @@ def stills(
     with _results("stills", task, hook, budget, cancel, pool) as folder:
         made = [folder / still_file(index) for index in range(len(moments))]
         return [file.read_bytes() for file in made if file.is_file()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaid:
+    """A clip with its overlay.
+
+    Attributes:
+        data: An MP4.
+        left_out: Captions in letters that no font here has, which are not in it.
+    """
+
+    data: bytes
+    left_out: int
+
+
+def overlaid(
+    path: Path | str,
+    overlay: Overlay,
+    *,
+    audio_track: int | None = None,
+    limits: Limits = LIMITS,
+    hook: Hook | None = None,
+    budget: Budget = BUDGET,
+    cancel: threading.Event | None = None,
+    pool: Pool = SHARED,
+) -> Overlaid:
+    """Do what `extractors.media.rewriting.rewrite` does with an overlay; `hook` gets the step "overlay"."""
+    task = {
+        "path": os.path.abspath(path),
+        "overlay": overlay.to_dict(),
+        "audio_track": audio_track,
+        "limits": asdict(limits),
+    }
+    with _results("overlay", task, hook, budget, cancel, pool) as folder:
+        made = folder / OVERLAID
+        if (size := made.stat().st_size) > 2 * MAX_BYTES:  # the process itself stops at one
+            raise MediaError(Message("export_too_large", {"limit": MAX_BYTES // 1_000_000}), f"{size} bytes")
+        return Overlaid(data=made.read_bytes(), left_out=int(json.loads((folder / LEFT_OUT).read_bytes())))
 
 
 def warm(*, encoder: str = ENCODER, pool: Pool = SHARED) -> None:

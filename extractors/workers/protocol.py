@@ -12,12 +12,14 @@ from extractors.storage.feature_files import SUFFIX
 
 Packet = dict[str, Any]
 
-TaskKind = Literal["check", "extract", "noise", "reread", "stills", "warm"]
+TaskKind = Literal["check", "extract", "noise", "overlay", "reread", "stills", "warm"]
 AnswerKind = Literal["done", "cancelled", "media", "transcript", "asset", "unforeseen", "unwritten"]
 
 # Files in the private folder of a task.
 FEATURES = f"features{SUFFIX}"  # of a clip (`extractors.storage.feature_files`)
 READINGS = f"readings{SUFFIX}"  # of one modality, several times over (`save_steps`)
+OVERLAID = "overlaid.mp4"  # a clip with its overlay
+LEFT_OUT = "left_out.json"  # how many captions are not in it
 
 
 def still_file(index: int) -> str:

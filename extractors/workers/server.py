@@ -25,13 +25,16 @@ from extractors import pipeline
 from extractors.audio import noise
 from extractors.language import word_features
 from extractors.language.transcript import Transcript
+from extractors.media import rewriting
 from extractors.media.probe import Limits
 from extractors.schema import Hook, ModalityFeatures, Word
 from extractors.storage import feature_files
 from extractors.storage.config import ExtractionConfig
+from extractors.vision.overlay.drawing import Drawer
+from extractors.vision.overlay.plan import Overlay
 from extractors.vision.stills import Moment, stills
 from extractors.workers.errors import CancelledError, WriteError, to_packet
-from extractors.workers.protocol import FEATURES, READINGS, Packet, TaskKind, still_file
+from extractors.workers.protocol import FEATURES, LEFT_OUT, OVERLAID, READINGS, Packet, TaskKind, still_file
 
 Item = TypeVar("Item")
 
@@ -144,6 +147,25 @@ def _reread(task: Packet, report: Hook) -> None:
     _save_readings(task, _counted(readings, "reread", len(kept), report))
 
 
+def _overlay(task: Packet, report: Hook) -> None:
+    """Write a clip again, with its overlay."""
+    overlay = Overlay.from_dict(task["overlay"])
+    drawer = Drawer(overlay)
+    left_out = drawer.left_out
+    with _writing():
+        rewriting.rewrite(
+            task["path"],
+            Path(task["folder"], OVERLAID),
+            drawer.draw,
+            seconds=overlay.duration,
+            comment=overlay.about_left_out.format(count=left_out) if left_out else overlay.about,
+            audio_track=task["audio_track"],
+            limits=Limits(**task["limits"]),
+            report=lambda completed, total: report("overlay", completed, total),
+        )
+        Path(task["folder"], LEFT_OUT).write_text(json.dumps(left_out), encoding="ascii")
+
+
 def _stills(task: Packet, report: Hook) -> None:
     """Make images of moments of a clip."""
     moments = [
@@ -159,6 +181,7 @@ WORK: dict[TaskKind, Callable[[Packet, Hook], None]] = {
     "check": _check,
     "extract": _extract,
     "noise": _noise,
+    "overlay": _overlay,
     "reread": _reread,
     "stills": _stills,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 
+import av
 import jsonschema
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -77,6 +78,7 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
         follow_the_words(page)
         play_a_sentence(page)
         switch_the_overlay_on(page)
+        export_the_overlay(page, tmp_path)
         sort_the_sentences(page)
         seek_by_the_map(page)
         switch_the_face_off(page)
@@ -152,8 +154,32 @@ def switch_the_overlay_on(page: Page) -> None:
     painted = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
     assert canvas.evaluate(painted)
     screenshot(page, "overlay")
+    video.evaluate("video => { video.currentTime = 0; return video.play() }")
+    page.wait_for_function("() => document.querySelector('[class*=\"st-key-player\"] video').currentTime > 1")
+    screenshot(page, "overlay-plays")
+    video.evaluate("video => video.pause()")
+    box.focus()
     page.keyboard.press("Space")
     expect(canvas).to_have_count(0)
+
+
+def export_the_overlay(page: Page, folder) -> None:
+    """Make the clip with its overlay, download it and look into it."""
+    page.get_by_role("button", name=_("Export")).click()
+    page.get_by_role("button", name=_("Make the clip with its overlay (MP4)")).click()
+    button = page.get_by_role("button", name=_("Clip with overlay (MP4)"), exact=True)
+    button.wait_for()
+    settle(page)
+    screenshot(page, "overlay-export")
+    with page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename == "clip-with-overlay.mp4"
+    download.value.save_as(folder / "clip.mp4")
+    with av.open(str(folder / "clip.mp4")) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    frames[len(frames) // 2].save(SCREENSHOTS / "overlay-exported.png")
+    page.get_by_role("button", name=_("Export")).click()
+    expect(button).to_be_hidden()
 
 
 def sort_the_sentences(page: Page) -> None:

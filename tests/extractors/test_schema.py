@@ -19,6 +19,7 @@ from extractors.schema import (
     Track,
 )
 from extractors.storage.config import ExtractionConfig
+from tests.extractors.support.features import clip, with_face
 
 
 def steps(count=3, dim=2, **changes):
@@ -98,6 +99,18 @@ def test_clip_features_fit_their_schema():
         replace(clip, audio=steps())
     with pytest.raises(ValueError, match="expected one per language step"):
         replace(clip, language=steps(dim=384))
+
+
+def test_outlines_stay_with_the_frames_of_the_face():
+    whole = with_face(clip())
+    assert np.array_equal(whole.without([(0.0, 0.3)]).outlines, whole.outlines)
+    assert whole.between(0.0, 0.3).outlines is None
+    assert replace(whole, tracks=(), outlines=None).outlines is None
+    for wrong in (whole.outlines[1:], whole.outlines[:, :0], np.zeros((5, 101, 2), np.uint8)):
+        with pytest.raises(ValueError, match=r"outlines: .*, expected"):
+            replace(whole, outlines=wrong)
+    with pytest.raises(ValueError, match=r"expected \(0, points, 2\)"):
+        replace(whole, tracks=())
 
 
 def test_tracks_may_hold_gaps_but_no_nonsense():

@@ -1,4 +1,4 @@
-// Draws the face's box and the running score on the video: a canvas over the player, fed once, so that nothing
+// Draws the face's box and lines and the running score on the video: a canvas over the player, fed once, so that nothing
 // is decoded twice and the page is not rerun while a clip plays.
 const overlays = new WeakMap()
 
@@ -33,6 +33,10 @@ class Overlay {
 
   update(data) {
     this.data = data
+    if (data.outline?.points !== this.encoded) {
+      this.encoded = data.outline?.points
+      this.points = this.encoded && Uint8Array.from(atob(this.encoded), (letter) => letter.charCodeAt(0))
+    }
     this.text.textContent = data.label
     this.text.parentElement.hidden = false
     this.draw()
@@ -107,6 +111,22 @@ class Overlay {
       width * area.width,
       height * area.height,
     )
+    if (this.points) this.outline(pen, area, box, place)
+  }
+
+  outline(pen, area, [x, y, width, height], place) {
+    const { count, lines, steps } = this.data.outline
+    const [left, top] = [area.left + x * area.width, area.top + y * area.height]
+    const [across, down] = [(width * area.width) / steps, (height * area.height) / steps]
+    pen.lineWidth = 1.5
+    pen.beginPath()
+    for (const line of lines) {
+      line.forEach((point, index) => {
+        const at = 2 * (place * count + point)
+        pen[index ? "lineTo" : "moveTo"](left + this.points[at] * across, top + this.points[at + 1] * down)
+      })
+    }
+    pen.stroke()
   }
 
   score(pen, area, now) {

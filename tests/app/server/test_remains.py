@@ -172,6 +172,21 @@ def test_used_up_memory_is_a_sentence(temporary):
 
 
 @pytest.mark.slow
+def test_a_tab_that_is_closed_while_a_clip_is_exported_leaves_nothing(temporary, browser):
+    with serving(temporary) as (_process, port), spoken_in(SOURCE):
+        page = visit(browser, f"http://127.0.0.1:{port}/?lang=en")
+        submit(page, name="long.mp4", content=LONG, mime="video/mp4", transcript="A grey day it was.")
+        page.get_by_role("heading", name="long.mp4").wait_for()
+        wait(lambda: not clips(temporary))
+        page.get_by_role("button", name="Export").click()
+        page.get_by_role("button", name="Make the clip with its overlay (MP4)").click()
+        wait(lambda: list(temporary.glob(f"{PREFIX}*/overlaid.mp4")))
+        page.context.close()
+        wait(lambda: not list(temporary.glob(f"*{PREFIX}*")))
+        assert ask(port, body=form(transcript="a fine day"))[0] == 200
+
+
+@pytest.mark.slow
 def test_a_tab_that_is_closed_leaves_nothing(temporary, browser):
     with serving(temporary) as (_process, port):
         page = visit(browser, f"http://127.0.0.1:{port}/?lang=en")

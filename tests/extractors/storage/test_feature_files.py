@@ -15,7 +15,7 @@ from extractors.pipeline import SCHEMA
 from extractors.schema import MODALITY_NAMES, STEP_ARRAYS, ModalityFeatures, SchemaError
 from extractors.storage import feature_files
 from extractors.storage.feature_files import FeatureFileError, load, read_origin, save
-from tests.extractors.support.features import any_features, assert_same, clip, part
+from tests.extractors.support.features import any_features, assert_same, clip, part, with_face
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,10 +35,47 @@ def test_absent_modalities_are_kept(tmp_path):
     assert_same(load(tmp_path / "a"), features)
 
 
+def test_outlines_are_kept_and_files_without_them_still_open(tmp_path):
+    features = with_face(clip())
+    save(features, tmp_path / "new")
+    assert_same(load(tmp_path / "new"), features)
+    older = replace(features, outlines=None)
+    save(older, tmp_path / "old")
+    assert load(tmp_path / "old").outlines is None
+    assert_same(load(tmp_path / "old"), older)
+
+
+@pytest.mark.parametrize(
+    "outlines",
+    [
+        np.zeros((4, 3, 2), np.uint8),
+        np.zeros((5, 0, 2), np.uint8),
+        np.zeros((5, 101, 2), np.uint8),
+        np.zeros((5, 3, 3), np.uint8),
+        np.zeros((5, 6), np.uint8),
+        np.zeros((5, 3, 2), np.float32),
+    ],
+    ids=str,
+)
+def test_outlines_of_another_shape_or_type_are_refused(tmp_path, monkeypatch, outlines):
+    written = feature_files.to_safetensors
+    digest = feature_files._digest
+
+    def lie(tensors, metadata):
+        tensors[feature_files.OUTLINES] = outlines
+        texts = {name: metadata[name] for name in ("clip", "origin")}
+        return written(tensors, metadata={**texts, "sha256": digest(tensors, texts)})
+
+    monkeypatch.setattr(feature_files, "to_safetensors", lie)
+    save(with_face(clip()), tmp_path / "a")
+    with pytest.raises(FeatureFileError, match="outlines: "):
+        load(tmp_path / "a")
+
+
 def test_every_flipped_byte_is_noticed(tmp_path):
     """Wherever the damage is: header, texts or arrays."""
     path = tmp_path / "a"
-    save(clip(2, ("a",)), path)
+    save(with_face(clip(2, ("a",))), path)
     content = path.read_bytes()
     spots = np.random.default_rng(0).choice(len(content), 200, replace=False)
     for spot in [*range(40), *spots]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -12,6 +13,7 @@ from extractors.language.transcript import Transcript
 from extractors.messages import TEMPLATES, Message, placeholders
 from extractors.pipeline import SCHEMA
 from extractors.schema import (
+    FACE_BOX,
     MODALITY_NAMES,
     ClipFeatures,
     FeatureSchema,
@@ -63,10 +65,22 @@ def assert_same(first, second):
         assert one.absent == two.absent
     for name in ("words", "duration", "schema", "transcript_source", "notes", "step_seconds"):
         assert getattr(first, name) == getattr(second, name)
+    assert (first.outlines is None) == (second.outlines is None)
+    assert first.outlines is None or np.array_equal(first.outlines, second.outlines)
     assert len(first.tracks) == len(second.tracks)
     for one, two in zip(first.tracks, second.tracks, strict=True):
         assert (one.name, one.unit) == (two.name, two.unit)
         assert np.array_equal(one.seconds, two.seconds) and np.array_equal(one.values, two.values, equal_nan=True)
+
+
+def with_face(made, *, points=3, seed=0):
+    """Return features whose tracks say where a face is, with its outlines."""
+    random, seconds = np.random.default_rng(seed), made.video.start
+    boxes = random.uniform(0.1, 0.4, (4, len(seconds)))
+    boxes[:, 1::3] = np.nan
+    tracks = [Track(name=name, unit="", seconds=seconds, values=row) for name, row in zip(FACE_BOX, boxes, strict=True)]
+    outlines = random.integers(0, 256, (len(seconds), points, 2)).astype(np.uint8)
+    return replace(made, tracks=(*made.tracks, *tracks), outlines=outlines)
 
 
 @st.composite

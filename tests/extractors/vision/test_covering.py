@@ -10,6 +10,7 @@ import pytest
 
 from extractors.media.probe import decode_frames
 from extractors.messages import Message
+from extractors.vision import outline
 from extractors.vision.covering import covered
 from extractors.vision.facial import read
 from extractors.vision.landmarks import Box, Face
@@ -124,7 +125,13 @@ def test_looks_around_must_agree():
     def one(cover):
         box = Box(x=0.0, y=0.0, width=1.0, height=1.0)
         return Face(
-            box=box, blendshapes=(0.0,) * 52, matrix=np.eye(4), mouth=0.0, anchors=np.zeros((3, 2)), cover=cover
+            box=box,
+            blendshapes=(0.0,) * 52,
+            matrix=np.eye(4),
+            mouth=0.0,
+            anchors=np.zeros((3, 2)),
+            outline=outline.none(),
+            cover=cover,
         )
 
     seconds = np.arange(12) / 10

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from extractors.media.probe import decode_frames
 from extractors.messages import Message
+from extractors.vision import outline
 from extractors.vision.facial import read
 from extractors.vision.landmarks import Box, Face
 from extractors.vision.tracking import _best_path, followed
@@ -24,7 +25,14 @@ LARGE, SMALL = 200.0, 150.0  # pixels
 
 def one(side, *, mouth=0.0, left=0.0):
     box = Box(x=left, y=0.0, width=side, height=side)
-    return Face(box=box, blendshapes=(0.0,) * 52, matrix=np.eye(4), mouth=mouth, anchors=np.zeros((3, 2)))
+    return Face(
+        box=box,
+        blendshapes=(0.0,) * 52,
+        matrix=np.eye(4),
+        mouth=mouth,
+        anchors=np.zeros((3, 2)),
+        outline=outline.none(),
+    )
 
 
 def talk(frame):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -17,6 +19,7 @@ from extractors import pipeline
 from extractors.language.text_encoder import ENCODER
 from extractors.media.probe import Limits
 from extractors.storage import feature_files
+from extractors.vision.overlay.plan import Caption
 from extractors.workers import client
 from extractors.workers import process as worker_process
 from extractors.workers.client import (
@@ -31,12 +34,14 @@ from extractors.workers.client import (
     WorkerError,
     extract,
     noisy_voices,
+    overlaid,
 )
 from extractors.workers.errors import from_packet, to_packet
 from extractors.workers.pool import START_ATTEMPTS, Pool
 from tests.extractors.support.clips import every, face, grey, make_clip, tone
 from tests.extractors.support.features import SPOKEN
 from tests.extractors.support.processes import PATIENCE, wait_until_gone
+from tests.extractors.vision.test_overlay import overlay
 from tests.paths import ROOT
 
 
@@ -104,6 +109,7 @@ def test_the_features_are_the_same_to_the_last_bit(portrait):
         ours, theirs = features.modality(name), expected.modality(name)
         for array in ("values", "start", "end", "valid"):
             assert np.array_equal(getattr(ours, array), getattr(theirs, array))
+    assert features.outlines.any() and np.array_equal(features.outlines, expected.outlines)
     assert features.words == expected.words == SPOKEN.words
     assert (features.schema, features.duration, features.notes) == (pipeline.SCHEMA, expected.duration, expected.notes)
     assert {thread for thread, _ in reports} == {threading.get_ident()}
@@ -357,6 +363,48 @@ def test_a_warm_process_is_replaced_by_one_that_warms_up(film, portrait):
 
     extract(portrait, SPOKEN, hook)
     assert loaded == [True]  # before the clip's first step
+
+
+def test_a_clip_is_written_again_with_its_overlay(portrait, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    steps = []
+    made = overlaid(portrait, overlay(duration=1.0), hook=lambda *event: steps.append(event))
+    assert made.left_out == 0
+    with av.open(io.BytesIO(made.data)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert container.metadata["comment"] == "all"
+    assert steps[-1] == ("overlay", 1000, 1000)
+    hebrew = overlay(duration=1.0, captions=(Caption(text="שלום", start=0.0, end=1.0),))
+    made = overlaid(portrait, hebrew)
+    assert made.left_out == 1
+    with av.open(io.BytesIO(made.data)) as container:
+        assert container.metadata["comment"] == "1 left out"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_overlay_that_fails_or_is_cancelled_leaves_nothing(film, monkeypatch, tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"not a video")
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    with pytest.raises(MediaError, match="not a video"):
+        overlaid(tmp_path / "x.mp4", overlay())
+    with pytest.raises(MediaError, match="longer than"):
+        overlaid(film, overlay(duration=60.0), limits=Limits(seconds=1.0))
+    cancel, seen = threading.Event(), []
+
+    def hook(step, completed, total):
+        seen.extend(private.rglob("*.mp4"))  # it is there once the encoder gives its first packet
+        if seen:
+            cancel.set()
+
+    with pytest.raises(CancelledError):
+        overlaid(film, overlay(duration=60.0), hook=hook, cancel=cancel)
+    assert seen, "the test would not have seen it"
+    with pytest.raises(AbortedError) as caught:
+        overlaid(film, overlay(duration=60.0), budget=Budget(seconds=0.0))
+    assert caught.value.kind == "timeout"
+    assert list(private.iterdir()) == []
 
 
 def test_memory_that_a_clip_asks_for_in_vain_is_its_own_fault():
