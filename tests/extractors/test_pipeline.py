@@ -258,7 +258,8 @@ def test_quiet_speech_is_recognised_and_narrow_or_noisy_sound_is_noted(tmp_path)
     voice = decode_audio(SAMPLES / "positive.webm").samples
     loud = make_clip(tmp_path / "loud.mkv", sound=voice[None])
     quiet = make_clip(tmp_path / "quiet.mkv", sound=voice[None] * np.float32(10 ** (-50 / 20)))
-    told, expected = ([word.text.strip(".,!") for word in extract(path).words] for path in (quiet, loud))
+    # Without marks and capitals, which follow the marks: the recogniser's last bits differ between processors.
+    told, expected = ([word.text.strip(".,!").lower() for word in extract(path).words] for path in (quiet, loud))
     assert told == expected and len(told) > 5
     noise = np.random.default_rng(0).normal(0, 0.1, len(voice)).astype(np.float32)
     spectrum = np.fft.rfft(voice)

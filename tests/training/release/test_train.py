@@ -110,10 +110,11 @@ def test_a_checkpoint_is_opened_by_its_own_feature_set(feature_set, tmp_path):
         inputs.open_checkpoint(tmp_path / "mine")
 
 
-def test_real_pairs_are_shown_in_balanced_classes(corpora, fitted, composing):
+def test_real_pairs_are_shown_in_fixed_shares_of_classes(corpora, fitted, composing):
     source = train.ComposedSource(corpora, replace(composing, pair_repeat=40), fitted)
     shown = [sentiment_class(item.score) for item in source._real(np.random.default_rng(0))]
     there = {sentiment_class(pair.score) for pair in corpora.pairs}
     assert len(shown) == 40 * len(source._pairs)
+    total = sum(train.FACE_SHARES[kind] for kind in there)
     for kind in there:
-        assert shown.count(kind) / len(shown) == pytest.approx(1 / len(there), abs=0.1)
+        assert shown.count(kind) / len(shown) == pytest.approx(train.FACE_SHARES[kind] / total, abs=0.1)
