@@ -178,13 +178,15 @@ state = session.current()
 try:
     chosen = choose()
     clip = chosen or greeting()
-    if clip is not None:
-        state.problem = state.remark = None
-        state.analysis = run(clip)
-        links.put(links.SAMPLE, clip.sample)
-        if chosen is not None and chosen.sample is not None:
-            st.session_state[FOLD] = True
-            st.rerun()
+    # Empty in later runs, yet there: what is below keeps its place on the page, and an open menu stays open.
+    with st.container():
+        if clip is not None:
+            state.problem = state.remark = None
+            state.analysis = run(clip)
+            links.put(links.SAMPLE, clip.sample)
+            if chosen is not None and chosen.sample is not None:
+                st.session_state[FOLD] = True
+                st.rerun()
 except Exception as error:
     state.problem = errors.sentence(error)
 
