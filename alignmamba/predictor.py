@@ -18,6 +18,7 @@ from alignmamba.batch import PaddedSteps, blank
 from alignmamba.config import SHIPPED, ModelConfig
 from alignmamba.modality import ANCHOR_ORDER, MODALITIES, Modality, anchor_of, parse_modalities
 from alignmamba.modeling.attribution import Shares, attribute, limited, padded, score_clips
+from alignmamba.modeling.emotions import EmotionWords
 from alignmamba.modeling.encoders import Stream
 from alignmamba.modeling.maps import alignment, scattered
 from alignmamba.modeling.model import AlignMamba, Output, stream_cost
@@ -116,7 +117,7 @@ class Predictor:
         return self._trained.calibration is not None
 
     @property
-    def emotion_words(self) -> checkpoint.EmotionWords | None:
+    def emotion_words(self) -> EmotionWords | None:
         """Classifiers of emotion words; None where the checkpoint has none."""
         return self._trained.emotion_words
 
@@ -342,8 +343,7 @@ class Predictor:
         return alignment(source, target, plan, streams=streams, valid=valid, time_weight=self.config.time_weight)
 
     def _valid(self, modality: Modality) -> np.ndarray:
-        valid: np.ndarray = self._clip[modality].mask[0].cpu().numpy()
-        return valid
+        return np.asarray(self._clip[modality].mask[0].cpu())
 
     def _spread(self, modality: Modality, rows: Tensor, fill: float) -> np.ndarray:
         """Scatter rows of valid steps to their places among all steps of the clip."""

@@ -52,7 +52,8 @@ class EmotionClassifier:
 
     def __call__(self, statistics: Float[np.ndarray, " statistics"]) -> Float[np.ndarray, " emotions"]:
         """Log odds of the emotions."""
-        return self.weight @ ((statistics - self.mean) / self.std) + self.bias
+        odds: np.ndarray = self.weight @ ((statistics - self.mean) / self.std) + self.bias
+        return odds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +102,12 @@ def combined(
     [0.5, 0.5]
     """
     subset = frozenset(odds)
-    total = sum(each / temperatures[frozenset([modality])] for modality, each in odds.items())
+    tempered = [each / temperatures[frozenset([modality])] for modality, each in odds.items()]
+    total: np.ndarray = np.sum(tempered, axis=0)
     if len(subset) > 1:
         total = total / temperatures[subset]
-    grown = np.exp(total - np.max(total, axis=-1, keepdims=True))
-    return grown / grown.sum(-1, keepdims=True)
+    grown = np.exp(total - total.max(axis=-1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=-1, keepdims=True))
 
 
 def save(words: EmotionWords, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tables of the checkpoint on one modality, over seeds, and on real people whom it never met."""
+"""Tables of the checkpoint on one modality, over seeds, on real people whom it never met; of speakers told apart."""
 
 from __future__ import annotations
 
@@ -100,3 +100,23 @@ def emotions_table(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     return table(["people", "from", "clips", "balanced %", "chance %", "calibration error %", "right, by word"], rows)
+
+
+def speakers_table(result: dict[str, Any]) -> str:
+    """How well speakers of composed clips are told apart."""
+    rows = [
+        [
+            row["speakers"],
+            row["people"],
+            str(row["clips"]),
+            percent(row["error_rate"]),
+            percent(row["error_rate_p50"]),
+            f"{row['right_count']} of {row['clips']}",
+            str(row["too_few"]),
+            str(row["too_many"]),
+            f"{row['cpu_s_per_clip_s']:.3f}",
+        ]
+        for row in result["rows"]
+    ]
+    names = ["speakers", "people", "clips", "error rate %", "median %", "right number", "too few", "too many"]
+    return table([*names, "computing time, share of the clip"], rows)

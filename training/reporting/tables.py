@@ -267,6 +267,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     },
     "clip": (RESULTS / "clip-cpu.json", clip_table),
     "screen": (RESULTS / "screen-cpu.json", screen_table),
+    "speakers": (RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
     "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
     "soak": (RESULTS / "soak.json", security_tables.soak_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),

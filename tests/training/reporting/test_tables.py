@@ -149,6 +149,11 @@ def test_rows_of_one_modality_draws_seeds_and_unseen_people():
     assert _cells(rendered) == ["std", "0.900", "3", "0.850", "80.0"]
     assert _cells(rendered, line=3) == ["std, chosen with everybody", "0.910", "–", "–", "–"]
 
+    voices = {"speakers": "two", "people": "test", "clips": 30, "error_rate": 0.125, "error_rate_p50": 0.05}
+    voices |= {"right_count": 22, "too_few": 8, "too_many": 0, "cpu_s_per_clip_s": 0.034}
+    rendered = tables.checkpoint_tables.speakers_table({"rows": [voices]})
+    assert _cells(rendered) == ["two", "test", "30", "12.5", "5.0", "22 of 30", "8", "0", "0.034"]
+
     words = {"people": "real, left out", "modalities": "av", "n": 168, "balanced_accuracy": 0.5, "chance": 0.25}
     words |= {"ece": 0.125, "recall": {"neutral": 0.75, "happy": 0.25}}
     rendered = tables.checkpoint_tables.emotions_table({"rows": [words]})
