@@ -57,7 +57,7 @@ def long(result) -> Analysis:
         for word in features.words
     )
     parts = {name: part(features.modality(name)) for name in ("audio", "video", "language")}
-    tiled = dataclasses.replace(features, **parts, words=words, duration=seconds * TIMES, tracks=())
+    tiled = dataclasses.replace(features, **parts, words=words, duration=seconds * TIMES, tracks=(), outlines=None)
     return predict_all(result.clip, tiled, began=0.0, reused=False)
 
 
