@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
+from alignmamba.config import CONFIG, read_json
 from alignmamba.modality import SUBSETS
+from extractors.storage.config import feature_set_of
 from training.reporting.result_files import ROOT, write
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 SAMPLE = ROOT / "app" / "samples" / "positive.webm"
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
 ENCODER = str(CHECKPOINT / "encoder")
+FEATURES = feature_set_of(read_json(CHECKPOINT / CONFIG)["schema"])  # that the app extracts
 WIDTH, HEIGHT = 1280, 720  # pixels
 SECONDS = 10.0
 FRAME_RATE = 25  # frames per second
@@ -100,7 +103,7 @@ def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = 
     measured = []
     for _ in range(runs):
         begin = time.perf_counter()
-        features = way.extract(clip, transcript, encoder=ENCODER)
+        features = way.extract(clip, transcript, encoder=ENCODER, feature_set=FEATURES)
         measured.append((time.perf_counter() - begin, dict(features.step_seconds)))
     total, steps = sorted(measured, key=lambda run: run[0])[len(measured) // 2]
     if features.transcript_source != ("recognised" if transcript is None else "given"):
@@ -125,7 +128,8 @@ def toggle_times(predictor: Predictor, clip: Path, *, transcript: str) -> list[f
     """Milliseconds of every prediction, over all subsets, many times, for one clip that is set once."""
     from extractors.pipeline import extract
 
-    predictor.set_clip(extract(clip, transcript, encoder=predictor.encoder))
+    found = extract(clip, transcript, encoder=predictor.encoder, feature_set=feature_set_of(predictor.schema))
+    predictor.set_clip(found)
     times = []
     for round_ in range(1 + TOGGLE_ROUNDS):
         for subset in SUBSETS:
