@@ -104,9 +104,11 @@ def timed(model: Callable, inputs: dict[Modality, PaddedSteps], device: str) -> 
 def counted_scans(total: list[int]) -> Iterator[None]:
     """Add every scan's operations, which torch's counter cannot see, to `total[0]` instead of scanning."""
 
-    def counting(x: torch.Tensor, _dt: torch.Tensor, A: torch.Tensor, *_: Any, state: torch.Tensor, **__: Any) -> Any:
+    def counting(
+        x: torch.Tensor, _dt: torch.Tensor, A: torch.Tensor, *_: Any, state: torch.Tensor | None, **__: Any
+    ) -> Any:
         total[0] += SCAN_FLOP * x.numel() * A.shape[1]
-        return x, state
+        return x, x.new_zeros(len(x), *A.shape) if state is None else state  # the next piece begins with it
 
     with patch.object(mamba, "selective_scan", counting):
         yield

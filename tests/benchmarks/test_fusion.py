@@ -73,3 +73,10 @@ def test_scans_are_counted_by_formula():
     products = 2 * tokens * (fusion.WIDTH * 2 * inner + inner * (8 + 32) + 8 * inner + inner * fusion.WIDTH)
     outside = 2 * tokens * fusion.FEATURE_DIM * fusion.WIDTH + 2 * tokens * fusion.WIDTH + 2 * fusion.WIDTH * 4
     assert fusion.gflop(model, inputs) * 1e9 == pytest.approx(layers * (scan + products) + outside, rel=1e-6)
+
+
+def test_long_sequences_which_run_in_pieces_are_counted():
+    model = fusion.build("alignmamba", "cpu")
+    with torch.no_grad():
+        short, long = (fusion.gflop(model, fusion.batch(steps, "cpu")) for steps in (100, 800))
+    assert long > 8 * short
