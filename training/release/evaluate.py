@@ -293,7 +293,7 @@ def main() -> None:
             "predictions": prediction_rows(trained.model, test, readouts.from_model(trained.model)),
         }
     else:
-        command += f" --runs {arguments.runs}"
+        command += f" --runs runs/release/{arguments.runs.name}"  # wherever it lies on this machine
         folders = sorted(file.parent for file in arguments.runs.glob(f"*/{WEIGHTS}"))
         models = [open_checkpoint(folder, calibrated=False, encoder=Path(trained.encoder)).model for folder in folders]
         seeds = [int(folder.name) for folder in folders]
