@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ GRID_TOLERANCE = 1e-4  # seconds by which a time stamp may miss a grid point tha
 USUAL_RATE = 25.0  # frames per second where a clip states none
 PIXEL_ASPECTS = (0.5, 2.0)  # width / height of a pixel; what lies outside is an error in the header
 MIN_FIELD_SIDE = 4  # pixels; the deinterlacer takes no smaller frames
-
 EARLY_SECONDS = 2e-3  # by which a frame may come early for its pace: time stamps are rounded, to 1 ms in WebM
 
 Frame = TypeVar("Frame")
@@ -41,17 +40,7 @@ def decode_frames(
     Raises:
         MediaError: As `open_media`, and if the video is too long.
     """
-    with open_media(path, limits) as media:
-        if media.video is None:
-            return
-        aspect = pixel_aspect(media.video)
-        last = None
-        image = np.zeros((0, 0, 3), np.uint8)
-        for moment, frame in on_grid(_shown(media, media.video, limits, report), rate):
-            limits.check_length(moment)
-            if frame is not last:
-                last, image = frame, _rgb(frame, aspect)
-            yield moment, image
+    return _images(path, limits, report, timed=lambda shown: on_grid(shown, rate))
 
 
 def decode_paced(
@@ -72,13 +61,25 @@ def decode_paced(
     Raises:
         MediaError: As there.
     """
+    return _images(path, limits, report, timed=lambda shown: paced(shown, slowest=slowest, fastest=fastest))
+
+
+def _images(
+    path: Path | str,
+    limits: Limits,
+    report: Report,
+    *,
+    timed: Callable[[Iterable[tuple[float, Any]]], Iterable[tuple[float, Any]]],
+) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
+    """Decode frames and convert each once, however often it is shown; `timed` decides when that is."""
     with open_media(path, limits) as media:
         if media.video is None:
             return
         aspect = pixel_aspect(media.video)
         last = None
         image = np.zeros((0, 0, 3), np.uint8)
-        for moment, frame in paced(_shown(media, media.video, limits, report), slowest=slowest, fastest=fastest):
+        for moment, frame in timed(_shown(media, media.video, limits, report)):
+            limits.check_length(moment)
             if frame is not last:
                 last, image = frame, _rgb(frame, aspect)
             yield moment, image
