@@ -3,6 +3,9 @@
 `python -m benchmarks.clip` writes results/clip-cpu.json. Every extraction is measured in a process of its own: a cold
 one counts Python's start, imports and model loading, a warm one only the extraction. The path is "plain"
 (`extractors.pipeline`) or "isolated" (`extractors.workers.client`, as the app does it, in a warm process).
+
+With `--against FOLDER`, another version of the project, it writes results/clip-against-cpu.json instead: warm
+extractions by both, in turn.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ SECONDS = 10.0
 FRAME_RATE = 25  # frames per second
 AUDIO_RATE = 48_000  # Hz
 WARM_RUNS = 3
+ROUNDS = 7  # of two versions in turn
 TOGGLE_ROUNDS = 30  # each over all seven subsets
 
 
@@ -111,12 +115,14 @@ def extract_here(clip: Path, *, transcript: str | None, start: str, path: str = 
     return {"total_s": total, "steps_s": steps, "peak_mb": peak_mb() + sum(map(peak_mb, client.processes()))}
 
 
-def extract_apart(clip: Path, *, transcript: str | None, start: str, path: str = "plain") -> dict[str, Any]:
-    """Measure `extract_here` in a fresh process; a cold total is the whole life of that process."""
+def extract_apart(
+    clip: Path, *, transcript: str | None, start: str, path: str = "plain", tree: Path = ROOT
+) -> dict[str, Any]:
+    """Measure `extract_here` of a version of the project in a fresh process; a cold total is that process's life."""
     command = [sys.executable, "-m", "benchmarks.clip", "--measure", start, "--path", path, str(clip)]
     command += ["--transcript", transcript] if transcript is not None else []
     begin = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)  # noqa: S603
     total = time.perf_counter() - begin
     if done.returncode:
         raise RuntimeError(f"{start} extraction failed:\n{done.stderr}")
@@ -170,6 +176,32 @@ def run(checkpoint: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def run_against(other: Path) -> list[dict[str, Any]]:
+    """Measure warm extractions, speech recognised, of this version and another in turn, and their ratios."""
+    trees = {"this": ROOT, "other": other}
+    seconds: dict[str, list[float]] = {name: [] for name in trees}
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        make_clip(clip)
+        for _ in range(ROUNDS):
+            for name, tree in trees.items():
+                measured = extract_apart(clip, transcript=None, start="warm", tree=tree)
+                seconds[name].append(measured["total_s"])
+                print(name, rounded(measured), flush=True)
+    ratios = sorted(this / before for this, before in zip(seconds["this"], seconds["other"], strict=True))
+    asked = ["git", "-C", str(other), "rev-parse", "--short", "HEAD"]
+    row = {
+        "other": subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip(),  # noqa: S603
+        "rounds": ROUNDS,
+        **{f"{name}_s": round(statistics.median(every), 3) for name, every in seconds.items()},
+        "ratio_low": round(ratios[1], 3),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_high": round(ratios[-2], 3),
+    }
+    print(row, flush=True)
+    return [row]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure extraction of a 10-s 720p clip and toggling of modalities.")
@@ -181,6 +213,7 @@ def main() -> None:
     parser.add_argument("clip", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--transcript", help=argparse.SUPPRESS)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the checkpoint that predicts")
+    parser.add_argument("--against", type=Path, help="folder of another version of the project")
     arguments = parser.parse_args()
     if arguments.measure:
         measured = extract_here(
@@ -192,6 +225,10 @@ def main() -> None:
 
     folder = {} if arguments.out is None else {"folder": arguments.out}
     device = default_device().type
+    if arguments.against is not None:
+        command = "python -m benchmarks.clip --against FOLDER"
+        print(write("clip-against", command, run_against(arguments.against.resolve()), device=device, **folder))
+        return
     print(write("clip", "python -m benchmarks.clip", run(arguments.checkpoint), device=device, **folder))
 
 

@@ -7,7 +7,7 @@ import time
 
 import streamlit as st
 
-from app.components import notice, progress, recorder, result_view
+from app.components import live, notice, progress, recorder, result_view
 from app.i18n import wording
 from app.i18n.translate import N_, _
 from app.services import errors, samples, session, upload
@@ -31,7 +31,7 @@ SAMPLE_TEXTS = (
     N_("Glad words over a landscape: no face is there, so only voice and words count."),
 )
 
-CHOOSER, FOLD = "chooser", "fold-chooser"  # keys of the session state
+CHOOSER = "chooser"  # key of the session state
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def choose_upload() -> Clip | None:
 
 
 def choose_recording() -> Clip | None:
-    """Show the recorder, after the notice; return the recording once it is sent.
+    """Show the recorder or the live view, after the notice; return the recording once it is sent.
 
     Raises:
         PlainError: If what the browser sent is not accepted.
@@ -102,7 +102,16 @@ def choose_recording() -> Clip | None:
     if not st.session_state.get(notice.KEY, False):
         st.info(_("Read the notice under “Your own clip” first, then you can record here."), icon=":material/info:")
         return None
-    return recorder.record()
+    ways = {_("Record, then analyse"): recorder.record, _("Live, while you speak"): live.show}
+    way = st.segmented_control(
+        _("Camera"),
+        list(ways),
+        default=next(iter(ways)),
+        required=True,
+        key="camera-way",
+        label_visibility="collapsed",
+    )
+    return ways[way]()
 
 
 def greeting() -> Clip | None:
@@ -147,7 +156,7 @@ def choose() -> Clip | None:
         PlainError: If what was sent is not accepted.
     """
     # Closed while there is a result, and then empty: the result has the screen, and nothing else waits to be drawn.
-    if st.session_state.pop(FOLD, False):
+    if st.session_state.pop(session.FOLD, False):
         st.session_state[CHOOSER] = False
     chooser = st.expander(
         _("Choose a clip: samples, your own, camera"), icon=":material/video_library:", on_change="rerun", key=CHOOSER
@@ -185,7 +194,7 @@ try:
             state.analysis = run(clip)
             links.put(links.SAMPLE, clip.sample)
             if chosen is not None and chosen.sample is not None:
-                st.session_state[FOLD] = True
+                st.session_state[session.FOLD] = True
                 st.rerun()
 except Exception as error:
     state.problem = errors.sentence(error)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from app.charts.scores import NEGATIVE, NEUTRAL, POSITIVE, SCORE_RANGE, on_time
+from app.charts.scores import NEGATIVE, NEUTRAL, PAIRED, POSITIVE, SCORE_RANGE, on_time
 from app.i18n.translate import _
 
 TRACK_PX, TRACK_FRAME_PX = 34, 60
@@ -90,6 +90,30 @@ def trend(table: pd.DataFrame, duration: float, *, start: float = 0.0) -> alt.La
             ),
         ).properties(height=TREND_PX)
     )
+
+
+def running(table: pd.DataFrame) -> alt.LayerChart:
+    """Draw the scores of a live view so far.
+
+    Args:
+        table: Columns `second` (since the first), `score`, `low` and `high` in [-3, 3].
+    """
+    x = alt.X("second:Q", title=_("Seconds since the start"), scale=alt.Scale(nice=False), axis=alt.Axis(grid=False))
+    scale = alt.Scale(domain=SCORE_RANGE, nice=False)
+    y = alt.Y("score:Q", title=_("Score with interval"), scale=scale, axis=alt.Axis(values=[-3, 0, 3]))
+    base = alt.Chart(table).encode(x=x)
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=NEUTRAL, strokeDash=[3, 3]).encode(y="zero:Q")
+    tooltip = [
+        alt.Tooltip("second:Q", title=_("Seconds since the start"), format=".0f"),
+        alt.Tooltip("score:Q", title=_("Score"), format="+.2f"),
+    ]
+    return alt.layer(
+        zero,
+        base.mark_area(color=PAIRED, opacity=0.25).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+        base.mark_line(color=PAIRED, strokeWidth=2, point=alt.OverlayMarkDef(color=PAIRED)).encode(
+            y=y, tooltip=tooltip
+        ),
+    ).properties(height=TREND_PX)
 
 
 def _seconds(duration: float, start: float) -> dict[str, object]:

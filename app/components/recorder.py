@@ -31,8 +31,8 @@ _RECORDER = st.components.v2.component(
     <button id="send" type="button" hidden></button>
     <p id="status" role="status"></p>
     """,
-    css=(_FRONTEND / "recorder.css").read_text(encoding="utf-8"),
-    js=(_FRONTEND / "recorder.js").read_text(encoding="utf-8"),
+    css=(_FRONTEND / "camera.css").read_text(encoding="utf-8"),
+    js="\n".join((_FRONTEND / name).read_text(encoding="utf-8") for name in ("camera.js", "recorder.js")),
 )
 
 
@@ -58,13 +58,7 @@ def record() -> Clip | None:
                 ).format(seconds=MAX_SECONDS),
                 "done": _("Check the recording, then analyse it or record again."),
                 "sent": _("Sent."),
-                "silent": _("no microphone: without sound"),
-                "unable": _(
-                    "This browser does not record here: it needs https:// or localhost. Upload a file instead."
-                ),
-                "refused": _(
-                    "The camera could not be used. Allow it in the browser's address bar, or upload a file instead."
-                ),
+                **camera_labels(),
             },
         },
         on_recording_change=_nothing,
@@ -80,16 +74,26 @@ def received(sent: object) -> Clip:
     """
     mime, text = (sent.get("mime"), sent.get("base64")) if isinstance(sent, dict) else (None, None)
     if mime not in MIME_TYPES or not isinstance(text, str):
-        raise PlainError(_not_a_recording())
+        raise PlainError(not_a_recording())
     check_size(len(text) * 3 // 4 - 2)  # before anything is decoded
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PlainError(_not_a_recording()) from error
+        raise PlainError(not_a_recording()) from error
     return Clip(title=N_("Your recording"), data=data, mime=mime)
 
 
-def _not_a_recording() -> str:
+def camera_labels() -> dict[str, str]:
+    """Return what the browser says of its camera, for `frontend/camera.js` and who uses it."""
+    return {
+        "silent": _("no microphone: without sound"),
+        "unable": _("This browser does not record here: it needs https:// or localhost. Upload a file instead."),
+        "refused": _("The camera could not be used. Allow it in the browser's address bar, or upload a file instead."),
+    }
+
+
+def not_a_recording() -> str:
+    """Return the sentence for what cannot have come from a recorder."""
     return _("What the browser sent is not a recording. Record again, or upload a file instead.")
 
 

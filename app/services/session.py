@@ -14,6 +14,7 @@ from app.services.analysis import Analysis, Clip
 if TYPE_CHECKING:
     from extractors.schema import ClipFeatures
 
+FOLD = "fold-chooser"  # key of the session state: whether the next run folds the choice of clips away
 KEPT_CLIPS = 4  # clips whose features a session keeps; about a megabyte each
 
 

@@ -48,23 +48,15 @@ class Recorder {
     if (!navigator.mediaDevices || !window.MediaRecorder) return this.report(this.labels.unable)
     let stream
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
-        video: { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" },
-        audio: true,
-      })
+      stream = await openCamera({ width: { ideal: 640 }, height: { ideal: 480 } })
     } catch (error) {
-      // Many have a camera but no microphone; the model can predict from video alone.
-      try {
-        stream = await navigator.mediaDevices.getUserMedia({ video: true })
-      } catch {
-        return this.report(`${this.labels.refused} (${error.name})`)
-      }
+      return this.report(`${this.labels.refused} (${error.name})`)
     }
     this.silent = stream.getAudioTracks().length === 0
     this.stream = stream
     this.blob = null
     this.show({ srcObject: stream, muted: true, controls: false })
-    const kind = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"].find((each) => MediaRecorder.isTypeSupported(each))
+    const kind = recordedKind()
     const parts = []
     this.running = new MediaRecorder(stream, { mimeType: kind, videoBitsPerSecond: 1_000_000, audioBitsPerSecond: 64_000 })
     this.running.ondataavailable = (event) => parts.push(event.data)
@@ -108,15 +100,10 @@ class Recorder {
     if (srcObject) this.video.play()
   }
 
-  deliver() {
-    const reader = new FileReader()
-    reader.onload = () => {
-      const [head, base64] = reader.result.split(",", 2)
-      this.submit({ mime: head.slice("data:".length).split(";")[0], base64 })
-      this.report(this.labels.sent)
-    }
-    reader.readAsDataURL(this.blob)
+  async deliver() {
     this.send.hidden = true
+    this.submit(await asMessage(this.blob))
+    this.report(this.labels.sent)
   }
 
   close() {
