@@ -30,15 +30,15 @@ def show(
         keep: Whether it is one of a few, to be kept; one of any number is built each time.
     """
     if not keep:
-        st.vega_lite_chart(specification(make()), alt=alt)
+        st.vega_lite_chart(_specification(make()), alt=alt)
         return
     key = (name, language())
     if key not in analysis.charts:
-        analysis.charts[key] = specification(make())
+        analysis.charts[key] = _specification(make())
     st.vega_lite_chart(analysis.charts[key], alt=alt)
 
 
-def specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
+def _specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
     """Convert a chart to Vega-Lite, its rows to tables, which take a fraction of the memory.
 
     Altair's default size is left out: Streamlit fits charts to the page.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
 from app.charts import over_time, scores
 from app.components import chart_cache, recorder
@@ -23,7 +22,6 @@ from app.i18n import wording
 from app.i18n.translate import _
 from app.services import errors, session
 from app.services.analysis import Analysis
-from app.services.errors import PlainError
 from app.services.jobs import Job
 
 if TYPE_CHECKING:
@@ -31,8 +29,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 10  # of the longest recording that is predicted from
 MAX_SCORES = 600  # that the curve shows
-POLL_SECONDS = 0.05
-KEY = "live"  # of the session state
+KEY, CAMERA = "live", "live-camera"  # keys of the session state: the view, and its component
 
 _FRONTEND = Path(__file__).with_name("frontend")
 _LIVE = st.components.v2.component(
@@ -63,96 +60,105 @@ class LiveState:
     """What a live view has shown so far.
 
     Attributes:
-        answered: Number of the last recording that was answered, as the browser counts.
+        asked: Number of the last recording that came, as the browser counts.
+        answered: Number of the last one that was answered.
         began: When the first recording came, by `time.monotonic`.
-        latest: Analysis of the last recording that could be predicted from.
-        problem: Why the last recording could not be.
+        job: Analysis of the recording that came last, until it is answered.
+        latest: The last analysis.
+        problem: Why the last recording has none.
         scores: Of all recordings, the oldest first; at most `MAX_SCORES`.
     """
 
+    asked: int = 0
     answered: int = 0
     began: float = field(default_factory=time.monotonic)
+    job: Job | None = None
     latest: Analysis | None = None
     problem: str | None = None
     scores: list[LiveScore] = field(default_factory=list)
 
-    def take(self, analysis: Analysis) -> None:
-        """Take the analysis of the next recording."""
-        self.latest, self.problem = analysis, None
-        if not analysis.predictions:
+    def ask(self, sent: object) -> None:
+        """Begin the analysis of what the browser sent; what is no recording is answered at once."""
+        number = sent.get("number") if isinstance(sent, dict) else None
+        self.end()
+        self.asked = number if isinstance(number, int) else self.asked
+        try:
+            self.job = Job(recorder.received(sent), owner=session.current().owner)
+        except Exception as error:
+            self._fail(error)
+
+    def collect(self) -> None:
+        """Take the analysis that was begun, if it has ended."""
+        if self.job is None or not self.job.future.done():
             return
-        found = analysis.predictions[analysis.available]
-        low, high = found.interval or (found.score, found.score)
-        self.scores.append(LiveScore(time.monotonic() - self.began, found.score, low, high))
-        del self.scores[:-MAX_SCORES]
+        job, self.job = self.job, None
+        try:
+            self.latest = job.future.result()
+        except Exception as error:
+            self._fail(error)
+            return
+        self.answered, self.problem = self.asked, None
+        if self.latest.predictions:
+            found = self.latest.predictions[self.latest.available]
+            low, high = found.interval or (found.score, found.score)
+            self.scores.append(LiveScore(time.monotonic() - self.began, found.score, low, high))
+            del self.scores[:-MAX_SCORES]
+
+    def end(self) -> None:
+        """Stop the analysis that was begun, if there is one."""
+        if self.job is not None:
+            self.job.abandon()
+            self.job = None
+
+    def _fail(self, error: Exception) -> None:
+        self.answered, self.problem = self.asked, errors.sentence(error)
 
 
 @st.fragment
 def show() -> None:
-    """Show the live view; a fragment, which runs again with every recording that the browser sends.
+    """Show the live view; a fragment, which runs again whenever the browser sends a recording or asks for its score.
 
-    A recording is answered by a second run: what is on screen stays there while the first one works.
+    No run waits for an analysis: while one does, Streamlit holds back what else the browser sends to the fragment, and
+    Stop would come late.
     """
     state: LiveState = st.session_state.setdefault(KEY, LiveState())
+    state.collect()
     camera, score = st.columns(2, gap="medium")
     with camera:
         sent = _LIVE(
-            key="live-camera",
-            data={"seconds": WINDOW_SECONDS, "answered": state.answered, "labels": _labels()},
-            on_window_change=_nothing,
+            key=CAMERA,
+            data={"seconds": WINDOW_SECONDS, "asked": state.asked, "answered": state.answered, "labels": _labels()},
+            on_window_change=_take,
+            on_look_change=_nothing,
             on_stopped_change=_nothing,
         )
     if sent.stopped is not None:
         _end(state, keep=isinstance(sent.stopped, dict) and sent.stopped.get("keep") is True)
+        return
     if state.problem is not None:
         st.warning(wording.plain(state.problem), icon=":material/error:")
+    if state.job is not None and (waiting := state.job.place):
+        st.caption(_("Waiting for a free worker · place {place}").format(place=waiting))
     if state.latest is not None:
         _show_latest(state.latest, state.scores, place=score)
-    if sent.window is not None:
-        answer(state, sent.window)
-        _again()
 
 
-def answer(state: LiveState, sent: object) -> None:
-    """Analyse a recording that the browser sent; an error becomes the state's problem."""
-    number = sent.get("number") if isinstance(sent, dict) else None
-    try:
-        if not isinstance(number, int):
-            raise PlainError(recorder.not_a_recording())
-        state.take(_watched(Job(recorder.received(sent), owner=session.current().owner)))
-    except Exception as error:
-        # Streamlit's own control flow is no Exception and passes through.
-        state.problem = errors.sentence(error)
-    state.answered = number if isinstance(number, int) else state.answered
+def _take() -> None:
+    """Take a recording before the run that it causes, so that this run tells the browser that it came.
 
-
-def _watched(job: Job) -> Analysis:
-    """Wait for an analysis; stopped with this run when the user stops or leaves."""
-    place = st.empty()
-    try:
-        while not job.future.done():
-            place.empty()  # where Streamlit ends a run that nobody waits for any more
-            time.sleep(POLL_SECONDS)
-        return job.future.result()
-    finally:
-        job.abandon()
+    Until then the browser sends nothing else, which would take the recording's place where a run is late.
+    """
+    state: LiveState = st.session_state.setdefault(KEY, LiveState())
+    state.ask(st.session_state[CAMERA].window)
 
 
 def _end(state: LiveState, *, keep: bool) -> None:
-    """Drop everything, but for the last recording where it is asked for: that becomes the page's result."""
+    """Drop everything, but for the last recording where that is asked for: it becomes the page's result."""
+    state.end()
     del st.session_state[KEY]
     if keep and state.latest is not None:
         session.current().analysis = state.latest
         st.session_state[session.FOLD] = True
-        st.rerun()
-    _again()
-
-
-def _again() -> None:
-    """Run the live view again; the whole page where this is a run of the whole page."""
-    try:
-        st.rerun(scope="fragment")
-    except StreamlitAPIException:
         st.rerun()
 
 
@@ -170,8 +176,10 @@ def _show_latest(analysis: Analysis, earlier: list[LiveScore], *, place: DeltaGe
             delta_color="off",
             delta_arrow="off",
         )
-        st.vega_lite_chart(
-            chart_cache.specification(scores.gauge(prediction.score, prediction.interval)),
+        chart_cache.show(
+            analysis,
+            "live-gauge",
+            lambda: scores.gauge(prediction.score, prediction.interval),
             alt=wording.score_alt(prediction.score),
         )
         if doubt := wording.undecided(prediction):
@@ -185,8 +193,10 @@ def _show_latest(analysis: Analysis, earlier: list[LiveScore], *, place: DeltaGe
         subset_table.dots(analysis)
     with curve:
         table = pd.DataFrame(earlier)
-        st.vega_lite_chart(
-            chart_cache.specification(over_time.running(table)),
+        chart_cache.show(
+            analysis,
+            "live-curve",
+            lambda: over_time.running(table),
             alt=_("Score of each recording so far, from {low} to {high}").format(
                 low=wording.signed(table["score"].min()), high=wording.signed(table["score"].max())
             ),

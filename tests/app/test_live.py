@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+from concurrent.futures import wait
 
 import av
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from app.components import live
 from app.components.live import LiveState
 from app.i18n.translate import _, spoken_in
 from benchmarks.screen import QUIET, find_browser
@@ -119,18 +119,27 @@ def test_a_refused_camera_is_told(address, browser):
 )
 def test_what_no_camera_sends_is_a_sentence_and_no_score(sent):
     state = LiveState()
-    live.answer(state, sent)
+    state.ask(sent)
     assert "is not a recording" in state.problem
-    assert state.latest is None and not state.scores
+    assert state.job is None and state.latest is None and not state.scores
     assert state.answered == (1 if isinstance(sent, dict) and sent["number"] == 1 else 0)
+
+
+def collect(state: LiveState) -> None:
+    """Wait for the analysis that was begun."""
+    wait([state.job.future], timeout=PATIENCE_MS / 1000)
+    state.collect()
+    assert state.job is None
 
 
 def test_a_recording_without_end_gives_its_score_and_one_that_fails_leaves_it():
     state, content = LiveState(), base64.b64encode(SAMPLE.read_bytes()).decode()
-    live.answer(state, {"number": 3, "mime": "video/webm", "base64": content[: len(content) * 3 // 16 * 4]})
+    state.ask({"number": 3, "mime": "video/webm", "base64": content[: len(content) * 3 // 16 * 4]})
+    collect(state)
     assert state.problem is None and state.answered == 3
     (found,) = state.scores
     assert found.low < found.score < found.high
-    live.answer(state, {"number": 4, "mime": "video/webm", "base64": "AAAA"})
+    state.ask({"number": 4, "mime": "video/webm", "base64": "AAAA"})
+    collect(state)
     assert state.answered == 4 and state.problem
     assert state.scores == [found] and state.latest.predictions[state.latest.available].score == found.score

@@ -2,8 +2,7 @@
 // and again, each as soon as the page has answered the one before.
 const RENEW_MS = 2000 // a recording begins this often; each is dropped once it is as long as the window
 const LEAST_MS = 3000 // of a recording that is sent
-const POLL_MS = 200
-const PATIENCE_MS = 60_000 // for an answer, before the next recording is sent without it
+const TICK_MS = 250
 const rooms = new WeakMap()
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -103,7 +102,7 @@ class Live {
     this.video.play()
     this.began = performance.now()
     this.renew()
-    this.clocks = [setInterval(() => this.renew(), RENEW_MS), setInterval(() => this.tick(), POLL_MS)]
+    this.clocks = [setInterval(() => this.renew(), RENEW_MS), setInterval(() => this.tick(), TICK_MS)]
     this.label()
   }
 
@@ -122,7 +121,7 @@ class Live {
     const seconds = ((performance.now() - this.began) / 1000).toFixed(0)
     const delay = this.delay === null ? this.labels.waiting : this.labels.delay.replace("{delay}", (this.delay / 1000).toFixed(1))
     this.report(`● ${seconds} s · ${delay}${this.silent ? ` · ${this.labels.silent}` : ""}`)
-    if (this.waiting && performance.now() - this.asked < PATIENCE_MS) return
+    if (this.waiting) return this.data.asked === this.number && this.submit("look", performance.now())
     const [oldest] = this.recordings
     if (oldest.age < LEAST_MS) return
     this.waiting = true
