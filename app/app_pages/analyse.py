@@ -144,8 +144,14 @@ def run(clip: Clip) -> Analysis:
     """Analyse a clip in a worker and show its progress; at once where its features exist already."""
     if (analysis := from_kept_features(clip)) is not None:
         return analysis
-    analysis = progress.watch(Job(clip, owner=state.owner))
-    state.kept.keep(clip, analysis.features)
+    return finished(Job(clip, owner=state.owner))
+
+
+def finished(job: Job) -> Analysis:
+    """Show the progress of a job to its end and keep what it extracted, where that is all of the clip."""
+    analysis = progress.watch(job)
+    if job.extracts:
+        state.kept.keep(job.clip, analysis.features)
     return analysis
 
 
@@ -189,7 +195,11 @@ try:
     clip = chosen or greeting()
     # Empty in later runs, yet there: what is below keeps its place on the page, and an open menu stays open.
     with st.container():
-        if clip is not None:
+        if state.job is not None:
+            job, state.job = state.job, None
+            state.problem = state.remark = None
+            state.analysis = finished(job)
+        elif clip is not None:
             state.problem = state.remark = None
             state.analysis = run(clip)
             links.put(links.SAMPLE, clip.sample)

@@ -59,6 +59,9 @@ def seconds_left(share: float, elapsed: float) -> float | None:
 def watch(job: Job) -> Analysis:
     """Show a job's progress until it has ended.
 
+    For runs of whole pages: Streamlit lets no click in a fragment interrupt a run of a fragment, so Cancel would act
+    when there is nothing left to cancel. A fragment leaves its job to the page (`Session.job`).
+
     Returns:
         The analysis.
 

@@ -16,7 +16,6 @@ from app.components import (
     clip_header,
     modality_pills,
     player,
-    progress,
     stage,
     tracks,
 )
@@ -199,7 +198,7 @@ def _correct(analysis: Analysis) -> None:
             if not st.form_submit_button(_("Predict with these words"), icon=":material/refresh:"):
                 return
         state = session.current()
-        state.analysis = progress.watch(Correction(analysis.whole or analysis, text, owner=state.owner))
+        state.job = Correction(analysis.whole or analysis, text, owner=state.owner)
         st.rerun()
 
 

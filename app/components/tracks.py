@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.components import progress
 from app.i18n.translate import _
 from app.services import session
 from app.services.analysis import Analysis, Clip, predict_all
@@ -48,7 +47,7 @@ def choose(analysis: Analysis) -> None:
                 return
         said = None if words else clip.transcript
         tracks = {"audio_track": sound or None, "caption_track": words or None}
-        session.current().analysis = _analysed(replace(clip, **tracks, transcript=said))
+        _analyse(replace(clip, **tracks, transcript=said))
         st.rerun()
 
 
@@ -57,10 +56,10 @@ def _count(analysis: Analysis, codes: tuple[str, ...]) -> int:
     return next((int(note.values["count"]) for note in analysis.features.notes if note.code in codes), 0)
 
 
-def _analysed(clip: Clip) -> Analysis:
+def _analyse(clip: Clip) -> None:
+    """Predict from kept features; where there are none, the next run of the page begins with their extraction."""
     state, began = session.current(), time.perf_counter()
     if (features := state.kept.get(clip)) is not None:
-        return predict_all(clip, features, began=began, reused=True)
-    analysis = progress.watch(Job(clip, owner=state.owner))
-    state.kept.keep(clip, analysis.features)
-    return analysis
+        state.analysis = predict_all(clip, features, began=began, reused=True)
+    else:
+        state.job = Job(clip, owner=state.owner)

@@ -100,6 +100,8 @@ class Job(Work[Analysis]):
         FullError: As `Work`.
     """
 
+    extracts = True  # every modality of the clip, as it is
+
     def __init__(self, clip: Clip, *, owner: Hashable, checkpoint: str = model.CHECKPOINT.name) -> None:
         self.clip, self._checkpoint = clip, checkpoint
         super().__init__(owner=owner)
@@ -135,6 +137,7 @@ class Job(Work[Analysis]):
 class Correction(Job):
     """An analysis with a corrected transcript; only the words are encoded again."""
 
+    extracts = False
     note = CORRECTED
 
     def __init__(self, analysis: Analysis, text: str, *, owner: Hashable) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from app.services.analysis import Analysis, Clip
 
 if TYPE_CHECKING:
+    from app.services.jobs import Job
     from extractors.schema import ClipFeatures
 
 FOLD = "fold-chooser"  # key of the session state: whether the next run folds the choice of clips away
@@ -47,6 +48,7 @@ class Session:
         analysis: The last good result.
         problem: Message of the last error since then.
         remark: Note on the result.
+        job: Analysis that a part of the page has begun, and the page's next run shows (`progress.watch`).
         kept: Features of the last few clips.
         owner: Names the session among the owners of jobs.
     """
@@ -55,6 +57,7 @@ class Session:
     analysis: Analysis | None = None
     problem: str | None = None
     remark: str | None = None
+    job: Job | None = None
     kept: RecentFeatures = field(default_factory=RecentFeatures)
     owner: str = field(default_factory=secrets.token_hex)
 

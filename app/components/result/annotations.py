@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from alignmamba.modality import Modality
-from app.components import progress
 from app.i18n import wording
 from app.i18n.translate import _
 from app.services import errors, session, truth
@@ -87,7 +86,7 @@ def _retell(analysis: Analysis, tier: Tier) -> None:
         said = words(tier, duration=analysis.features.duration)
     except AnnotationError as error:
         raise PlainError(error.message) from error
-    state.analysis = progress.watch(Retelling(analysis.whole or analysis, said, owner=state.owner))
+    state.job = Retelling(analysis.whole or analysis, said, owner=state.owner)
     st.rerun()
 
 

@@ -9,6 +9,7 @@ from app.charts import timeline_table
 from app.components.progress import seconds_left
 from app.services import upload
 from extractors.media.container import LIMITS, LONG_LIMITS
+from tests.paths import APP
 
 WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt " + b"\x00" * 64
 
@@ -46,3 +47,9 @@ def test_curves_of_a_long_clip_thin_themselves_out():
     table = timeline_table.tabulate([row])
     assert len(table) <= timeline_table.MAX_POINTS
     assert table["end"].iloc[-1] == pytest.approx(900.0, abs=3.0)
+
+
+def test_jobs_are_watched_by_pages_and_by_no_component():
+    """Components are parts of fragments, where Cancel would come too late."""
+    callers = {path.relative_to(APP) for path in APP.rglob("*.py") if "progress.watch(" in path.read_text("utf-8")}
+    assert callers and {path.parts[0] for path in callers} == {"app_pages"}
