@@ -209,17 +209,18 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         duration = max(info.seconds, sound.end if sound else 0.0)
         with work.step("words"):
             spoken = _words(path, sound, info, duration, work)
-        with work.step("language"):
-            language = word_features.from_words(spoken.words, encoder=config.encoder)
-        (audio, who), video = voice.result(), face.result()
+        audio, who = voice.result()
+        words = spoken.words
+        if not any(word.speaker for word in words):  # captions that name speakers know them better
+            words = naming.named(words, who.turns)
+            work.notes += naming.notes(words, who)
+        with work.step("language"):  # after the naming: a sentence ends where another one speaks
+            language = word_features.from_words(words, encoder=config.encoder)
+        video = face.result()
     except BaseException:
         work.stopped.set()
         raise
     _check_decoded(sound, len(video.features.start), work.notes)
-    words = spoken.words
-    if not any(word.speaker for word in words):  # captions that name speakers know them better
-        words = naming.named(words, who.turns)
-        work.notes += naming.notes(words, who)
     steps = video.features
     duration = float(steps.start.max(initial=duration))
     return ClipFeatures(

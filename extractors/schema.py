@@ -168,6 +168,8 @@ class ModalityFeatures:
         end: Seconds, `end >= start`.
         valid: Whether the step was really observed (a frame without a face stays, with valid False).
         absent: Why the modality is absent (as "no_face"); None when it is there.
+        apart: Like `values`, each step read without what lies beyond its own sentence; parts of a clip are cut from
+            these, since a word's state tells of the words around it. None where they would be `values`.
     """
 
     values: Float32[np.ndarray, "steps dim"]
@@ -175,16 +177,22 @@ class ModalityFeatures:
     end: Float[np.ndarray, " steps"]
     valid: Bool[np.ndarray, " steps"]
     absent: Message | None = None
+    apart: Float32[np.ndarray, "steps dim"] | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.values)
         for name in ("start", "end", "valid"):
             if len(getattr(self, name)) != steps:
                 raise ValueError(f"{name}: {len(getattr(self, name))} entries, expected one per step = {steps}")
-        if not np.isfinite(self.values).all():
-            raise ValueError("values: holds NaN or inf, expected finite numbers")
-        if self.values[~self.valid].any():
-            raise ValueError("values: invalid steps hold numbers, expected zeros")
+        for name, values in (("values", self.values), ("apart", self.apart)):
+            if values is None:
+                continue
+            if values.shape != self.values.shape:
+                raise ValueError(f"{name}: shape {values.shape}, expected that of values = {self.values.shape}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name}: holds NaN or inf, expected finite numbers")
+            if values[~self.valid].any():
+                raise ValueError(f"{name}: invalid steps hold numbers, expected zeros")
         if (np.diff(self.start) < 0).any() or (self.end < self.start).any():
             raise ValueError("start, end: expected start never falling and end >= start")
         if self.absent is None and not self.valid.any():
@@ -290,34 +298,25 @@ class ClipFeatures:
     def between(self, start: float, end: float) -> ClipFeatures:
         """Cut out the steps whose middle lies in [start, end); times stay those of the whole clip.
 
-        A modality without an observed step there is absent from the cut; tracks and outlines are left out.
+        Words know of their own sentence only. A modality without an observed step there is absent from the cut; tracks
+        and outlines are left out.
         """
         return self.within([(start, end)])
 
     def within(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
         """Cut out the steps whose middle lies in one of several spans, as `between` does for one."""
+        parts = {name: _cut(self.modality(name), spans) for name in MODALITY_NAMES}
         inside = _inside(self.language, spans)
-        return replace(
-            self,
-            audio=_cut(self.audio, spans),
-            video=_cut(self.video, spans),
-            language=_cut(self.language, spans),
-            words=tuple(word for word, kept in zip(self.words, inside, strict=True) if kept),
-            tracks=(),
-            outlines=None,
-        )
+        words = tuple(word for word, kept in zip(self.words, inside, strict=True) if kept)
+        return replace(self, **parts, words=words, tracks=(), outlines=None)
 
     def without(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
         """Mark the steps whose middle lies in one of the spans as not observed; every time stays as it was.
 
-        A modality without an observed step left is absent; statistics of the whole clip are not measured again.
+        Words that are left know of their own sentence only, and so of none that is marked, but for its own. A modality
+        without an observed step left is absent; statistics of the whole clip are not measured again.
         """
-        return replace(
-            self,
-            audio=_unobserved(self.audio, spans),
-            video=_unobserved(self.video, spans),
-            language=_unobserved(self.language, spans),
-        )
+        return replace(self, **{name: _unobserved(self.modality(name), spans) for name in MODALITY_NAMES})
 
 
 def _inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Bool[np.ndarray, " steps"]:
@@ -330,18 +329,19 @@ def _inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Boo
 
 
 def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
-    valid = part.valid & ~_inside(part, spans)
+    hidden = _inside(part, spans)
+    if not hidden.any():
+        return part
+    valid = part.valid & ~hidden
     absent = None if valid.any() else (part.absent or Message("nothing_observed"))
-    return replace(part, values=part.values * valid[:, None], valid=valid, absent=absent)
+    left = (part.values if part.apart is None else part.apart) * valid[:, None]
+    return replace(part, values=left, valid=valid, absent=absent, apart=None if part.apart is None else left)
 
 
 def _cut(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
     inside = _inside(part, spans)
     absent = None if part.valid[inside].any() else (part.absent or Message("nothing_observed"))
-    return ModalityFeatures(
-        values=part.values[inside],
-        start=part.start[inside],
-        end=part.end[inside],
-        valid=part.valid[inside],
-        absent=absent,
-    )
+    arrays = {name: getattr(part, name)[inside] for name in STEP_ARRAYS}
+    if part.apart is not None:
+        arrays["values"] = arrays["apart"] = part.apart[inside]
+    return ModalityFeatures(**arrays, absent=absent)

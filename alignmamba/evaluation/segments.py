@@ -17,8 +17,7 @@ def score_segments(
 ) -> list[SegmentScore | None]:
     """Predict segments of a clip, in batches.
 
-    Words keep their vectors from the context of the whole clip, and steps the clip's statistics where the model reads
-    them: a segment is scored as part of its clip.
+    Words know of their own sentence only; steps keep the clip's statistics where the model reads them.
 
     Args:
         predictor: Any; the clip that it holds is left alone.

@@ -51,7 +51,7 @@ def scores_over_time(
 ) -> list[Window]:
     """Predict overlapping windows of a clip.
 
-    Words keep their vectors from the context of the whole sentence.
+    Words know of their own sentence only, also of what lies outside the window.
 
     Args:
         predictor: Any; the clip that it holds is left alone.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from extractors.language import sentences
 from extractors.language.text_encoder import ENCODER, TextModel, load, schema
 from extractors.messages import Message
 from extractors.schema import ModalityFeatures, Word
@@ -35,17 +36,21 @@ def from_words(words: Sequence[Word], *, encoder: str = ENCODER) -> ModalityFeat
         encoder: As in `load`.
 
     Returns:
-        One step per word; a word that the tokenizer drops entirely is invalid.
+        One step per word; a word that the tokenizer drops entirely is invalid. Where there are several sentences (see
+        `sentences.split`), each is also encoded on its own, as `apart`.
 
     Raises:
         AssetError: If the model files cannot be had.
     """
     if not words:
         return ModalityFeatures.missing(Message("no_speech"), schema(encoder).dim)
-    model = load(encoder)
+    model, parts = load(encoder), sentences.split(words)
+    texts = [word.text for word in words]
+    alone = [texts[part.first : part.last + 1] for part in parts] if len(parts) > 1 else []
     with _one_thread():
-        values = encode_words([[word.text for word in words]], model=model)[0]
-    return _features(values, words)
+        values = encode_words([texts], model=model)[0]
+        apart = np.concatenate(encode_words(alone, model=model)) if alone else None
+    return _features(values, words, apart)
 
 
 def reread(
@@ -69,14 +74,14 @@ def reread(
 
 
 def encode_words(
-    sentences: Sequence[Sequence[str]], *, model: TextModel | None = None
+    texts: Sequence[Sequence[str]], *, model: TextModel | None = None
 ) -> list[Float32[np.ndarray, "words dim"]]:
     """Encode sentences of words: hidden states, averaged over each word's sub-words.
 
     Sentences are sorted by length and run in padded batches; long ones go through overlapping windows.
 
     Args:
-        sentences: Words of each sentence; letter case is the tokenizer's business.
+        texts: Words of each sentence; letter case is the tokenizer's business.
         model: None for the default one.
 
     Returns:
@@ -85,18 +90,18 @@ def encode_words(
     Raises:
         AssetError: If the model files cannot be had.
     """
-    encodings, states = _encoded(sentences, model or load())
+    encodings, states = _encoded(texts, model or load())
     return [
         _word_means(state, encoding.word_ids, len(words))
-        for state, encoding, words in zip(states, encodings, sentences, strict=True)
+        for state, encoding, words in zip(states, encodings, texts, strict=True)
     ]
 
 
 def _encoded(
-    sentences: Sequence[Sequence[str]], model: TextModel
+    texts: Sequence[Sequence[str]], model: TextModel
 ) -> tuple[list[Encoding], list[Float32[np.ndarray, "tokens dim"]]]:
     """Return each sentence's tokens and their states."""
-    encodings = model.tokenizer.encode_batch(list(map(list, sentences)), is_pretokenized=True, add_special_tokens=False)
+    encodings = model.tokenizer.encode_batch(list(map(list, texts)), is_pretokenized=True, add_special_tokens=False)
     windows = [
         (index, *span) for index, encoding in enumerate(encodings) for span in _windows(len(encoding.ids), model.window)
     ]
@@ -108,7 +113,9 @@ def _encoded(
     return encodings, states
 
 
-def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -> ModalityFeatures:
+def _features(
+    values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word], apart: Float32[np.ndarray, "steps dim"] | None
+) -> ModalityFeatures:
     valid: Bool[np.ndarray, " steps"] = np.asarray(values.any(axis=1))
     return ModalityFeatures(
         values=values,
@@ -116,6 +123,7 @@ def _features(values: Float32[np.ndarray, "steps dim"], steps: Sequence[Word]) -
         end=np.array([step.end for step in steps], float),
         valid=valid,
         absent=None if valid.any() else Message("no_speech"),
+        apart=apart,
     )
 
 

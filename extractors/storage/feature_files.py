@@ -35,9 +35,10 @@ FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 OUTLINES = "outlines"  # uint8; not in files from before there were any
+APART = "apart"  # of a modality, "MODALITY.apart"; not where there are none, nor in files from before
 MAX_BYTES = 500_000_000  # of a file; the longest clip with the widest features has a tenth of that
 MAX_HEADER_BYTES = 4_000_000  # of names, shapes and texts
-TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_}
+TYPES = {"values": np.float32, "start": np.float64, "end": np.float64, "valid": np.bool_, APART: np.float32}
 
 
 class FeatureFileError(ValueError):
@@ -58,7 +59,7 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
     tensors: dict[str, np.ndarray] = {
         f"{name}.{array}": np.ascontiguousarray(getattr(features.modality(name), array), TYPES[array])
         for name in MODALITY_NAMES
-        for array in STEP_ARRAYS
+        for array in _arrays(features.modality(name))
     }
     for index, track in enumerate(features.tracks):
         for array in TRACK_ARRAYS:
@@ -116,7 +117,7 @@ def save_steps(parts: Sequence[ModalityFeatures], path: Path) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    tensors = {f"{place}.{array}": getattr(part, array) for place, part in enumerate(parts) for array in STEP_ARRAYS}
+    tensors = {f"{place}.{array}": getattr(part, array) for place, part in enumerate(parts) for array in _arrays(part)}
     absent = json.dumps([_to_plain(part.absent) for part in parts])
     write_whole(path, to_safetensors(tensors, metadata={"absent": absent}))
 
@@ -132,7 +133,11 @@ def load_steps(path: Path) -> list[ModalityFeatures]:
         with safe_open(path, framework="numpy") as stream:
             return [
                 ModalityFeatures(
-                    **{array: stream.get_tensor(f"{place}.{array}") for array in STEP_ARRAYS},
+                    **{
+                        array: stream.get_tensor(f"{place}.{array}")
+                        for array in (*STEP_ARRAYS, APART)
+                        if array != APART or f"{place}.{array}" in stream.keys()
+                    },
                     absent=_from_plain(reason),
                 )
                 for place, reason in enumerate(json.loads((stream.metadata() or {})["absent"]))
@@ -173,6 +178,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
     parts = {
         name: ModalityFeatures(
             **{array: tensors[f"{name}.{array}"] for array in STEP_ARRAYS},
+            apart=tensors.get(f"{name}.{APART}"),
             absent=_from_plain(facts["absent"][name]),
         )
         for name in MODALITY_NAMES
@@ -195,6 +201,15 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
     )
 
 
+def _arrays(part: ModalityFeatures) -> tuple[str, ...]:
+    """Return the names of the arrays that a modality has."""
+    return STEP_ARRAYS if part.apart is None else (*STEP_ARRAYS, APART)
+
+
+def _is_optional(name: str) -> bool:
+    return name.startswith("track.") or name == OUTLINES or name in [f"{each}.{APART}" for each in MODALITY_NAMES]
+
+
 def _type_of(name: str) -> type[np.generic]:
     """Return the type that a tensor must have."""
     if name == OUTLINES:
@@ -215,7 +230,7 @@ def _read(path: Path, *, arrays: bool) -> tuple[dict[str, str], dict[str, np.nda
     try:
         with safe_open(path, framework="numpy") as stream:
             wanted = [f"{name}.{array}" for name in MODALITY_NAMES for array in STEP_ARRAYS] if arrays else []
-            wanted += [name for name in stream.keys() if arrays and (name.startswith("track.") or name == OUTLINES)]
+            wanted += [name for name in stream.keys() if arrays and _is_optional(name)]
             return stream.metadata() or {}, {name: stream.get_tensor(name) for name in wanted}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:  # the latter: unknown types, odd headers
         raise FeatureFileError(f"{path}: is no whole file of features: {error}") from error

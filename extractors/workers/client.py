@@ -202,7 +202,7 @@ def reread(
 ) -> list[ModalityFeatures]:
     """Do what `extractors.language.word_features.reread` does, in a worker process; `hook` gets the step "reread"."""
     task = {
-        "words": [[word.text, word.start, word.end] for word in words],
+        "words": [word.to_list() for word in words],
         "kept": [mask.tolist() for mask in kept],
         "encoder": encoder,
     }

@@ -141,7 +141,7 @@ def _noise(task: Packet, report: Hook) -> None:
 
 def _reread(task: Packet, report: Hook) -> None:
     """Encode a transcript without some of its words, once per choice of words."""
-    words = [Word(text=text, start=start, end=end) for text, start, end in task["words"]]
+    words = [Word.from_list(plain) for plain in task["words"]]
     kept = [np.array(mask, bool) for mask in task["kept"]]
     readings = word_features.reread(words, kept, encoder=task["encoder"])
     _save_readings(task, _counted(readings, "reread", len(kept), report))

@@ -120,3 +120,12 @@ def speakers_table(result: dict[str, Any]) -> str:
     ]
     names = ["speakers", "people", "clips", "error rate %", "median %", "right number", "too few", "too many"]
     return table([*names, "computing time, share of the clip"], rows)
+
+
+def sentences_table(result: dict[str, Any]) -> str:
+    """How right sentences of clips whose sentences disagree are scored, from their words."""
+    rows = [
+        [row["read"], str(row["sentences"]), percent(row["acc2_non0"]), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
+        for row in result["rows"]
+    ]
+    return table(["words of a sentence are read", "sentences", "Non0 Acc-2 %", "MAE", "Corr"], rows)

@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.reporting import checkpoint_tables, efficiency, experiment_tables, figures, security_tables, short_tables
+from training.reporting import (
+    checkpoint_tables,
+    efficiency,
+    experiment_tables,
+    figures,
+    security_tables,
+    short_tables,
+    waiting_tables,
+)
 from training.reporting.markdown import (
     UNDEFINED,
     mean_and_deviation,
@@ -172,26 +180,6 @@ def variants_table(result: dict[str, Any]) -> str:
     return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
 
 
-def clip_table(result: dict[str, Any]) -> str:
-    """Seconds that a clip takes."""
-    rows = []
-    for row in result["rows"]:
-        if "toggle_p50_ms" in row:
-            toggle = f"median {row['toggle_p50_ms']:.1f} ms, 95 % under {row['toggle_p95_ms']:.1f} ms"
-            rows.append(["new modalities (toggle)", toggle, UNDEFINED])
-        else:
-            where = ", in a worker process" if row.get("path") == "isolated" else ""
-            what = f"{row['start']} start, transcript {row['transcript']}{where}"
-            rows.append([what, f"{row['total_s']:.1f} s", f"{row['peak_mb']:.0f} MB"])
-    return table(["10-s 720p clip", "time", "peak memory"], rows)
-
-
-def screen_table(result: dict[str, Any]) -> str:
-    """Response times of the screen in milliseconds."""
-    rows = [[row["what"], str(row["runs"]), f"{row['p50_ms']:.0f}", f"{row['p95_ms']:.0f}"] for row in result["rows"]]
-    return table(["screen", "runs", "median, ms", "95 % under, ms"], rows)
-
-
 def scan_table(result: dict[str, Any]) -> str:
     """Milliseconds of the scan by implementation and shape."""
     shapes = sorted({(row["batch"], row["length"]) for row in result["rows"]})
@@ -265,8 +253,10 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
         for name, render in EXPERIMENT_TABLES.items()
         if name in names
     },
-    "clip": (RESULTS / "clip-cpu.json", clip_table),
-    "screen": (RESULTS / "screen-cpu.json", screen_table),
+    "clip": (RESULTS / "clip-cpu.json", waiting_tables.clip_table),
+    "clip-against": (RESULTS / "clip-against-cpu.json", waiting_tables.against_table),
+    "screen": (RESULTS / "screen-cpu.json", waiting_tables.screen_table),
+    "sentences": (RESULTS / "sentences-cpu.json", checkpoint_tables.sentences_table),
     "speakers": (RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
     "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
     "soak": (RESULTS / "soak.json", security_tables.soak_table),

@@ -14,6 +14,7 @@ from extractors.language import text_encoder, word_features
 from extractors.language.text_encoder import ENCODER
 from training.data.corpora.sequence import LabelledSequence, cache_file, cached
 
+MOSI_LABELS = "text/mosi_label.csv"  # in the data folder
 SST_SCALE = 1.25  # classes 0..4 around 2 -> -2.5..2.5
 SNIPPET_SCALE = 0.75  # rater means -4..4 -> -3..3
 BLOCK = 512  # sentences a call, so that progress shows
@@ -22,7 +23,7 @@ BLOCK = 512  # sentences a call, so that progress shows
 def sentences(data: Path) -> Iterator[tuple[str, float, str, str, str]]:
     """Text, score, corpus, split and id of every labelled sentence; only CMU-MOSI gives ids."""
     folder = data / "text"
-    with (folder / "mosi_label.csv").open(newline="", encoding="utf-8") as file:
+    with (data / MOSI_LABELS).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             yield row["text"], float(row["label"]), "mosi", row["mode"], row["id"]
     for part, split in (("train", "train"), ("dev", "valid"), ("test", "test")):
