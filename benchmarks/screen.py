@@ -1,9 +1,10 @@
-"""Waiting time of a user: for the first screen of a session, and for new numbers after a toggle.
+"""Waiting time of a user: for the first screen of a session, for new numbers after a toggle, and for live scores.
 
 `python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
 of a warm server. "server" is the time from the browser's request to the first answer that holds the score, by the
-browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. Needs
-tests/requirements.txt.
+browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. A live score
+is late by the time from the end of a recording until its score is there, the next one a quarter of a second after that;
+camera and microphone play a sample. Needs tests/requirements.txt.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.server import running
+from benchmarks.server import ROOT, running
 from training.reporting.result_files import write
 
-VISITS, TOGGLES = 10, 40
+VISITS, TOGGLES, ANSWERS = 10, 40, 12
 PATIENCE_MS = 120_000  # the first visit loads every model
 PAUSE_MS = 1500  # between two toggles, until the page is at rest
 # No traffic but to the page's own server; sandboxing needs rights that a container seldom has.
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+SAMPLE = ROOT / "app" / "samples" / "positive.webm"
+CAMERA = (480, 360)  # pixels
 SCORE = '[data-testid="stMetricValue"]'
 # Clicks a button, looks at the score in every frame, and returns the milliseconds until it has changed.
 TOGGLE = """
@@ -91,6 +95,52 @@ def toggle(page: Page, wire: Wire) -> tuple[float, float]:
     return wire.answer_ms(page.locator(SCORE).first.inner_text()), seen
 
 
+def camera(folder: Path) -> list[str]:
+    """Write the sample as Chromium plays it for a camera and a microphone; returns the browser's options for it."""
+    picture, sound = folder / "camera.y4m", folder / "microphone.wav"
+    with av.open(str(SAMPLE)) as clip, picture.open("wb") as written:
+        width, height = CAMERA
+        written.write(f"YUV4MPEG2 W{width} H{height} F{clip.streams.video[0].average_rate}:1 Ip C420\n".encode())
+        for frame in clip.decode(video=0):
+            written.write(b"FRAME\n" + frame.reformat(width, height, "yuv420p").to_ndarray().tobytes())
+    with av.open(str(SAMPLE)) as clip, av.open(str(sound), "w") as written:
+        stream = written.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
+        for frame in clip.decode(audio=0):
+            for part in resampler.resample(frame):
+                part.pts = None
+                written.mux(stream.encode(part))
+    devices = [f"--use-file-for-fake-video-capture={picture}", f"--use-file-for-fake-audio-capture={sound}"]
+    return [*QUIET, "--use-fake-device-for-media-stream", *devices]
+
+
+def open_live(page: Page) -> None:
+    """Go to the live view of a page in English, after the notice."""
+    page.get_by_text("Choose a clip: samples, your own, camera").click()
+    page.get_by_role("tab", name="Your own clip").click()
+    page.get_by_role("button", name="I have read this and may use my clips").click()
+    page.get_by_role("tab", name="Camera").click()
+    page.get_by_text("Live, while you speak").click()
+
+
+def live(browser: Browser, address: str) -> list[float]:
+    """Milliseconds by which live scores are late, of recordings as long as they become."""
+    context = browser.new_context(permissions=["camera", "microphone"])
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{address}/?lang=en")
+    open_live(page)
+    page.get_by_role("button", name="Start live").click()
+    page.wait_for_timeout(15_000)
+    status, late = page.locator("#status"), []
+    for _ in range(ANSWERS):
+        before = status.get_attribute("data-answers")
+        page.wait_for_function("old => document.querySelector('#status').dataset.answers !== old", arg=before)
+        late.append(float(status.get_attribute("data-milliseconds") or "nan"))
+    context.close()
+    return late
+
+
 def row(what: str, milliseconds: list[float]) -> dict[str, Any]:
     """Median and 95th percentile."""
     found = {
@@ -110,7 +160,7 @@ def run(path: str) -> list[dict[str, Any]]:
         running(Path(folder) / "server.log") as port,
         sync_playwright() as driver,
     ):
-        browser = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        browser = driver.chromium.launch(executable_path=path, args=camera(Path(folder)))
         address = f"http://127.0.0.1:{port}"
         page, wire, _cold = visit(browser, address)
         page.wait_for_timeout(5000)  # the other models load in the background
@@ -120,11 +170,15 @@ def run(path: str) -> list[dict[str, Any]]:
             visits.append((its_wire.answer_ms(other.locator(SCORE).first.inner_text()), seen))
             other.context.close()
         toggles = [toggle(page, wire) for _ in range(2 + TOGGLES)][2:]  # the first two show a subset for the first time
+        late = live(browser, address)
         browser.close()
     return [
-        row(f"{what}, {part}", [each[place] for each in measured])
-        for what, measured in (("first screen, warm", visits), ("toggle to new numbers", toggles))
-        for place, part in enumerate(("server", "seen"))
+        *(
+            row(f"{what}, {part}", [each[place] for each in measured])
+            for what, measured in (("first screen, warm", visits), ("toggle to new numbers", toggles))
+            for place, part in enumerate(("server", "seen"))
+        ),
+        row("live, from the end of a recording to its score, seen", late),
     ]
 
 

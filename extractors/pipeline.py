@@ -235,6 +235,8 @@ def _work_on(path: Path, work: _Work, pool: ThreadPoolExecutor) -> ClipFeatures:
         step_seconds=MappingProxyType({name: work.seconds[name] for name in STEPS}),
         tracks=(*audio.tracks, *video.tracks),
         outlines=video.outlines,
+        voice_rows=audio.rows.astype(np.float32) if work.config.statistics and audio.rows is not None else None,
+        voice_states=audio.states,
     )
 
 

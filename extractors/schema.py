@@ -159,8 +159,6 @@ class ModalityFeatures:
     ... )
     >>> steps.values.shape, steps.absent
     ((2, 2), None)
-    >>> print(ModalityFeatures.missing(Message("no_face"), dim=2).absent)
-    no face found
 
     Attributes:
         values: (steps, dim); rows where `valid` is False hold zeros.
@@ -251,6 +249,8 @@ class ClipFeatures:
         tracks: Curves for the timeline, each name once.
         outlines: Lines of the face (`extractors.vision.outline`) in each frame of the tracks `FACE_BOX`, as shares of
             that box in 1/255, zeros without a face; None where they were not kept.
+        voice_rows: What the audio steps were pooled from, so that parts can be described anew (`extractors.parts`).
+        voice_states: Likewise what the clip's mean Whisper state was averaged from, one row each half second.
     """
 
     audio: ModalityFeatures
@@ -264,6 +264,8 @@ class ClipFeatures:
     step_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     tracks: tuple[Track, ...] = ()
     outlines: UInt8[np.ndarray, "frames points 2"] | None = None
+    voice_rows: Float32[np.ndarray, "rows descriptors"] | None = None
+    voice_states: Float32[np.ndarray, "pieces columns"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.words) != len(self.language.values):
@@ -298,17 +300,17 @@ class ClipFeatures:
     def between(self, start: float, end: float) -> ClipFeatures:
         """Cut out the steps whose middle lies in [start, end); times stay those of the whole clip.
 
-        Words know of their own sentence only. A modality without an observed step there is absent from the cut; tracks
-        and outlines are left out.
+        Words know of their own sentence only. A modality without an observed step there is absent from the cut; tracks,
+        outlines and what describes parts are left out.
         """
         return self.within([(start, end)])
 
     def within(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
         """Cut out the steps whose middle lies in one of several spans, as `between` does for one."""
         parts = {name: _cut(self.modality(name), spans) for name in MODALITY_NAMES}
-        inside = _inside(self.language, spans)
-        words = tuple(word for word, kept in zip(self.words, inside, strict=True) if kept)
-        return replace(self, **parts, words=words, tracks=(), outlines=None)
+        there = inside(self.language, spans)
+        words = tuple(word for word, kept in zip(self.words, there, strict=True) if kept)
+        return replace(self, **parts, words=words, tracks=(), outlines=None, voice_rows=None, voice_states=None)
 
     def without(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
         """Mark the steps whose middle lies in one of the spans as not observed; every time stays as it was.
@@ -319,17 +321,17 @@ class ClipFeatures:
         return replace(self, **{name: _unobserved(self.modality(name), spans) for name in MODALITY_NAMES})
 
 
-def _inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Bool[np.ndarray, " steps"]:
+def inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Bool[np.ndarray, " steps"]:
     """Tell which steps have their middle in one of the spans."""
     middles = (part.start + part.end) / 2
-    inside = np.zeros(len(middles), bool)
+    found = np.zeros(len(middles), bool)
     for start, end in spans:
-        inside |= (middles >= start) & (middles < end)
-    return inside
+        found |= (middles >= start) & (middles < end)
+    return found
 
 
 def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
-    hidden = _inside(part, spans)
+    hidden = inside(part, spans)
     if not hidden.any():
         return part
     valid = part.valid & ~hidden
@@ -339,9 +341,9 @@ def _unobserved(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) ->
 
 
 def _cut(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> ModalityFeatures:
-    inside = _inside(part, spans)
-    absent = None if part.valid[inside].any() else (part.absent or Message("nothing_observed"))
-    arrays = {name: getattr(part, name)[inside] for name in STEP_ARRAYS}
+    there = inside(part, spans)
+    absent = None if part.valid[there].any() else (part.absent or Message("nothing_observed"))
+    arrays = {name: getattr(part, name)[there] for name in STEP_ARRAYS}
     if part.apart is not None:
-        arrays["values"] = arrays["apart"] = part.apart[inside]
+        arrays["values"] = arrays["apart"] = part.apart[there]
     return ModalityFeatures(**arrays, absent=absent)

@@ -17,11 +17,9 @@ def score_segments(
 ) -> list[SegmentScore | None]:
     """Predict segments of a clip, in batches.
 
-    Words know of their own sentence only; steps keep the clip's statistics where the model reads them.
-
     Args:
         predictor: Any; the clip that it holds is left alone.
-        features: Of the whole clip.
+        features: Of the whole clip; `extractors.parts.Parts` describes each segment anew, as a clip of its own.
         spans: Seconds from and to; a step belongs to a span that holds its middle.
         modalities: Modalities to predict from; in a segment, whichever of them are present.
 

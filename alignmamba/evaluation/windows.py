@@ -51,11 +51,9 @@ def scores_over_time(
 ) -> list[Window]:
     """Predict overlapping windows of a clip.
 
-    Words know of their own sentence only, also of what lies outside the window.
-
     Args:
         predictor: Any; the clip that it holds is left alone.
-        features: Of the whole clip.
+        features: As in `segments.score_segments`.
         modalities: Modalities to predict from; in a window, whichever of them are present.
         seconds: Length of a window; the last one ends with the clip.
         hop: From one window's start to the next one's.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction, SegmentScore
     from alignmamba.predictor import Predictor
     from extractors.language.sentences import Sentence
+    from extractors.parts import Parts
     from extractors.schema import ClipFeatures, Turn
     from extractors.vision.stills import Moment
 
@@ -107,6 +108,13 @@ class Analysis:
     _stills: dict[tuple[Moment, ...], list[bytes]] = field(default_factory=dict)
     _fitting: dict[str, ClipFeatures] = field(default_factory=dict)
 
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """The clip to take parts of, each described anew."""
+        from extractors.parts import Parts
+
+        return Parts(self.features)
+
     @property
     def available(self) -> frozenset[Modality]:
         """Modalities that the clip has."""
@@ -136,7 +144,7 @@ class Analysis:
         from alignmamba.evaluation.windows import scores_over_time
 
         if used not in self._windows:
-            self._windows[used] = scores_over_time(self.predictor, self.features, used)
+            self._windows[used] = scores_over_time(self.predictor, self.parts, used)
         return self._windows[used]
 
     @functools.cached_property
@@ -152,7 +160,7 @@ class Analysis:
 
         if used not in self._sentences:
             spans = [(sentence.start, sentence.end) for sentence in self.sentences]
-            self._sentences[used] = score_segments(self.predictor, self.features, spans, used)
+            self._sentences[used] = score_segments(self.predictor, self.parts, spans, used)
         return self._sentences[used]
 
     def scored_sentences(self, used: frozenset[Modality]) -> dict[frozenset[Modality], list[SegmentScore | None]]:
@@ -182,19 +190,19 @@ class Analysis:
 
         if used not in self._turns:
             spans = [(turn.start, turn.end) for turn in self.turns]
-            self._turns[used] = score_segments(self.predictor, self.features, spans, used)
+            self._turns[used] = score_segments(self.predictor, self.parts, spans, used)
         return self._turns[used]
 
     def speaker_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
         """Return the score of all turns of each speaker together, from a subset; once per subset."""
         if used not in self._speakers:
-            parts = [self.features.within(spans) for spans in self.speakers.values()]
+            parts = [self.parts.within(spans) for spans in self.speakers.values()]
             self._speakers[used] = self.predictor.predict_many(parts, used)
         return self._speakers[used]
 
     def part_scores(self, used: frozenset[Modality], span: Span) -> tuple[SegmentScore | None, SegmentScore | None]:
         """Return the scores of a span of the clip alone, and of the clip without it; None where nothing is left."""
-        alone, without = self.features.between(*span), self.features.without([span])
+        alone, without = self.parts.between(*span), self.parts.without([span])
         inside, outside = self.predictor.predict_many([alone, without], used)
         return inside, outside
 
@@ -302,7 +310,7 @@ def excluding(whole: Analysis, spans: Collection[Span]) -> Analysis:
         return whole
     began = time.perf_counter()
     ordered = tuple(sorted(spans))
-    left = whole.features.without(ordered)
+    left = whole.parts.without(ordered)
     note = Message("spans_excluded", {"count": len(ordered), "seconds": f"{_covered(ordered):.1f}"})
     analysis = predict_all(whole.clip, replace(left, notes=(*left.notes, note)), began=began, reused=True)
     if not analysis.predictions:

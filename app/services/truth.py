@@ -87,7 +87,7 @@ def compare(analysis: Analysis, tier: Tier, used: frozenset[Modality]) -> Compar
     if len(chosen) > MAX_SPANS:
         raise PlainError(_("The tier has more than {limit} scores.").format(limit=MAX_SPANS))
     scores = score_segments(
-        analysis.predictor, analysis.features, [(each.start, each.end) for each, _truth in chosen], used
+        analysis.predictor, analysis.parts, [(each.start, each.end) for each, _truth in chosen], used
     )
     rows = tuple(
         Compared(span=each, truth=truth, found=found) for (each, truth), found in zip(chosen, scores, strict=True)

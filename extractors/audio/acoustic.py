@@ -152,11 +152,13 @@ class AudioFeatures:
         features: Steps of the descriptor set's columns in openSMILE's units, or an absent modality with the reason.
         tracks: "loudness", "F0" (Hz, NaN where unvoiced) and "voiced" (1 or 0), every `HOP_SECONDS`.
         rows: openSMILE's rows that the steps were pooled from; None where the modality is absent for want of sound.
+        states: Of `columns.ClipState.describe`; None where there are none.
     """
 
     features: ModalityFeatures
     tracks: tuple[Track, ...] = ()
     rows: Float[np.ndarray, "rows descriptors"] | None = None
+    states: Float32[np.ndarray, "pieces columns"] | None = None
 
 
 @functools.cache

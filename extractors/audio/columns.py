@@ -25,13 +25,15 @@ class ClipState:
         extractor: Name of the model.
         sha256: Hash of its file.
         columns: One name per value.
-        describe: Makes the values, from mono samples at 16 kHz.
+        describe: Makes the values, from mono samples at 16 kHz, and what they are the mean of, each half second.
     """
 
     extractor: str
     sha256: str
     columns: tuple[str, ...]
-    describe: Callable[[Float32[np.ndarray, " samples"]], Float32[np.ndarray, " columns"]]
+    describe: Callable[
+        [Float32[np.ndarray, " samples"]], tuple[Float32[np.ndarray, " columns"], Float32[np.ndarray, "pieces columns"]]
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +101,14 @@ class AudioColumns:
         if steps.absent is not None or audio.rows is None:
             nothing = np.zeros((len(steps.values), self.schema.dim), np.float32)
             return replace(audio, features=replace(steps, values=nothing))
-        clip = statistics.clip_statistics(audio.rows)
+        clip, pieces = statistics.clip_statistics(audio.rows), None
         if self.state is not None:
-            clip = np.concatenate([clip, self.state.describe(samples)])
+            state, pieces = self.state.describe(samples)
+            clip = np.concatenate([clip, state])
         repeated = np.broadcast_to(clip, (len(steps.values), len(clip)))
         values = np.concatenate([acoustic.filled_steps(steps.values), repeated], axis=1)
         values[~steps.valid] = 0
-        return replace(audio, features=replace(steps, values=values))
+        return replace(audio, features=replace(steps, values=values), states=pieces)
 
     def missing(self, reason: Message) -> ModalityFeatures:
         """Return features of a clip without sound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,12 +21,25 @@ FRAMES_PER_SECOND = 100  # of the mel spectrogram
 WINDOW_SECONDS = 30  # that Whisper was trained on; longer sound is read in windows
 BLOCK_SAMPLES = 4 * WINDOW_SECONDS * SAMPLE_RATE  # of which a spectrogram is made at once
 ALIGNED_FRAMES = 10  # spectrograms are cut to a multiple of this
+PIECE = FRAMES_PER_SECOND // 4  # states of half a second: the encoder halves the rate of its frames
 MIN_SAMPLES = ALIGNED_FRAMES * SAMPLE_RATE // FRAMES_PER_SECOND
+
+
+class States(NamedTuple):
+    """Mean encoder states of a clip, and of each half second of it."""
+
+    mean: Float32[np.ndarray, " dim"]
+    pieces: Float32[np.ndarray, "pieces dim"]
 
 
 def mean_state(
     samples: Float32[np.ndarray, " samples"], *, recogniser: str = asr.RECOGNISER
 ) -> Float32[np.ndarray, " dim"]:
+    """Return `read`'s mean over the clip only."""
+    return read(samples, recogniser=recogniser).mean
+
+
+def read(samples: Float32[np.ndarray, " samples"], *, recogniser: str = asr.RECOGNISER) -> States:
     """Average the encoder's states over a clip; windows count by their length, and quiet sound is raised first.
 
     Args:
@@ -39,14 +53,15 @@ def mean_state(
     whisper = asr.load(recogniser).whisper
     samples = quality.raised(samples)
     samples = np.pad(samples, (0, max(0, MIN_SAMPLES - len(samples))))
-    total, count = np.zeros(DIM), 0
+    total, count, pieces = np.zeros(DIM), 0, []
     for part in _windows(samples, whisper.feature_extractor):
         states = np.array(whisper.encode(part), np.float64)[0]  # (steps, dim)
         if states.shape[1] != DIM:
             raise ValueError(f"recogniser: {recogniser!r} has states of {states.shape[1]} numbers, expected {DIM}")
         total += states.sum(axis=0)
         count += len(states)
-    return (total / count).astype(np.float32)
+        pieces += [states[first : first + PIECE].mean(axis=0) for first in range(0, len(states), PIECE)]
+    return States((total / count).astype(np.float32), np.array(pieces, np.float32))
 
 
 def _windows(
@@ -65,7 +80,7 @@ def _windows(
 
 
 def clip_state(recogniser: str = asr.RECOGNISER) -> ClipState:
-    """Return `mean_state` as columns of the audio features.
+    """Return `read`'s mean as columns of the audio features.
 
     Args:
         recogniser: As in `asr.load`.
@@ -74,8 +89,8 @@ def clip_state(recogniser: str = asr.RECOGNISER) -> ClipState:
         AssetError: If a recogniser of one's own cannot be read.
     """
 
-    def describe(samples: Float32[np.ndarray, " samples"]) -> Float32[np.ndarray, " dim"]:
-        return mean_state(samples, recogniser=recogniser)
+    def describe(samples: Float32[np.ndarray, " samples"]) -> States:
+        return read(samples, recogniser=recogniser)
 
     name = f"mean state of Whisper's encoder by faster-whisper {version('faster-whisper')}"
     weights = asr.fingerprint(recogniser)[asr.NEEDED[0]]

@@ -35,6 +35,7 @@ FORMAT_VERSION = 3  # 2: with tracks; 3: messages as codes and values
 SUFFIX = ".safetensors"
 TRACK_ARRAYS = ("seconds", "values")  # named "track.INDEX.ARRAY", float64
 OUTLINES = "outlines"  # uint8; not in files from before there were any
+VOICE = ("voice_rows", "voice_states")  # float32; likewise
 APART = "apart"  # of a modality, "MODALITY.apart"; not where there are none, nor in files from before
 MAX_BYTES = 500_000_000  # of a file; the longest clip with the widest features has a tenth of that
 MAX_HEADER_BYTES = 4_000_000  # of names, shapes and texts
@@ -66,6 +67,9 @@ def save(features: ClipFeatures, path: Path, *, origin: Mapping[str, Any] | None
             tensors[f"track.{index}.{array}"] = np.ascontiguousarray(getattr(track, array), np.float64)
     if features.outlines is not None:
         tensors[OUTLINES] = np.ascontiguousarray(features.outlines, np.uint8)
+    for name in VOICE:
+        if (array := getattr(features, name)) is not None:
+            tensors[name] = np.ascontiguousarray(array, np.float32)
     texts = {"clip": json.dumps(_facts(features)), "origin": json.dumps(dict(origin or {}))}
     write_whole(path, to_safetensors(tensors, metadata={**texts, "sha256": _digest(tensors, texts)}))
 
@@ -198,6 +202,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
             for index, (name, unit) in enumerate(facts["tracks"])
         ),
         outlines=tensors.get(OUTLINES),
+        **{name: tensors.get(name) for name in VOICE},
     )
 
 
@@ -207,13 +212,15 @@ def _arrays(part: ModalityFeatures) -> tuple[str, ...]:
 
 
 def _is_optional(name: str) -> bool:
-    return name.startswith("track.") or name == OUTLINES or name in [f"{each}.{APART}" for each in MODALITY_NAMES]
+    return name.startswith("track.") or name in (OUTLINES, *VOICE, *(f"{each}.{APART}" for each in MODALITY_NAMES))
 
 
 def _type_of(name: str) -> type[np.generic]:
     """Return the type that a tensor must have."""
     if name == OUTLINES:
         return np.uint8
+    if name in VOICE:
+        return np.float32
     return np.float64 if name.startswith("track.") else TYPES[name.split(".")[1]]
 
 

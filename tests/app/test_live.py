@@ -6,51 +6,22 @@ import base64
 import re
 from concurrent.futures import wait
 
-import av
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from app.components.live import LiveState
-from app.i18n.translate import _, spoken_in
-from benchmarks.screen import QUIET, find_browser
-from benchmarks.server import ROOT, running
+from benchmarks.screen import SAMPLE, camera, find_browser, open_live
+from benchmarks.server import running
 from tests.app.test_browser import PATIENCE_MS, screenshot, visit
 
-SAMPLE = ROOT / "app" / "samples" / "positive.webm"
-CAMERA = {"width": 480, "height": 360}
-
 
 @pytest.fixture(scope="module")
-def camera(tmp_path_factory):
-    """A clip as Chromium plays it for a camera and a microphone: raw frames, and a WAV file."""
-    folder = tmp_path_factory.mktemp("camera")
-    picture, sound = folder / "camera.y4m", folder / "microphone.wav"
-    with av.open(str(SAMPLE)) as clip, picture.open("wb") as written:
-        width, height = CAMERA.values()
-        written.write(f"YUV4MPEG2 W{width} H{height} F{clip.streams.video[0].average_rate}:1 Ip C420\n".encode())
-        for frame in clip.decode(video=0):
-            written.write(b"FRAME\n" + frame.reformat(width, height, "yuv420p").to_ndarray().tobytes())
-    with av.open(str(SAMPLE)) as clip, av.open(str(sound), "w") as written:
-        stream = written.add_stream("pcm_s16le", rate=48_000, layout="mono")
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
-        for frame in clip.decode(audio=0):
-            for part in resampler.resample(frame):
-                part.pts = None
-                written.mux(stream.encode(part))
-    return picture, sound
-
-
-@pytest.fixture(scope="module")
-def browser(camera):
-    """A browser with a camera, which asks before it is used unless a page has the permission."""
+def browser(tmp_path_factory):
+    """A browser whose camera asks before it is used, unless a page has the permission."""
     if (path := find_browser()) is None:
         pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
-    picture, sound = camera
-    devices = [f"--use-file-for-fake-video-capture={picture}", f"--use-file-for-fake-audio-capture={sound}"]
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=path, args=[*QUIET, "--use-fake-device-for-media-stream", *devices]
-        )
+        opened = driver.chromium.launch(executable_path=path, args=camera(tmp_path_factory.mktemp("camera")))
         yield opened
         opened.close()
 
@@ -62,22 +33,12 @@ def address(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
 
 
-def open_live(page: Page) -> None:
-    """Go to the live view, after the notice."""
-    page.get_by_text(_("Choose a clip: samples, your own, camera")).click()
-    page.get_by_role("tab", name=_("Your own clip")).click()
-    page.get_by_role("button", name=_("I have read this and may use my clips")).click()
-    page.get_by_role("tab", name=_("Camera")).click()
-    page.get_by_text(_("Live, while you speak")).click()
-
-
 @pytest.fixture(scope="module")
 def page(address, browser):
     """A page whose camera is allowed, at the live view, after its first score."""
-    with spoken_in("en"):
-        page = visit(browser, f"{address}/?lang=en", permissions=["camera", "microphone"])
-        open_live(page)
-        yield page
+    page = visit(browser, f"{address}/?lang=en", permissions=["camera", "microphone"])
+    open_live(page)
+    return page
 
 
 def start(page: Page) -> None:
@@ -107,11 +68,10 @@ def test_the_last_seconds_become_the_result_where_that_is_asked_for(page):
 
 
 def test_a_refused_camera_is_told(address, browser):
-    with spoken_in("en"):
-        page = visit(browser, f"{address}/?lang=en")
-        open_live(page)
-        page.get_by_role("button", name="Start live").click()
-        expect(page.locator("#status")).to_contain_text("The camera could not be used")
+    page = visit(browser, f"{address}/?lang=en")
+    open_live(page)
+    page.get_by_role("button", name="Start live").click()
+    expect(page.locator("#status")).to_contain_text("The camera could not be used")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ class Live {
       this.delay = performance.now() - this.asked
       this.waiting = false
       this.answered = true
+      Object.assign(this.status.dataset, { answers: this.number, milliseconds: Math.round(this.delay) })
     }
     this.label()
     if (!this.stream && !this.refused) this.report(data.labels.ready)

@@ -39,8 +39,7 @@ def show(analysis: Analysis, used: frozenset[Modality]) -> None:
     st.caption(
         _(
             "A speaker's score comes from all turns of that person together, the number in a turn from that turn "
-            "alone. Words are read sentence by sentence; what describes the voice or the face as a whole is that of "
-            "the clip, which makes speakers look more alike. Give two speakers the same name if they are one person."
+            "alone. Give two speakers the same name if they are one person."
         )
     )
 

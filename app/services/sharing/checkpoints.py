@@ -80,13 +80,14 @@ def _fitting(
     Audio and video are extracted again only where it was trained on other columns; where it has another text encoder
     alone, the words are encoded again.
     """
+    from extractors.parts import Parts
     from extractors.schema import FeatureSchema
     from extractors.workers.client import AssetError, reread
 
     features, wanted = analysis.features, predictor.schema
     made = features.schema.to_dict()
     if any(wanted[name] != made[name] for name in ("audio", "video")):
-        return _extracted_again(predictor, analysis, hook=hook, cancel=cancel).without(analysis.excluded)
+        return Parts(_extracted_again(predictor, analysis, hook=hook, cancel=cancel)).without(analysis.excluded)
     if wanted["language"] == made["language"]:
         return features
     every = [np.ones(len(features.words), bool)]
@@ -95,7 +96,7 @@ def _fitting(
     except AssetError as error:
         raise PlainError(error.message) from error
     read_again = replace(features, language=language, schema=FeatureSchema.from_dict(wanted))
-    return read_again.without(analysis.excluded)
+    return Parts(read_again).without(analysis.excluded)
 
 
 def _extracted_again(

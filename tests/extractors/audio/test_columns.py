@@ -14,7 +14,12 @@ from extractors.media.probe import SAMPLE_RATE
 from extractors.messages import Message
 from tests.paths import SAMPLES
 
-STATE = ClipState(extractor="a model", sha256="0" * 64, columns=("a", "b"), describe=lambda samples: np.float32([1, 2]))
+STATE = ClipState(
+    extractor="a model",
+    sha256="0" * 64,
+    columns=("a", "b"),
+    describe=lambda samples: (np.float32([1, 2]), np.float32([[1, 2]])),
+)
 
 
 @pytest.fixture(scope="module")

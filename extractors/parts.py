@@ -1,0 +1,104 @@
+"""Parts of a clip, each described anew, as if it were a clip of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from extractors.audio import acoustic, statistics
+from extractors.schema import ClipFeatures, ModalityFeatures, inside
+from extractors.vision import facial
+
+LEAST_SECONDS = 0.5  # that are observed of a part; a shorter one keeps what describes the clip
+ROWS = round(1 / acoustic.AUDIO_RATE / acoustic.HOP_SECONDS)  # of a step
+STEPS = round(acoustic.AUDIO_RATE / 2)  # of a piece of the voice's states: half a second
+
+Spans = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A clip to take parts of.
+
+    Steps of `ClipFeatures.within` carry statistics of the whole clip's voice and face, which tell of everybody in it;
+    here they are those of the part. Features without such columns, or without what they are made from, stay as they
+    are.
+
+    Attributes:
+        whole: The features of the clip.
+    """
+
+    whole: ClipFeatures
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the clip."""
+        return self.whole.duration
+
+    def between(self, start: float, end: float) -> ClipFeatures:
+        """As `ClipFeatures.between`."""
+        return self.within([(start, end)])
+
+    def within(self, spans: Spans) -> ClipFeatures:
+        """As `ClipFeatures.within`."""
+        cut = self.whole.within(spans)
+        voice, face = inside(self.whole.audio, spans), inside(self.whole.video, spans)
+        return replace(
+            cut,
+            audio=_with(cut.audio, self._voice(voice), voice[voice]),
+            video=_with(cut.video, self._face(face), face[face]),
+        )
+
+    def without(self, spans: Spans) -> ClipFeatures:
+        """As `ClipFeatures.without`."""
+        left = self.whole.without(spans)
+        voice, face = ~inside(self.whole.audio, spans), ~inside(self.whole.video, spans)
+        return replace(
+            left,
+            audio=_with(left.audio, self._voice(voice), voice),
+            video=_with(left.video, self._face(face), face),
+        )
+
+    @cached_property
+    def _steps(self) -> Float32[np.ndarray, "steps 50"]:
+        """Audio steps before they were filled."""
+        assert self.whole.voice_rows is not None
+        return acoustic.pooled(self.whole.voice_rows.astype(np.float64))[0]
+
+    def _voice(self, kept: Bool[np.ndarray, " steps"]) -> Float32[np.ndarray, "kept columns"] | None:
+        """Values of the audio steps that a part keeps; None where they stay as they are."""
+        rows, states, audio = self.whole.voice_rows, self.whole.voice_states, self.whole.audio
+        observed = kept & audio.valid
+        if rows is None or observed.sum() < LEAST_SECONDS * acoustic.AUDIO_RATE or observed.all():
+            return None
+        clip = statistics.clip_statistics(rows[np.repeat(observed, ROWS)[: len(rows)]].astype(np.float64))
+        if states is not None:
+            share = np.bincount(np.flatnonzero(observed) // STEPS, minlength=len(states))[: len(states)]
+            clip = np.concatenate([clip, (share @ states.astype(np.float64) / share.sum()).astype(np.float32)])
+        filled = acoustic.filled_steps((self._steps * observed[:, None])[kept])
+        return np.concatenate([filled, np.broadcast_to(clip, (len(filled), len(clip)))], axis=1)
+
+    def _face(self, kept: Bool[np.ndarray, " steps"]) -> Float32[np.ndarray, "kept columns"] | None:
+        """Values of the video steps that a part keeps; None where they stay as they are."""
+        video, rate = self.whole.video, self.whole.schema.video.rate or facial.FRAME_RATE
+        observed = kept & video.valid
+        described = video.values.shape[1] == facial.CLIP_SCHEMA.dim
+        if not described or observed.sum() < LEAST_SECONDS * rate or observed.all():
+            return None
+        plain = replace(video, values=video.values[:, : facial.SCHEMA.dim] * observed[:, None], valid=observed)
+        return facial.with_statistics(plain).values[kept]
+
+
+def _with(
+    part: ModalityFeatures, values: Float32[np.ndarray, "kept columns"] | None, kept: Bool[np.ndarray, " steps"]
+) -> ModalityFeatures:
+    """Put new values into the steps of a part that it keeps; steps that were not observed stay zeros."""
+    if values is None:
+        return part
+    changed = np.zeros_like(part.values)
+    changed[kept] = values
+    return replace(part, values=changed * part.valid[:, None])
