@@ -122,10 +122,17 @@ def speakers_table(result: dict[str, Any]) -> str:
     return table([*names, "computing time, share of the clip"], rows)
 
 
-def sentences_table(result: dict[str, Any]) -> str:
-    """How right sentences of clips whose sentences disagree are scored, from their words."""
+def parts_table(result: dict[str, Any]) -> str:
+    """How right parts of clips are scored whose parts disagree."""
     rows = [
-        [row["read"], str(row["sentences"]), percent(row["acc2_non0"]), f"{row['mae']:.3f}", f"{row['corr']:.3f}"]
+        [
+            row["modality"],
+            str(row["parts"]),
+            row["described"],
+            percent(row["acc2_non0"]) if "acc2_non0" in row else f"{percent(row['balanced'])} (balanced)",
+            f"{row['mae']:.3f}" if "mae" in row else UNDEFINED,
+            f"{row['corr']:.3f}" if "corr" in row else UNDEFINED,
+        ]
         for row in result["rows"]
     ]
-    return table(["words of a sentence are read", "sentences", "Non0 Acc-2 %", "MAE", "Corr"], rows)
+    return table(["from", "parts", "described", "Non0 Acc-2 %", "MAE", "Corr"], rows)

@@ -256,7 +256,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "clip": (RESULTS / "clip-cpu.json", waiting_tables.clip_table),
     "clip-against": (RESULTS / "clip-against-cpu.json", waiting_tables.against_table),
     "screen": (RESULTS / "screen-cpu.json", waiting_tables.screen_table),
-    "sentences": (RESULTS / "sentences-cpu.json", checkpoint_tables.sentences_table),
+    "parts": (RESULTS / "parts-cpu.json", checkpoint_tables.parts_table),
     "speakers": (RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
     "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
     "soak": (RESULTS / "soak.json", security_tables.soak_table),
