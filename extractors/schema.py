@@ -249,8 +249,8 @@ class ClipFeatures:
         tracks: Curves for the timeline, each name once.
         outlines: Lines of the face (`extractors.vision.outline`) in each frame of the tracks `FACE_BOX`, as shares of
             that box in 1/255, zeros without a face; None where they were not kept.
-        voice_rows: What the audio steps were pooled from, so that parts can be described anew (`extractors.parts`).
-        voice_states: Likewise what the clip's mean Whisper state was averaged from, one row each half second.
+        voice_rows: What audio steps were pooled from; `extractors.storage.parts` describes parts of the voice by it.
+        voice_states: What the mean Whisper state was averaged from, a row each half second; likewise.
     """
 
     audio: ModalityFeatures

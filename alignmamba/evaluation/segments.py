@@ -19,7 +19,7 @@ def score_segments(
 
     Args:
         predictor: Any; the clip that it holds is left alone.
-        features: Of the whole clip; `extractors.parts.Parts` describes each segment anew, as a clip of its own.
+        features: Of the whole clip; `extractors.storage.parts.Parts` describes each segment anew, as a clip of its own.
         spans: Seconds from and to; a step belongs to a span that holds its middle.
         modalities: Modalities to predict from; in a segment, whichever of them are present.
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from alignmamba.prediction import Alignment, Prediction, SegmentScore
     from alignmamba.predictor import Predictor
     from extractors.language.sentences import Sentence
-    from extractors.parts import Parts
     from extractors.schema import ClipFeatures, Turn
+    from extractors.storage.parts import Parts
     from extractors.vision.stills import Moment
 
 Span = tuple[float, float]
@@ -111,7 +111,7 @@ class Analysis:
     @functools.cached_property
     def parts(self) -> Parts:
         """The clip to take parts of, each described anew."""
-        from extractors.parts import Parts
+        from extractors.storage.parts import Parts
 
         return Parts(self.features)
 

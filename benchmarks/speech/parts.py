@@ -26,9 +26,9 @@ from alignmamba.predictor import Predictor
 from extractors.language import word_features
 from extractors.media.audio import SAMPLE_RATE
 from extractors.messages import Message
-from extractors.parts import Parts
 from extractors.schema import ClipFeatures, FeatureSchema, ModalityFeatures, Word
 from extractors.storage.config import ExtractionConfig, feature_set_of
+from extractors.storage.parts import Parts
 from training.data.corpora import speech, texts
 from training.data.corpora.speech import Recording
 from training.data.datasets import sha256

@@ -80,8 +80,8 @@ def _fitting(
     Audio and video are extracted again only where it was trained on other columns; where it has another text encoder
     alone, the words are encoded again.
     """
-    from extractors.parts import Parts
     from extractors.schema import FeatureSchema
+    from extractors.storage.parts import Parts
     from extractors.workers.client import AssetError, reread
 
     features, wanted = analysis.features, predictor.schema

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from extractors.audio import acoustic, statistics
-from extractors.parts import LEAST_SECONDS, ROWS, Parts
 from extractors.schema import ClipFeatures
 from extractors.storage import feature_files
+from extractors.storage.parts import LEAST_SECONDS, ROWS, Parts
 from extractors.vision import facial
 from tests.paths import APP
 
