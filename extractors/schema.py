@@ -307,7 +307,7 @@ class ClipFeatures:
 
     def within(self, spans: Sequence[tuple[float, float]]) -> ClipFeatures:
         """Cut out the steps whose middle lies in one of several spans, as `between` does for one."""
-        parts = {name: _cut(self.modality(name), spans) for name in MODALITY_NAMES}
+        parts: dict[str, Any] = {name: _cut(self.modality(name), spans) for name in MODALITY_NAMES}
         there = inside(self.language, spans)
         words = tuple(word for word, kept in zip(self.words, there, strict=True) if kept)
         return replace(self, **parts, words=words, tracks=(), outlines=None, voice_rows=None, voice_states=None)
@@ -318,7 +318,8 @@ class ClipFeatures:
         Words that are left know of their own sentence only, and so of none that is marked, but for its own. A modality
         without an observed step left is absent; statistics of the whole clip are not measured again.
         """
-        return replace(self, **{name: _unobserved(self.modality(name), spans) for name in MODALITY_NAMES})
+        parts: dict[str, Any] = {name: _unobserved(self.modality(name), spans) for name in MODALITY_NAMES}
+        return replace(self, **parts)
 
 
 def inside(part: ModalityFeatures, spans: Sequence[tuple[float, float]]) -> Bool[np.ndarray, " steps"]:

@@ -179,7 +179,7 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
         expected = _type_of(name)
         if tensor.dtype != expected:
             raise ValueError(f"{name}: {tensor.dtype}, expected {np.dtype(expected)}")
-    parts = {
+    parts: dict[str, Any] = {
         name: ModalityFeatures(
             **{array: tensors[f"{name}.{array}"] for array in STEP_ARRAYS},
             apart=tensors.get(f"{name}.{APART}"),
@@ -202,7 +202,8 @@ def _features(facts: dict[str, Any], tensors: dict[str, np.ndarray]) -> ClipFeat
             for index, (name, unit) in enumerate(facts["tracks"])
         ),
         outlines=tensors.get(OUTLINES),
-        **{name: tensors.get(name) for name in VOICE},
+        voice_rows=tensors.get("voice_rows"),
+        voice_states=tensors.get("voice_states"),
     )
 
 

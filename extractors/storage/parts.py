@@ -80,7 +80,10 @@ class Parts:
             share = np.bincount(np.flatnonzero(observed) // STEPS, minlength=len(states))[: len(states)]
             clip = np.concatenate([clip, (share @ states.astype(np.float64) / share.sum()).astype(np.float32)])
         filled = acoustic.filled_steps((self._steps * observed[:, None])[kept])
-        return np.concatenate([filled, np.broadcast_to(clip, (len(filled), len(clip)))], axis=1)
+        values: Float32[np.ndarray, "kept columns"] = np.concatenate(
+            [filled, np.broadcast_to(clip, (len(filled), len(clip)))], axis=1
+        )
+        return values
 
     def _face(self, kept: Bool[np.ndarray, " steps"]) -> Float32[np.ndarray, "kept columns"] | None:
         """Values of the video steps that a part keeps; None where they stay as they are."""
@@ -90,7 +93,8 @@ class Parts:
         if not described or observed.sum() < LEAST_SECONDS * rate or observed.all():
             return None
         plain = replace(video, values=video.values[:, : facial.SCHEMA.dim] * observed[:, None], valid=observed)
-        return facial.with_statistics(plain).values[kept]
+        values: Float32[np.ndarray, "kept columns"] = facial.with_statistics(plain).values[kept]
+        return values
 
 
 def _with(
