@@ -90,6 +90,7 @@ APP_MAY_IMPORT = {
     "extractors.progress",
     "extractors.schema",
     "extractors.storage",
+    "extractors.vision.lips",
     "extractors.vision.outline",
     "extractors.vision.overlay.plan",
     "extractors.vision.stills",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from alignmamba.modality import Modality, parse_modalities
 from alignmamba.prediction import Features
@@ -15,8 +15,9 @@ WINDOW_SECONDS = 5.0  # about a spoken sentence; utterances of CMU-MOSI last 4 s
 HOP_SECONDS = 2.5
 
 
-class Sliceable(Features, Protocol):
-    """Features that can be cut; `extractors.schema.ClipFeatures` is such."""
+@runtime_checkable
+class Sliceable(Protocol):
+    """What can be cut into features: `extractors.schema.ClipFeatures`, and `extractors.storage.parts.Parts`."""
 
     duration: float
 

@@ -186,17 +186,15 @@ class Analysis:
 
     def turn_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
         """Return the score of each turn from a subset, None where it has nothing of it; once per subset."""
-        from alignmamba.evaluation.segments import score_segments
-
         if used not in self._turns:
-            spans = [(turn.start, turn.end) for turn in self.turns]
-            self._turns[used] = score_segments(self.predictor, self.parts, spans, used)
+            spans = [(turn.speaker, [(turn.start, turn.end)]) for turn in self.turns]
+            self._turns[used] = self.predictor.predict_many(self.parts.said(spans, self.speakers), used)
         return self._turns[used]
 
     def speaker_scores(self, used: frozenset[Modality]) -> list[SegmentScore | None]:
         """Return the score of all turns of each speaker together, from a subset; once per subset."""
         if used not in self._speakers:
-            parts = [self.parts.within(spans) for spans in self.speakers.values()]
+            parts = self.parts.said(list(self.speakers.items()), self.speakers)
             self._speakers[used] = self.predictor.predict_many(parts, used)
         return self._speakers[used]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from extractors.audio import acoustic, statistics
+from extractors.messages import Message
 from extractors.schema import ClipFeatures, ModalityFeatures, inside
-from extractors.vision import facial
+from extractors.vision import facial, lips
 
 LEAST_SECONDS = 0.5  # that are observed of a part; a shorter one keeps what describes the clip
 ROWS = round(1 / acoustic.AUDIO_RATE / acoustic.HOP_SECONDS)  # of a step
@@ -62,6 +63,22 @@ class Parts:
             audio=_with(left.audio, self._voice(voice), voice),
             video=_with(left.video, self._face(face), face),
         )
+
+    def said(self, turns: Sequence[tuple[str | None, Spans]], speakers: Mapping[str, Spans]) -> list[ClipFeatures]:
+        """Take what each speaker says; a face that is another speaker's (`lips.whose`) is left out.
+
+        Args:
+            turns: Of a speaker, or of nobody.
+            speakers: All turns of each.
+        """
+        whose, parts = lips.whose(self.whole.video, speakers), []
+        for speaker, spans in turns:
+            part = self.within(spans)
+            if speaker is not None and whose.get(speaker) is False:
+                dim = part.video.values.shape[1]
+                part = replace(part, video=ModalityFeatures.missing(Message("nothing_observed"), dim))
+            parts.append(part)
+        return parts
 
     @cached_property
     def _steps(self) -> Float32[np.ndarray, "steps 50"]:

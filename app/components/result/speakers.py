@@ -13,6 +13,7 @@ from app.i18n.translate import _
 from app.services import session
 from app.services.analysis import Analysis, renamed
 from extractors.language.transcript import printable
+from extractors.vision import lips
 
 if TYPE_CHECKING:
     from alignmamba.prediction import SegmentScore
@@ -29,8 +30,10 @@ def show(analysis: Analysis, used: frozenset[Modality]) -> None:
     """
     subsets = [used, *(frozenset({modality}) for modality in wording.DISPLAY_ORDER if {modality} < used)]
     columns = {subset: analysis.speaker_scores(subset) for subset in subsets}
+    faces = lips.whose(analysis.features.video, analysis.speakers)
     for place, speaker in enumerate(analysis.speakers):
-        _row(analysis, speaker, {subset: scores[place] for subset, scores in columns.items()})
+        scores = {subset: found[place] for subset, found in columns.items()}
+        _row(analysis, speaker, scores, own_face=faces[speaker])
     unclear = [turn for turn in analysis.turns if turn.speaker is None]
     if unclear:
         seconds = sum(turn.end - turn.start for turn in unclear)
@@ -44,7 +47,13 @@ def show(analysis: Analysis, used: frozenset[Modality]) -> None:
     )
 
 
-def _row(analysis: Analysis, speaker: str, scores: dict[frozenset[Modality], SegmentScore | None]) -> None:
+def _row(
+    analysis: Analysis,
+    speaker: str,
+    scores: dict[frozenset[Modality], SegmentScore | None],
+    *,
+    own_face: bool | None,
+) -> None:
     used, first = next(iter(scores.items()))
     with st.container(border=True):
         who, score, over_time = st.columns([3, 2, 7], gap="small", vertical_alignment="center")
@@ -64,6 +73,8 @@ def _row(analysis: Analysis, speaker: str, scores: dict[frozenset[Modality], Seg
         with over_time:
             sentences.turns(analysis, used, speaker)
             st.caption(_summary(analysis.speakers[speaker], scores))
+            if Modality.VIDEO in analysis.available:
+                st.caption(_face(own_face))
 
 
 def _summary(turns: tuple[tuple[float, float], ...], scores: dict[frozenset[Modality], SegmentScore | None]) -> str:
@@ -76,6 +87,15 @@ def _summary(turns: tuple[tuple[float, float], ...], scores: dict[frozenset[Moda
         for subset, score in alone.items()
     ]
     return wording.plain(" · ".join(parts))
+
+
+def _face(own: bool | None) -> str:
+    """Say whose face is in view in a speaker's turns."""
+    if own is None:
+        return _("Whose face is in view here cannot be told: it is not seen long enough, or its lips hardly move.")
+    if own:
+        return _("The lips of the face in view move here: it is taken for this speaker's.")
+    return _("The lips of the face in view rest here: it is another speaker's, and is left out of this score.")
 
 
 def _name(analysis: Analysis, speaker: str) -> None:
