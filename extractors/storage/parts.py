@@ -31,9 +31,17 @@ class Parts:
 
     Attributes:
         whole: The features of the clip.
+
+    Raises:
+        ValueError: If the voice's rows are of another clip.
     """
 
     whole: ClipFeatures
+
+    def __post_init__(self) -> None:
+        rows, steps = self.whole.voice_rows, len(self.whole.audio.values)
+        if rows is not None and -(-len(rows) // ROWS) != steps:
+            raise ValueError(f"voice_rows: {len(rows)}, expected {ROWS} for each of {steps} audio steps")
 
     @property
     def duration(self) -> float:

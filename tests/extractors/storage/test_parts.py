@@ -86,3 +86,8 @@ def test_files_keep_what_parts_are_made_from(clip, tmp_path):
     np.testing.assert_array_equal(kept.voice_rows, clip.voice_rows)
     np.testing.assert_array_equal(kept.voice_states, clip.voice_states)
     assert len(clip.voice_states) == pytest.approx(2 * clip.duration, abs=1)
+
+
+def test_rows_of_another_clip_are_refused(clip):
+    with pytest.raises(ValueError, match="voice_rows: 100, expected 10 for each of 80 audio steps"):
+        Parts(replace(clip, voice_rows=clip.voice_rows[:100]))
