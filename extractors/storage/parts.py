@@ -100,11 +100,13 @@ class Parts:
         observed = kept & audio.valid
         if rows is None or observed.sum() < LEAST_SECONDS * acoustic.AUDIO_RATE or observed.all():
             return None
-        clip = statistics.clip_statistics(rows[np.repeat(observed, ROWS)[: len(rows)]].astype(np.float64))
+        steps = np.flatnonzero(observed)
+        own = (ROWS * steps[:, None] + np.arange(ROWS)).ravel()
+        clip = statistics.clip_statistics(rows[own[own < len(rows)]].astype(np.float64))
         if states is not None:
-            share = np.bincount(np.flatnonzero(observed) // STEPS, minlength=len(states))[: len(states)]
+            share = np.bincount(steps // STEPS, minlength=len(states))[: len(states)]
             clip = np.concatenate([clip, (share @ states.astype(np.float64) / share.sum()).astype(np.float32)])
-        filled = acoustic.filled_steps((self._steps * observed[:, None])[kept])
+        filled = acoustic.filled_steps(self._steps[kept] * observed[kept, None])
         values: Float32[np.ndarray, "kept columns"] = np.concatenate(
             [filled, np.broadcast_to(clip, (len(filled), len(clip)))], axis=1
         )
@@ -117,9 +119,13 @@ class Parts:
         described = video.values.shape[1] == facial.CLIP_SCHEMA.dim
         if not described or observed.sum() < LEAST_SECONDS * rate or observed.all():
             return None
-        plain = replace(video, values=video.values[:, : facial.SCHEMA.dim] * observed[:, None], valid=observed)
-        values: Float32[np.ndarray, "kept columns"] = facial.with_statistics(plain).values[kept]
-        return values
+        plain = ModalityFeatures(
+            values=video.values[kept, : facial.SCHEMA.dim],
+            start=video.start[kept],
+            end=video.end[kept],
+            valid=video.valid[kept],
+        )
+        return facial.with_statistics(plain).values
 
 
 def _with(
