@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from extractors.schema import ModalityFeatures, inside
 from extractors.vision import facial
 
-# Standard deviation of the jaw's opening: 95 % of 168 people who speak have more than 0.06, the stillest 1.5 s of each
-# more than 0.035 in 95 %. In between nothing is said.
-SPEAKING, LISTENING = 0.035, 0.02
+# Of `movement`. Of 168 clips of people who speak 95 % have more than 0.17, and in their stillest 1.5 s more than 0.11; a
+# portrait that only begins to smile has 0.1. In between nothing is said.
+SPEAKING, LISTENING = 0.13, 0.06
 LEAST_SECONDS = 1.0  # of a face in view, to judge by
-_JAW = facial.SCHEMA.columns.index("jawOpen")
+_MOUTH = [place for place, name in enumerate(facial.BLENDSHAPES) if name == "jawOpen" or name.startswith("mouth")]
 
 Spans = Sequence[tuple[float, float]]
 
 
 def movement(video: ModalityFeatures, spans: Spans) -> float | None:
-    """Measure how much the jaw of the face in view moves.
+    """Measure how much the mouth of the face in view moves.
 
     Args:
         video: Of a clip, any columns that begin with `facial.SCHEMA.columns`.
         spans: Seconds from and to.
 
     Returns:
-        The standard deviation of its opening, in [0, 0.5]; None where the face is not in view long enough.
+        The root of the summed variances of its blendshapes, the jaw's opening among them; None where the face is not in
+        view long enough.
     """
     seen = inside(video, spans) & video.valid
     if (video.end - video.start)[seen].sum() < LEAST_SECONDS - 1e-6:
         return None
-    return float(video.values[seen, _JAW].std())
+    return float(np.sqrt(video.values[seen][:, _MOUTH].var(axis=0, dtype=np.float64).sum()))
 
 
 def whose(video: ModalityFeatures, speakers: Mapping[str, Spans]) -> dict[str, bool | None]:
