@@ -104,7 +104,8 @@ class Parts:
         own = (ROWS * steps[:, None] + np.arange(ROWS)).ravel()
         clip = statistics.clip_statistics(rows[own[own < len(rows)]].astype(np.float64))
         if states is not None:
-            share = np.bincount(steps // STEPS, minlength=len(states))[: len(states)]
+            # The sound's last tenths may have no piece of their own.
+            share = np.bincount(np.minimum(steps // STEPS, len(states) - 1), minlength=len(states))
             clip = np.concatenate([clip, (share @ states.astype(np.float64) / share.sum()).astype(np.float32)])
         filled = acoustic.filled_steps(self._steps[kept] * observed[kept, None])
         values: Float32[np.ndarray, "kept columns"] = np.concatenate(

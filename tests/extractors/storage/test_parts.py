@@ -75,6 +75,12 @@ def test_a_moment_is_too_short_to_be_described(clip):
     np.testing.assert_array_equal(part.values, clip.between(start, start + LEAST_SECONDS - 0.1).audio.values)
 
 
+def test_the_end_of_the_sound_has_the_last_state(clip):
+    short = replace(clip, voice_states=clip.voice_states[:14])
+    part = Parts(short).between(7.2, 8.0).audio
+    np.testing.assert_allclose(part.values[part.valid][0, -STATES:], clip.voice_states[13], atol=1e-5)
+
+
 def test_features_without_what_parts_are_made_from_are_only_cut(clip):
     bare = replace(clip, voice_rows=None, voice_states=None)
     np.testing.assert_array_equal(Parts(bare).between(*SPAN).audio.values, bare.between(*SPAN).audio.values)
