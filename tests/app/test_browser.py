@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from alignmamba.result import schema
 from app.i18n.translate import LANGUAGES, SOURCE, _, spoken_in
+from benchmarks.screen import open_live
 from benchmarks.server import ROOT, running
 from tests.app.app_pages.test_analyse import movie
 
@@ -294,3 +295,47 @@ def test_a_clip_whose_video_the_browser_cannot_play_shows_a_hint(address, browse
     expect(hint).to_contain_text("cannot play its format")
     hint.scroll_into_view_if_needed()
     screenshot(page, "unseen")
+
+
+def live(browser: Browser, address: str) -> Page:
+    """Open the live view on a page whose camera and microphone are allowed; they play a sample."""
+    page = visit(browser, f"{address}/?lang=en", permissions=["camera", "microphone"])
+    open_live(page)
+    return page
+
+
+def start(page: Page) -> None:
+    """Start the live view and wait for its first score."""
+    page.get_by_role("button", name="Start live").click()
+    expect(page.locator("#status")).to_contain_text(re.compile(r"scores are \d+\.\d s behind"), timeout=PATIENCE_MS)
+
+
+def test_scores_come_while_one_speaks_and_stop_drops_them_all(address, browser):
+    page = live(browser, address)
+    start(page)
+    heard = page.get_by_text("Heard:")
+    first = heard.inner_text()
+    page.wait_for_function("old => !document.body.innerText.includes(old)", arg=first)
+    page.locator("#preview").scroll_into_view_if_needed()
+    screenshot(page, "live")
+    page.locator("#begin").click()
+    expect(heard).to_have_count(0, timeout=PATIENCE_MS)
+    assert page.locator("#preview").evaluate("video => video.srcObject === null"), "the camera is off"
+    expect(page.get_by_role("heading", name="Your recording")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_the_last_seconds_become_the_result_where_that_is_asked_for(address, browser):
+    page = live(browser, address)
+    start(page)
+    page.get_by_role("button", name="Stop and keep the last seconds").click()
+    page.get_by_role("heading", name="Your recording").wait_for()
+    screenshot(page, "live-kept")
+
+
+@pytest.mark.slow
+def test_a_refused_camera_is_told(address, browser):
+    page = visit(browser, f"{address}/?lang=en")
+    open_live(page)
+    page.get_by_role("button", name="Start live").click()
+    expect(page.locator("#status")).to_contain_text("The camera could not be used")
