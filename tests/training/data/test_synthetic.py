@@ -110,12 +110,14 @@ def measured(model, planted) -> tuple[float, float]:
     return ((output.score > 0) == (score > 0)).double().mean().item(), found.double().mean().item()
 
 
+@pytest.mark.training
 def test_local_alignment_finds_the_pairs_and_the_label(planted):
     accuracy, found = measured(trained(planted, local="relaxed", align_weight=3.0), planted)
     assert accuracy > 0.95
     assert found > 0.95
 
 
+@pytest.mark.training
 def test_without_local_alignment_the_label_is_guessed(planted):
     accuracy, found = measured(trained(planted, local="uniform", align_weight=3.0), planted)
     assert accuracy < 0.65
