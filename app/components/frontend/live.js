@@ -1,6 +1,6 @@
 // Records camera and microphone in overlapping short recordings and sends the one that holds the last seconds, again
 // and again, each as soon as the page has answered the one before.
-const RENEW_MS = 2000 // a recording begins this often; each is dropped once it is as long as the window
+const RENEW_MS = 4000 // a recording begins this often; each is dropped once it is as long as the window
 const LEAST_MS = 3000 // of a recording that is sent
 const TICK_MS = 250
 const rooms = new WeakMap()
