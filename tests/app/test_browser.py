@@ -310,6 +310,7 @@ def start(page: Page) -> None:
     expect(page.locator("#status")).to_contain_text(re.compile(r"scores are \d+\.\d s behind"), timeout=PATIENCE_MS)
 
 
+@pytest.mark.slow
 def test_scores_come_while_one_speaks_and_stop_drops_them_all(address, browser):
     page = live(browser, address)
     start(page)
