@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import re
 import shutil
 import statistics
 import tempfile
@@ -19,12 +20,12 @@ from typing import Any
 
 import av
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.server import ROOT, running
 from training.reporting.result_files import write
 
-VISITS, TOGGLES, ANSWERS = 10, 40, 12
+VISITS, TOGGLES, ANSWERS = 10, 40, 6
 PATIENCE_MS = 120_000  # the first visit loads every model
 PAUSE_MS = 1500  # between two toggles, until the page is at rest
 # No traffic but to the page's own server; sandboxing needs rights that a container seldom has.
@@ -97,8 +98,8 @@ def toggle(page: Page, wire: Wire) -> tuple[float, float]:
 
 def camera(folder: Path) -> list[str]:
     """Write the sample as Chromium plays it for a camera and a microphone; returns the browser's options for it."""
-    picture, sound = folder / "camera.y4m", folder / "microphone.wav"
-    with av.open(str(SAMPLE)) as clip, picture.open("wb") as written:
+    video, sound = folder / "camera.y4m", folder / "microphone.wav"
+    with av.open(str(SAMPLE)) as clip, video.open("wb") as written:
         width, height = CAMERA
         written.write(f"YUV4MPEG2 W{width} H{height} F{clip.streams.video[0].average_rate}:1 Ip C420\n".encode())
         for frame in clip.decode(video=0):
@@ -110,7 +111,7 @@ def camera(folder: Path) -> list[str]:
             for part in resampler.resample(frame):
                 part.pts = None
                 written.mux(stream.encode(part))
-    devices = [f"--use-file-for-fake-video-capture={picture}", f"--use-file-for-fake-audio-capture={sound}"]
+    devices = [f"--use-file-for-fake-video-capture={video}", f"--use-file-for-fake-audio-capture={sound}"]
     return [*QUIET, "--use-fake-device-for-media-stream", *devices]
 
 
@@ -131,12 +132,13 @@ def live(browser: Browser, address: str) -> list[float]:
     page.goto(f"{address}/?lang=en")
     open_live(page)
     page.get_by_role("button", name="Start live").click()
-    page.wait_for_timeout(15_000)
     status, late = page.locator("#status"), []
+    expect(status).to_have_attribute("data-answers", re.compile(r"\d"), timeout=PATIENCE_MS)
+    page.wait_for_timeout(10_000)
     for _ in range(ANSWERS):
         before = status.get_attribute("data-answers")
-        while status.get_attribute("data-answers") == before:  # in a shadow root, which no script of the page sees
-            page.wait_for_timeout(50)
+        # In a shadow root, which no script of the page sees.
+        expect(status).not_to_have_attribute("data-answers", before or "", timeout=PATIENCE_MS)
         late.append(float(status.get_attribute("data-milliseconds") or "nan"))
     context.close()
     return late

@@ -64,7 +64,7 @@ def pairs(data: Path) -> list[tuple[Labelled, Labelled]]:
 
 
 def spoken(pair: Sequence[Labelled], predictor: Predictor) -> tuple[ClipFeatures, list[Span]]:
-    """Features of a clip without sound and picture in which sentences are said one after the other, and their spans."""
+    """Features of a clip without audio and video in which sentences are said one after the other, and their spans."""
     words, spans, second = [], [], 0.0
     for said, _score in pair:
         spans.append((second, second + len(said) * WORD))
@@ -78,7 +78,7 @@ def spoken(pair: Sequence[Labelled], predictor: Predictor) -> tuple[ClipFeatures
 
 
 def heard(sounds: Sequence[Sound], predictor: Predictor) -> tuple[ClipFeatures, list[Span]]:
-    """Features of a clip without words and picture in which recordings follow each other, and their spans."""
+    """Features of a clip without words and video in which recordings follow each other, and their spans."""
     silence = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
     spans, pieces, second = [], [], 0.0
     for sound in sounds:

@@ -12,7 +12,7 @@ from extractors.vision import facial
 # Of `movement`. Of 168 clips of people who speak 95 % have more than 0.17, and in their stillest 1.5 s more than 0.11;
 # a portrait that only begins to smile has 0.1. In between nothing is said.
 SPEAKING, LISTENING = 0.13, 0.06
-LEAST_SECONDS = 1.0  # of a face in view, to judge by
+LEAST_SECONDS = 1.0  # of a face in view, for an answer
 _MOUTH = [place for place, name in enumerate(facial.BLENDSHAPES) if name == "jawOpen" or name.startswith("mouth")]
 
 Spans = Sequence[tuple[float, float]]

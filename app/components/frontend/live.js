@@ -2,6 +2,7 @@
 // and again, each as soon as the page has answered the one before.
 const RENEW_MS = 4000 // a recording begins this often; each is dropped once it is as long as the window
 const LEAST_MS = 3000 // of a recording that is sent
+const PAUSE_MS = 1000 // at least, from one recording that is sent to the next: a server that refuses them gets a rest
 const TICK_MS = 250
 const rooms = new WeakMap()
 
@@ -95,6 +96,7 @@ class Live {
     } catch (error) {
       return this.refuse(`${this.labels.refused} (${error.name})`)
     }
+    this.stream.getTracks().forEach((track) => (track.onended = () => this.stop(false))) // unplugged, or taken back
     this.silent = this.stream.getAudioTracks().length === 0
     this.waiting = this.answered = false
     this.delay = null
@@ -124,7 +126,7 @@ class Live {
     this.report(`● ${seconds} s · ${delay}${this.silent ? ` · ${this.labels.silent}` : ""}`)
     if (this.waiting) return this.data.asked === this.number && this.submit("look", performance.now())
     const [oldest] = this.recordings
-    if (oldest.age < LEAST_MS) return
+    if (oldest.age < LEAST_MS || performance.now() - this.asked < PAUSE_MS) return
     this.waiting = true
     this.asked = performance.now()
     this.number += 1

@@ -81,14 +81,14 @@ def test_files_keep_them(both, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("apart", "told"),
+    ("apart", "message"),
     [
         (np.full((2, 2), np.nan, np.float32), "holds NaN"),
         (np.ones((2, 2), np.float32), "invalid steps hold numbers"),
     ],
 )
-def test_states_that_fit_no_steps_are_refused(apart, told):
+def test_states_that_fit_no_steps_are_refused(apart, message):
     values = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32)
     steps = {"start": np.zeros(2), "end": np.ones(2), "valid": np.array([True, False])}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         ModalityFeatures(values=values, **steps, apart=apart)
