@@ -63,11 +63,12 @@ def choose() -> None:
     mine().start()
 
 
-def follow(was_working: bool) -> None:
+def follow(was_working: bool, shown: list[BatchRow]) -> None:
     """Show the batch's progress and table; while the batch runs, this part alone is rerun.
 
     Args:
         was_working: Whether the batch was changing when the whole page ran.
+        shown: Filled with the rows of the table.
     """
     with errors.plain_sentences():
         current = mine()
@@ -76,7 +77,7 @@ def follow(was_working: bool) -> None:
             st.rerun()  # the whole page: it decides whether this part runs again, and what stands below
         _steps(current)
         _controls(current)
-        _table(list(current.rows.values()))
+        _table(list(current.rows.values()), shown)
 
 
 def working(current: Batch) -> bool:
@@ -122,20 +123,21 @@ def _forget() -> None:
     del st.session_state["batch"]
 
 
-def _table(rows: Sequence[BatchRow]) -> None:
-    chosen = _filtered(rows)
-    if not chosen:
+def _table(rows: Sequence[BatchRow], shown: list[BatchRow]) -> None:
+    """Show the filters and the rows that pass them, which replace those in `shown`."""
+    shown[:] = _filtered(rows)
+    if not shown:
         st.info(_("No clip passes these filters."), icon=":material/filter_alt_off:")
         return
     st.dataframe(
-        pd.DataFrame([_cells(row) for row in chosen]),
+        pd.DataFrame([_cells(row) for row in shown]),
         hide_index=True,
         alt=_("One line per clip: state, score, class, modalities used, words, error"),
         column_config={
             "file": st.column_config.TextColumn(_("File"), pinned=True),
-            "speaker": None if all(row.speaker is None for row in chosen) else _("Speaker"),
+            "speaker": None if all(row.speaker is None for row in shown) else _("Speaker"),
             "label": None
-            if all(row.label is None for row in chosen)
+            if all(row.label is None for row in shown)
             else st.column_config.NumberColumn(_("Label"), format="%+.2f", width="small"),
             "status": _("State"),
             "score": st.column_config.NumberColumn(_("Score"), format="%+.2f", width="small"),
@@ -147,6 +149,14 @@ def _table(rows: Sequence[BatchRow]) -> None:
         },
         placeholder="",
     )
+
+
+def _downloads(shown: list[BatchRow]) -> None:
+    """Offer the rows that pass the filters, as they are at the click.
+
+    Not part of what is rerun while the batch runs: each rerun would renew the files, and a click on those that are on
+    screen for a moment longer would find none.
+    """
     with st.container(horizontal=True):
         for name, make, mime in (
             ("batch.csv", to_csv, "text/csv"),
@@ -154,7 +164,7 @@ def _table(rows: Sequence[BatchRow]) -> None:
         ):
             st.download_button(
                 _("Download as {kind}").format(kind=name.rpartition(".")[2].upper()),
-                partial(make, chosen),
+                partial(make, shown),
                 file_name=name,
                 mime=mime,
                 icon=":material/download:",
@@ -215,7 +225,9 @@ except Exception as error:
     st.error(wording.plain(errors.sentence(error)), icon=":material/error:")
 if mine().rows:
     changing = working(mine())
-    st.fragment(follow, run_every=POLL_SECONDS if changing else None)(changing)
+    shown: list[BatchRow] = []
+    st.fragment(follow, run_every=POLL_SECONDS if changing else None)(changing, shown)
+    _downloads(shown)
     if changing:
         st.caption(_("Charts over all clips follow when the last one is done, or when you stop."))
     else:

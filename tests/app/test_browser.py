@@ -35,10 +35,12 @@ def address(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
 
 
-def visit(browser: Browser, url: str, **settings) -> Page:
-    """Open a page in a new session and wait until the script has run."""
+def visit(browser: Browser, url: str, *, received: list[bytes] | None = None, **settings) -> Page:
+    """Open a page in a new session and wait until the script has run; messages of the server are added to a list."""
     page = browser.new_context(**{"viewport": DESKTOP, **settings}).new_page()
     page.set_default_timeout(PATIENCE_MS)
+    if received is not None:
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda message: received.append(message)))
     page.goto(url)
     settle(page)
     return page
@@ -73,7 +75,8 @@ def times_of(word) -> tuple[float, float]:
 )
 def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
     with spoken_in(code):
-        page = visit(browser, f"{address}/?lang={code}")
+        received: list[bytes] = []
+        page = visit(browser, f"{address}/?lang={code}", received=received)
         upload(page, content=FILE.read_bytes(), mime="video/webm")
         screenshot(page, f"result-{code}")
         follow_the_words(page)
@@ -82,7 +85,7 @@ def test_from_an_upload_to_the_opened_report(address, browser, code, tmp_path):
         export_the_overlay(page, tmp_path)
         sort_the_sentences(page)
         seek_by_the_map(page)
-        switch_the_face_off(page)
+        switch_the_face_off(page, received)
         screenshot(page, f"without-face-{code}")
         read_the_exports(page, code, tmp_path)
 
@@ -230,13 +233,23 @@ def seek_by_the_map(page: Page) -> None:
     assert middle["x"] == pytest.approx(plot["x"] + plot["width"] / 2, abs=5)
 
 
-def switch_the_face_off(page: Page) -> None:
-    """Switch a modality off: the score changes."""
+def switch_the_face_off(page: Page, received: list[bytes]) -> None:
+    """Switch a modality off: the score changes, on the video too; what is drawn of the face is not sent again."""
+    page.get_by_label(_("Show face and running score on the clip")).check()
+    canvas = page.locator('[class*="st-key-player"] canvas.overlay')
+    expect(canvas).to_have_attribute("data-score", re.compile(r"\d"))
+    drawn = canvas.get_attribute("data-score")
     score = page.locator('[data-testid="stMetricValue"]').first
     before = score.inner_text()
+    assert any(b'"outline"' in message for message in received)
+    received.clear()
     pill = page.get_by_role("button", name=re.compile(rf"{_('Face')}$"))
     pill.first.click()
     expect(score).not_to_have_text(before)
+    expect(canvas).not_to_have_attribute("data-score", drawn)
+    settle(page)
+    assert received
+    assert not any(b'"outline"' in message for message in received)
 
 
 def read_the_exports(page: Page, code: str, folder) -> None:

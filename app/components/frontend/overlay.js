@@ -15,6 +15,7 @@ export default function ({ data, parentElement }) {
   }
 }
 
+const NO_SCORE = { seconds: [], values: [] }
 const MOMENTS = ["play", "timeupdate", "seeked", "loadedmetadata"]
 
 class Overlay {
@@ -29,6 +30,7 @@ class Overlay {
     this.box.onchange = this.draw
     this.timer = setInterval(this.draw, 500) // the player may be mounted or replaced at any time
     window.addEventListener("resize", this.draw)
+    window.addEventListener("running-score", this.draw) // of running_score.js
   }
 
   update(data) {
@@ -130,7 +132,7 @@ class Overlay {
   }
 
   score(pen, area, now) {
-    const { seconds, values } = this.data.score
+    const { seconds, values } = window.runningScores?.get(this.data.player) ?? NO_SCORE
     const value = values[before(seconds, now)]
     const shown = value === undefined || value === null ? "" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
     this.canvas.dataset.score = shown

@@ -104,16 +104,18 @@ def offer(analysis: Analysis, prediction: Prediction) -> None:
         analysis: Of a clip.
         prediction: Whose running score is drawn.
     """
-    if len(analysis.features.video.start):
-        every = POLL_SECONDS if MAKING in st.session_state else None
-        st.fragment(_offer, run_every=every)(analysis, prediction)
+    if not len(analysis.features.video.start):
+        return
+    if (making := st.session_state.get(MAKING)) is None:
+        st.fragment(_offer)(analysis, prediction)
+    else:
+        # A fragment of its own, which is gone once the clip is made: a poll that comes late would renew the download
+        # while somebody clicks it, and Streamlit no longer knows the one that was on screen.
+        st.fragment(_watch, run_every=POLL_SECONDS)(making)
 
 
 def _offer(analysis: Analysis, prediction: Prediction) -> None:
     with errors.plain_sentences():
-        if (making := st.session_state.get(MAKING)) is not None:
-            _watch(making)
-            return
         of = (analysis.number, prediction.used, language())
         kept: Kept | None = st.session_state.get(KEPT)
         if kept is not None and kept.made is not None and kept.of == of:
@@ -141,7 +143,7 @@ def _begin(of: Hashable, analysis: Analysis, prediction: Prediction) -> None:
 def _watch(making: Making) -> None:
     """Show the progress; keep the result, or the error, once there is one."""
     if making.work.future.done():
-        del st.session_state[MAKING]
+        st.session_state.pop(MAKING, None)
         try:
             st.session_state[KEPT] = Kept(making.of, making.work.future.result())
         except Exception as error:
@@ -151,7 +153,7 @@ def _watch(making: Making) -> None:
     st.progress(making.share, text=label)
     if st.button(_("Cancel"), key="cancel-overlaid", icon=":material/stop_circle:"):
         making.work.abandon()
-        del st.session_state[MAKING]
+        st.session_state.pop(MAKING, None)
         st.rerun()
 
 

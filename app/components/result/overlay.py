@@ -30,6 +30,11 @@ _OVERLAY = st.components.v2.component(
     css=(_FRONTEND / "overlay.css").read_text(encoding="utf-8"),
     js=(_FRONTEND / "overlay.js").read_text(encoding="utf-8"),
 )
+# Apart from the drawing of a face, which is large and the same with every choice of modalities: Streamlit sends an
+# element to a browser again only when its data changed.
+_RUNNING_SCORE = st.components.v2.component(
+    "running-score", html="<span></span>\n", js=(_FRONTEND / "running_score.js").read_text(encoding="utf-8")
+)
 
 
 def switch(analysis: Analysis, prediction: Prediction) -> None:
@@ -41,20 +46,32 @@ def switch(analysis: Analysis, prediction: Prediction) -> None:
     """
     if not len(analysis.features.video.start):
         return
-    _OVERLAY(
-        data={
-            "player": player_key(analysis.number),
-            "label": _("Show face and running score on the clip"),
-            "face": face(analysis.features),
-            "outline": outline(analysis.features),
-            "score": running_score(analysis.features, prediction),
-            "limit": SCORE_LIMIT,
-            "colour": PAIRED,
-            "negative": NEGATIVE,
-            "positive": POSITIVE,
-        },
-        key=f"overlay-{analysis.number}",
-    )
+    player = player_key(analysis.number)
+    with st.container(horizontal=True, gap=None):
+        _OVERLAY(data=drawing(analysis.features, player=player), key=f"overlay-{analysis.number}")
+        _RUNNING_SCORE(
+            data={"player": player, "score": running_score(analysis.features, prediction)},
+            key=f"running-score-{analysis.number}",
+        )
+
+
+def drawing(features: ClipFeatures, *, player: str) -> dict[str, object]:
+    """Return all that `frontend/overlay.js` draws from but the running score.
+
+    Args:
+        features: Of the clip.
+        player: Key of the container of its player.
+    """
+    return {
+        "player": player,
+        "label": _("Show face and running score on the clip"),
+        "face": face(features),
+        "outline": outline(features),
+        "limit": SCORE_LIMIT,
+        "colour": PAIRED,
+        "negative": NEGATIVE,
+        "positive": POSITIVE,
+    }
 
 
 def outline(features: ClipFeatures) -> dict[str, object] | None:

@@ -9,6 +9,8 @@ import time
 
 import jsonschema
 import pytest
+import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 from streamlit.testing.v1 import AppTest
 
 from alignmamba.evaluation import dropout
@@ -142,6 +144,26 @@ def test_downloads_are_complete_and_harmless():
         "result": None,
     }
     jsonschema.Draft202012Validator(schema()).validate(plain["clips"][1]["result"])
+
+
+def test_downloads_outlast_the_reruns_of_a_batch_that_runs(monkeypatch):
+    offered = {}
+    button = st.download_button
+
+    def recorded(label, data, **settings):
+        offered[label] = data, ThreadState.get().fragment_id
+        return button(label, data, **settings)
+
+    monkeypatch.setattr(st, "download_button", recorded)
+    page = AppTest.from_file(str(APP / "app_pages" / "batch.py"), default_timeout=TIMEOUT_SECONDS)
+    page.session_state[notice.KEY] = True
+    page.session_state["batch"] = filled = Batch()
+    filled.add(given(one_mp4=b"1", two_exe=b"2"))
+    page.run()
+    assert not page.exception
+    assert {fragment for _make, fragment in offered.values()} == {None}, "what is rerun would renew them"
+    make, _fragment = offered["Download as CSV"]
+    assert [line["file"] for line in csv.DictReader(io.StringIO(make().decode("utf-8-sig")))] == ["one.mp4", "two.exe"]
 
 
 def test_the_page_in_chinese_filters_what_is_there():
