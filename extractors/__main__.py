@@ -8,6 +8,7 @@ say.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ def main(given: Sequence[str] | None = None, *, prog: str = "python -m extractor
     parser.add_argument("--features", choices=FEATURE_SETS, default="steps", help="columns of audio and video")
     parser.add_argument("--cache", type=Path, help="folder that keeps features, so that no clip is extracted twice")
     arguments = parser.parse_args(given)
+    if arguments.transcript and os.path.isfile(arguments.transcript):
+        parser.error(f"--transcript: {arguments.transcript} is a file, expected words; --captions reads a file")
     cache, limits = Cache(arguments.cache) if arguments.cache else None, configured_limits()
     try:
         captions = arguments.captions

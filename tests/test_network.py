@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is
 
 
 def traced(log: Path) -> list[str]:
-    return ["strace", "-D", "-f", "-s", "200", "-e", "trace=network", "-o", str(log)]
+    return ["strace", "-D", "-f", "--seccomp-bpf", "-s", "200", "-e", "trace=network", "-o", str(log)]
 
 
 def contacts(log: Path) -> list[str]:

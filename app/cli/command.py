@@ -83,6 +83,8 @@ def analyse(
     chosen = [name for name, asked in (("json", json), ("csv", csv), ("html", html)) if asked]
     if len(chosen) > 1:
         raise typer.BadParameter(f"--{' and --'.join(chosen)} were given, expected one of them")
+    if transcript and os.path.isfile(transcript):
+        raise typer.BadParameter(f"--transcript: {transcript} is a file, expected words; --captions reads a file")
     try:
         made = results.made(file, chosen[0] if chosen else "text", transcript=transcript, captions=captions)
         if out is None:

@@ -53,6 +53,15 @@ def test_a_file_that_is_no_clip_is_refused_in_a_sentence(tmp_path):
     assert "it holds a PDF document" in refused.output and "Traceback" not in refused.output
 
 
+@pytest.mark.parametrize("command", ["analyse", "extract"])
+def test_a_file_where_words_are_expected_is_not_scored_as_words(command, tmp_path):
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:02,000\nWhat a day.\n")
+    refused = run(command, CLIP, "--transcript", words)
+    said = " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "is a file, expected words; --captions reads a file" in said
+
+
 def test_captions_of_any_size_are_not_read_whole(tmp_path):
     huge = tmp_path / "huge.srt"
     with huge.open("wb") as file:
