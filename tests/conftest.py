@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import requests  # noqa: F401  # it changes the filters of warnings as it is imported, which threads do not bear
 import torch
 from hypothesis import settings
 
