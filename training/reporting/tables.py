@@ -171,7 +171,7 @@ def variants_table(result: dict[str, Any]) -> str:
         [
             row["setting"],
             mean_and_deviation(row["validation_mae"]),
-            *(columns[key][1](row["metric"][key]) for key in known),
+            *(columns[key][1](row["metric"][key]) if key in row["metric"] else UNDEFINED for key in known),
         ]
         for row in result["rows"]
     ]

@@ -170,3 +170,6 @@ def test_the_ablation_shows_what_was_measured():
     row["metric"]["video_auc"] = over(0.9)
     rendered = tables.variants_table({"rows": [row], "seeds": [1]})
     assert _cells(rendered, line=0)[-1] == "unseen faces, AUC" and _cells(rendered)[-1] == "0.900 ± 0.000"
+    other = {**row, "metric": {"acc2_non0": over(0.5), "mae": over(1.0)}}
+    rendered = tables.variants_table({"rows": [row, other], "seeds": [1]})
+    assert _cells(rendered, line=3)[-1] == "–", "what does not apply to a setting"
