@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import refusals, screen_uploads
+from app.api import refusals, screen_messages, screen_uploads
 from app.api.forms import names_other_charset
 from app.api.places import NoPlaceError
 from app.api.refusals import RefusedError
@@ -59,7 +59,7 @@ class Gate:
                 await refused.response()(scope, receive, send)
             return
         if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self._app(scope, screen_messages.checked(receive, send), send)
         elif scope["path"].startswith(screen_uploads.ADDRESS):
             await self._with_room(scope, receive, send)
         else:

@@ -28,6 +28,7 @@ from app.services.errors import PlainError
 from app.services.upload import title
 from benchmarks import server
 from benchmarks.server import ROOT, running
+from tests.app.api.test_screen_messages import names
 from tests.app.app_pages.test_analyse import movie
 
 SAMPLES = ROOT / "app" / "samples"
@@ -410,6 +411,19 @@ def test_a_websocket_from_another_site_is_refused(port):
 def test_a_message_of_a_browser_is_bounded_before_it_is_parsed(port):
     with connect(f"ws://localhost:{port}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as stream:
         stream.send(bytes(12_500_000))  # no message of Streamlit's, which would be a protocol error, 1002
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                stream.recv(timeout=60)
+    assert closed.value.rcvd.code == 1009
+
+
+def test_a_message_of_millions_of_fields_stops_nobody(port):
+    """One asks for the addresses of five million files, in 10 MB; others are answered meanwhile."""
+    with connect(f"ws://localhost:{port}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as stream:
+        stream.send(names(5_000_000))
+        began = time.monotonic()
+        assert ask(port, "GET", gate.HEALTH)[0] == 200
+        assert time.monotonic() - began < 10, "many times what it takes, and less than the answer would"
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 stream.recv(timeout=60)
