@@ -1,7 +1,8 @@
-"""Tables of the checkpoint on one modality, over seeds, on real people whom it never met; of speakers told apart."""
+"""Tables of the checkpoint on one modality, over seeds, on new people, without a part; of speakers told apart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from training.reporting.markdown import (
@@ -12,6 +13,7 @@ from training.reporting.markdown import (
     percent_and_deviation,
     table,
 )
+from training.reporting.summary import over_seeds
 
 
 def one_modality(row: dict[str, Any]) -> str:
@@ -136,3 +138,40 @@ def parts_table(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     return table(["from", "parts", "described", "Non0 Acc-2 %", "MAE", "Corr"], rows)
+
+
+def variants_table(result: dict[str, Any]) -> str:
+    """Settings of the method, each against the first: mean and standard deviation over seeds."""
+    columns = {
+        "acc2_non0": ("test Acc-2 Non0 %", percent_and_deviation),
+        "mae": ("test MAE", mean_and_deviation),
+        "corr": ("test Pearson r", mean_and_deviation),
+        "voice_balanced": ("voices, balanced %", percent_and_deviation),
+        "voice_balanced_8_khz": ("voices at 8 kHz, balanced %", percent_and_deviation),
+        "video_auc": ("unseen faces, AUC", mean_and_deviation),
+        "both_auc": ("unseen people, face + voice, AUC", mean_and_deviation),
+        "near_share": ("simultaneous by content alone, % of steps", percent_and_deviation),
+    }
+    first = result["rows"][0]["metric"]
+    known = [key for key in columns if key in first]
+    rows = [
+        [
+            row["setting"],
+            mean_and_deviation(row["validation_mae"]),
+            _paired(row["metric"]["mae"], first["mae"]),
+            *(columns[key][1](row["metric"][key]) if key in row["metric"] else UNDEFINED for key in known),
+        ]
+        for row in result["rows"]
+    ]
+    seeds = ", ".join(map(str, result["seeds"]))
+    header = ["setting", "validation error", "test MAE, change", *(columns[key][0] for key in known)]
+    legend = f"Mean ± standard deviation over the seeds {seeds}; a change is taken seed by seed against the first row."
+    return f"{table(header, rows)}\n{legend}\n"
+
+
+def _paired(found: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """Mean ± standard deviation of the differences between runs with the same seed; a dash for a run and itself."""
+    if found is first:
+        return UNDEFINED
+    differences = [one - other for one, other in zip(found["per_seed"], first["per_seed"], strict=True)]
+    return mean_and_deviation(over_seeds(differences))

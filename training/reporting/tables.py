@@ -25,10 +25,8 @@ from training.reporting import (
 )
 from training.reporting.markdown import (
     UNDEFINED,
-    mean_and_deviation,
     modalities,
     percent,
-    percent_and_deviation,
     table,
 )
 from training.reporting.result_files import RESULTS, ROOT
@@ -154,32 +152,6 @@ def recognised_table(result: dict[str, Any]) -> str:
     return table([*header, "score apart, mean / most", "sign changed"], rows)
 
 
-def variants_table(result: dict[str, Any]) -> str:
-    """Settings of the method, each against the first: mean and standard deviation over seeds."""
-    columns = {
-        "acc2_non0": ("test Acc-2 Non0 %", percent_and_deviation),
-        "mae": ("test MAE", mean_and_deviation),
-        "corr": ("test Pearson r", mean_and_deviation),
-        "voice_balanced": ("voices, balanced %", percent_and_deviation),
-        "voice_balanced_8_khz": ("voices at 8 kHz, balanced %", percent_and_deviation),
-        "video_auc": ("unseen faces, AUC", mean_and_deviation),
-        "both_auc": ("unseen people, face + voice, AUC", mean_and_deviation),
-        "near_share": ("simultaneous by content alone, % of steps", percent_and_deviation),
-    }
-    known = [key for key in columns if key in result["rows"][0]["metric"]]
-    rows = [
-        [
-            row["setting"],
-            mean_and_deviation(row["validation_mae"]),
-            *(columns[key][1](row["metric"][key]) if key in row["metric"] else UNDEFINED for key in known),
-        ]
-        for row in result["rows"]
-    ]
-    seeds = ", ".join(map(str, result["seeds"]))
-    header = ["setting", "validation error", *(columns[key][0] for key in known)]
-    return table(header, rows) + f"\nMean ± standard deviation over the seeds {seeds}.\n"
-
-
 def scan_table(result: dict[str, Any]) -> str:
     """Milliseconds of the scan by implementation and shape."""
     shapes = sorted({(row["batch"], row["length"]) for row in result["rows"]})
@@ -244,7 +216,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "opensmile": (OPENSMILE / "metrics.json", checkpoint_table),
     "opensmile-calibration": (OPENSMILE / "calibration.json", calibration_table),
     "opensmile-seeds": (OPENSMILE / "seeds.json", checkpoint_tables.seeds_table),
-    "variants": (MADE / "composed" / "variants.json", variants_table),
+    "variants": (MADE / "composed" / "variants.json", checkpoint_tables.variants_table),
     "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
     "planted-schedule": (MADE / "planted" / "schedule.json", experiment_tables.planted_table),
     **{

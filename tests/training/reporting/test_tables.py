@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from training.reporting import tables
+from training.reporting import checkpoint_tables, summary, tables
 from training.reporting.markdown import table
 
 
@@ -133,43 +133,47 @@ def test_rows_of_one_modality_draws_seeds_and_unseen_people():
 
     metric = {"auc": {"mean": 0.75, "std": 0.05}, "balanced_accuracy": {"mean": 0.7, "std": 0.01}}
     seeds = {"seeds": [1, 2], "rows": [{"test_set": "voices", "modalities": "a", "metric": metric}]}
-    rendered = tables.checkpoint_tables.seeds_table(seeds)
+    rendered = checkpoint_tables.seeds_table(seeds)
     assert _cells(rendered) == ["voices", "audio", "–", "70.0 ± 1.0", "0.750 ± 0.050", "–", "–"]
 
     person = {"modalities": "av", "n": 16, "auc": 0.9, "balanced_accuracy": 0.8, "neutral_n": 8}
     person |= {"neutral_within_share": 0.75, "neutral_mean_score": 0.125, "ece_before": 0.2, "ece": 0.1}
     matching = {"modalities": "av", "n": 24, "near_seconds": 0.2, "near_share": {"content alone": 0.25, "chance": 0.2}}
-    rendered = tables.checkpoint_tables.unseen_people_table({"rows": [person, matching]})
+    rendered = checkpoint_tables.unseen_people_table({"rows": [person, matching]})
     assert _cells(rendered) == ["audio + video", "16", "0.900", "80.0", "6 of 8", "+0.12", "20.0 → 10.0"]
     assert "content alone 25.0 %, chance 20.0 %" in _cells(rendered, line=3)[0]
 
     read = {"statistics": "std", "inner_auc": 0.9, "chosen_for": 3, "auc": 0.85, "balanced_accuracy": 0.8}
     whole = {"statistics": "std, chosen with everybody", "inner_auc": 0.91}
-    rendered = tables.checkpoint_tables.face_readouts_table({"rows": [read, whole]})
+    rendered = checkpoint_tables.face_readouts_table({"rows": [read, whole]})
     assert _cells(rendered) == ["std", "0.900", "3", "0.850", "80.0"]
     assert _cells(rendered, line=3) == ["std, chosen with everybody", "0.910", "–", "–", "–"]
 
     voices = {"speakers": "two", "people": "test", "clips": 30, "error_rate": 0.125, "error_rate_p50": 0.05}
     voices |= {"right_count": 22, "too_few": 8, "too_many": 0, "cpu_s_per_clip_s": 0.034}
-    rendered = tables.checkpoint_tables.speakers_table({"rows": [voices]})
+    rendered = checkpoint_tables.speakers_table({"rows": [voices]})
     assert _cells(rendered) == ["two", "test", "30", "12.5", "5.0", "22 of 30", "8", "0", "0.034"]
 
     words = {"people": "real, left out", "modalities": "av", "n": 168, "balanced_accuracy": 0.5, "chance": 0.25}
     words |= {"ece": 0.125, "recall": {"neutral": 0.75, "happy": 0.25}}
-    rendered = tables.checkpoint_tables.emotions_table({"rows": [words]})
+    rendered = checkpoint_tables.emotions_table({"rows": [words]})
     assert _cells(rendered)[:6] == ["real, left out", "audio + video", "168", "50.0", "25.0", "12.5"]
     assert _cells(rendered)[6] == "neutral 75.0, happy 25.0"
 
 
 def test_the_ablation_shows_what_was_measured():
-    def over(mean):
-        return {"mean": mean, "std": 0.0}
+    def over(*values):
+        return summary.over_seeds(values)
 
-    row = {"setting": "as shipped", "validation_mae": over(0.9), "metric": {"acc2_non0": over(0.5), "mae": over(1.0)}}
-    assert _cells(tables.variants_table({"rows": [row], "seeds": [1]}))[2:] == ["50.0 ± 0.0", "1.000 ± 0.000"]
-    row["metric"]["video_auc"] = over(0.9)
-    rendered = tables.variants_table({"rows": [row], "seeds": [1]})
+    seeds = [1, 2]
+    row = {"setting": "as shipped", "validation_mae": over(0.9, 0.9)}
+    row["metric"] = {"acc2_non0": over(0.5, 0.5), "mae": over(1.0, 2.0)}
+    rendered = checkpoint_tables.variants_table({"rows": [row], "seeds": seeds})
+    assert _cells(rendered)[2:] == ["–", "50.0 ± 0.0", "1.500 ± 0.500"]
+    row["metric"]["video_auc"] = over(0.9, 0.9)
+    rendered = checkpoint_tables.variants_table({"rows": [row], "seeds": seeds})
     assert _cells(rendered, line=0)[-1] == "unseen faces, AUC" and _cells(rendered)[-1] == "0.900 ± 0.000"
-    other = {**row, "metric": {"acc2_non0": over(0.5), "mae": over(1.0)}}
-    rendered = tables.variants_table({"rows": [row, other], "seeds": [1]})
+    other = {**row, "metric": {"acc2_non0": over(0.5, 0.5), "mae": over(1.5, 2.0)}}
+    rendered = checkpoint_tables.variants_table({"rows": [row, other], "seeds": seeds})
+    assert _cells(rendered, line=3)[2] == "0.250 ± 0.250", "seed by seed"
     assert _cells(rendered, line=3)[-1] == "–", "what does not apply to a setting"
