@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_FIELDS = 20_000  # of a message, those within others too; a file in an upload field has eight
 MAX_DEPTH = 16  # of messages within others; Streamlit's have seven
 VARINT_BYTES = 10  # at most, of a number
+OPERATION_BYTES = 10_000  # of a request for a download, whose name goes to the log where there is none
 TOO_BIG = 1009  # code of a WebSocket that closes
 EXPECTED = {  # of all that a message can be, what a screen sends
     BackMsg.DESCRIPTOR.oneofs_by_name["type"]: (
@@ -32,6 +33,7 @@ EXPECTED = {  # of all that a message can be, what a screen sends
     ),
     BackendOperationRequest.DESCRIPTOR.oneofs_by_name["payload"]: ("deferred_file", "dataframe_chunk"),
 }
+OPERATION = "BackMsg.backend_operation_request"
 UNEXPECTED = frozenset(
     field.full_name for choice, names in EXPECTED.items() for field in choice.fields if field.name not in names
 )
@@ -39,8 +41,8 @@ UNEXPECTED = frozenset(
 log = logging.getLogger(__name__)
 
 
-class TooManyFieldsError(ValueError):
-    """A message has more fields than any of a screen."""
+class TooLargeError(ValueError):
+    """A message is larger than any of a screen."""
 
 
 def checked(receive: Receive, send: Send) -> Receive:
@@ -53,7 +55,7 @@ def checked(receive: Receive, send: Send) -> Receive:
             try:
                 if content is None or is_expected(content):
                     return message
-            except TooManyFieldsError as error:
+            except TooLargeError as error:
                 log.warning("a browser's connection is closed: %s", error)
                 await send({"type": "websocket.close", "code": TOO_BIG})
                 return {"type": "websocket.disconnect", "code": TOO_BIG}
@@ -65,12 +67,15 @@ def is_expected(content: bytes) -> bool:
     """Whether a message is of a kind that a screen sends, or none at all, which is left to Streamlit to refuse.
 
     Raises:
-        TooManyFieldsError: If it has more than `MAX_FIELDS`; found out without parsing it.
+        TooLargeError: If it has more than `MAX_FIELDS`, found out without parsing it, or names a download at length.
     """
     try:
-        unexpected = UNEXPECTED.intersection(fields(content, BackMsg.DESCRIPTOR))
+        found = fields(content, BackMsg.DESCRIPTOR)
     except IndexError:
         return True
+    if OPERATION in found and len(content) > OPERATION_BYTES:
+        raise TooLargeError(f"request of a download: {len(content)} bytes, expected at most {OPERATION_BYTES}")
+    unexpected = UNEXPECTED.intersection(found)
     if unexpected:
         log.info("a browser's message is not answered: %s", ", ".join(sorted(unexpected)))
     return not unexpected
@@ -87,7 +92,7 @@ def fields(content: bytes, kind: Descriptor) -> Counter[str]:
         How often each field is there, by its full name, those of messages within it included.
 
     Raises:
-        TooManyFieldsError: If it has more than `MAX_FIELDS`, or more messages within each other than `MAX_DEPTH`.
+        TooLargeError: If it has more than `MAX_FIELDS`, or more messages within each other than `MAX_DEPTH`.
         IndexError: If it ends early.
     """
     found: Counter[str] = Counter()
@@ -96,11 +101,11 @@ def fields(content: bytes, kind: Descriptor) -> Counter[str]:
     while waiting:
         begin, end, kind, depth = waiting.pop()
         if depth > MAX_DEPTH:
-            raise TooManyFieldsError(f"messages: more than {MAX_DEPTH} within each other")
+            raise TooLargeError(f"messages: more than {MAX_DEPTH} within each other")
         for number, first, last in _fields(content, begin, end):
             count += 1
             if count > MAX_FIELDS:
-                raise TooManyFieldsError(f"fields of a message: more than {MAX_FIELDS}")
+                raise TooLargeError(f"fields of a message: more than {MAX_FIELDS}")
             if (field := kind.fields_by_number.get(number)) is None:
                 continue
             found[field.full_name] += 1

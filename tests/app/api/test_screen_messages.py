@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from app.api import screen_messages
-from app.api.screen_messages import MAX_FIELDS, TooManyFieldsError, fields, is_expected
+from app.api.screen_messages import MAX_FIELDS, TooLargeError, fields, is_expected
 
 WIDGETS = st.one_of(
     st.fixed_dictionaries({"id": st.text(), "bool_value": st.booleans()}),
@@ -49,7 +49,7 @@ def test_fields_are_counted_as_protobuf_counts_them(widgets, query, hashes):
 def test_any_bytes_are_counted_or_left_to_streamlit(content):
     try:
         is_expected(content)
-    except TooManyFieldsError:
+    except TooLargeError:
         assert len(content) > MAX_FIELDS
 
 
@@ -64,7 +64,7 @@ def test_a_message_of_millions_of_fields_is_refused_in_no_time():
     assert is_expected(names(MAX_FIELDS - 1))
     content = names(5_000_000)
     began = time.process_time()
-    with pytest.raises(TooManyFieldsError, match=f"more than {MAX_FIELDS}"):
+    with pytest.raises(TooLargeError, match=f"more than {MAX_FIELDS}"):
         is_expected(content)
     assert time.process_time() - began < 1.0  # unbounded it takes many seconds: no figure of speed
 
@@ -77,7 +77,7 @@ def test_messages_deep_within_others_are_refused(monkeypatch):
     content = message.SerializeToString()
     assert is_expected(content)
     monkeypatch.setattr(screen_messages, "MAX_DEPTH", 3)
-    with pytest.raises(TooManyFieldsError, match="within each other"):
+    with pytest.raises(TooLargeError, match="within each other"):
         is_expected(content)
 
 
@@ -100,6 +100,9 @@ def test_of_operations_only_downloads_are_let_through():
     message = BackMsg()
     message.backend_operation_request.deferred_file.file_id = "one"
     assert is_expected(message.SerializeToString())
+    message.backend_operation_request.deferred_file.file_id = "1" * screen_messages.OPERATION_BYTES
+    with pytest.raises(TooLargeError, match="expected at most 10000"):
+        is_expected(message.SerializeToString())
     message.backend_operation_request.install_skills.SetInParent()
     assert not is_expected(message.SerializeToString())
 
