@@ -22,7 +22,7 @@ MAX_FIELDS = 20_000  # of a message, those within others too; a file in an uploa
 MAX_DEPTH = 16  # of messages within others; Streamlit's have seven
 VARINT_BYTES = 10  # at most, of a number
 OPERATION_BYTES = 10_000  # of a request for a download, whose name goes to the log where there is none
-TOO_BIG = 1009  # code of a WebSocket that closes
+TOO_BIG, NO_MESSAGE = 1009, 1002  # codes of a WebSocket that closes
 EXPECTED = {  # of all that a message can be, what a screen sends
     BackMsg.DESCRIPTOR.oneofs_by_name["type"]: (
         "rerun_script",
@@ -59,20 +59,22 @@ def checked(receive: Receive, send: Send) -> Receive:
                 log.warning("a browser's connection is closed: %s", error)
                 await send({"type": "websocket.close", "code": TOO_BIG})
                 return {"type": "websocket.disconnect", "code": TOO_BIG}
+            except IndexError as error:
+                log.warning("a browser's connection is closed: no message of a screen: %s", error)
+                await send({"type": "websocket.close", "code": NO_MESSAGE})
+                return {"type": "websocket.disconnect", "code": NO_MESSAGE}
 
     return next_message
 
 
 def is_expected(content: bytes) -> bool:
-    """Whether a message is of a kind that a screen sends, or none at all, which is left to Streamlit to refuse.
+    """Whether a message is of a kind that a screen sends.
 
     Raises:
+        IndexError: If it is none, or holds a group, which protobuf may read but no screen writes.
         TooLargeError: If it has more than `MAX_FIELDS`, found out without parsing it, or names a download at length.
     """
-    try:
-        found = fields(content, BackMsg.DESCRIPTOR)
-    except IndexError:
-        return True
+    found = fields(content, BackMsg.DESCRIPTOR)
     if OPERATION in found and len(content) > OPERATION_BYTES:
         raise TooLargeError(f"request of a download: {len(content)} bytes, expected at most {OPERATION_BYTES}")
     unexpected = UNEXPECTED.intersection(found)
