@@ -1,8 +1,8 @@
 """A trial of the container as compose.yaml confines it, by runc and without a daemon.
 
-Run as root: `python -m deploy.trial ROOT`, where ROOT is the image's file system (`buildah mount`, `docker export`).
-The container has a read-only root, one tmpfs, an ordinary user, no capability and a network without any way out. It is
-started under strace, analyses a sample, is asked to stop. What came out goes to
+Run as root: `python -m deploy.trial cpu=ROOT cuda=ROOT`, each an image by what its `DEVICE` was, with its file system
+(`buildah mount`, `docker export`). A container has a read-only root, one tmpfs, an ordinary user, no capability and a
+network without any way out. It is started under strace, analyses a sample, is asked to stop. What came out goes to
 `benchmarks/results/container-cpu.json`.
 """
 
@@ -165,13 +165,18 @@ def size_of(root: Path) -> int:
 
 
 def main() -> int:
-    """Try a container, and write what was seen."""
+    """Try containers one after the other, and write what was seen."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("root", type=Path, help="the image's file system")
-    root = parser.parse_args().root.resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        row = tried(root, Path(folder))
-    print(write("container", "python -m deploy.trial ROOT", [row], device="cpu"))
+    parser.add_argument("images", nargs="+", metavar="DEVICE=ROOT", help="cpu or cuda, and the image's file system")
+    rows = []
+    for image in parser.parse_args().images:
+        built_for, _, root = image.partition("=")
+        if built_for not in ("cpu", "cuda") or not Path(root).is_dir():
+            parser.error(f"{image!r}, expected cpu= or cuda= and a folder")
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append({"built_for": built_for, **tried(Path(root).resolve(), Path(folder))})
+    command = " ".join(["python -m deploy.trial", *(f"{row['built_for']}=ROOT" for row in rows)])
+    print(write("container", command, rows, device="cpu"))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Tables of what was tried against the app: broken clips, and a long time of use."""
+"""Tables of what was tried: broken clips, a long time of use, and the confined container."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ def soak_table(result: dict[str, Any]) -> str:
         f"{memory['from_minute']:.0f} on; {memory['first_mb']} MB then, {memory['last_mb']} MB at the end, "
         f"{memory['peak_mb']} MB at most). Files that stayed: {len(remains['files'])}.\n"
     )
+
+
+def container_table(result: dict[str, Any]) -> str:
+    """What a trial of the container images saw, on a machine without a GPU."""
+    rows = [
+        [
+            row["built_for"],
+            f"{row['file_system_bytes'] / 1e9:.1f}",
+            *(f"{row[f'seconds_{key}']:.1f}" for key in ("until_healthy", "of_first_analysis", "until_stopped")),
+            *(str(len(row[key])) for key in ("compilers", "writable_outside_tmpfs")),
+            *(str(row[key]) for key in ("contacts", "tracebacks")),
+        ]
+        for row in result["rows"]
+    ]
+    header = ["built for", "size, GB", "healthy after, s", "first analysis, s", "stopped after, s", "compilers"]
+    return table([*header, "writable places outside `/tmp`", "contacts or look-ups", "tracebacks"], rows)

@@ -232,6 +232,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "speakers": (RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
     "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
     "soak": (RESULTS / "soak.json", security_tables.soak_table),
+    "container": (RESULTS / "container-cpu.json", security_tables.container_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
     "fusion-cpu-ratios": (RESULTS / "fusion-cpu.json", efficiency.ratios_table),
