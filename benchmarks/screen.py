@@ -2,9 +2,10 @@
 
 `python -m benchmarks.screen` writes results/screen-cpu.json. A headless Chromium on the same machine watches the page
 of a warm server. "server" is the time from the browser's request to the first answer that holds the score, by the
-browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. A live score
-is late by the time from the end of a recording until its score is there, the next one a quarter of a second after that;
-camera and microphone play a sample. Needs tests/requirements.txt.
+browser's own clock of its connection; "seen" adds what the browser needs to draw it, on the same cores. What Streamlit
+itself needs for that stands beside it: a page of another app with nothing but a number. A live score is late by the
+time from the end of a recording until its score is there, the next one a quarter of a second after that; camera and
+microphone play a sample. Needs tests/requirements.txt.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import av
 import numpy as np
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from benchmarks.server import ROOT, running
 from training.reporting.result_files import write
@@ -31,6 +32,7 @@ PAUSE_MS = 1500  # between two toggles, until the page is at rest
 # No traffic but to the page's own server; sandboxing needs rights that a container seldom has.
 QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 SAMPLE = ROOT / "app" / "samples" / "positive.webm"
+WINDOW: ViewportSize = {"width": 1280, "height": 900}
 CAMERA = (480, 360)  # pixels
 SCORE = '[data-testid="stMetricValue"]'
 # Clicks a button, looks at the score in every frame, and returns the milliseconds until it has changed.
@@ -78,14 +80,46 @@ class Wire:
         self.received.clear()
 
 
-def visit(browser: Browser, address: str) -> tuple[Page, Wire, float]:
+def visit(context: BrowserContext, address: str) -> tuple[Page, Wire, float]:
     """Open the app in a new session; returns the page and the milliseconds until a first result was shown."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     wire = Wire(page)
     page.goto(address)
     page.locator(SCORE).first.wait_for()
     return page, wire, page.evaluate("performance.now()")
+
+
+def visits(browser: Browser, address: str, *, again: bool) -> list[tuple[Wire, str, float]]:
+    """Open the app in many sessions; returns what came, the score, and the milliseconds until it was shown.
+
+    Args:
+        browser: Chromium.
+        address: Of the app.
+        again: Whether the browser was there before and has kept its scripts, or meets the app for the first time.
+    """
+    kept, found = browser.new_context(viewport=WINDOW), []
+    if again:
+        visit(kept, address)[0].close()
+    for _ in range(VISITS):
+        context = kept if again else browser.new_context(viewport=WINDOW)
+        page, wire, seen = visit(context, address)
+        found.append((wire, page.locator(SCORE).first.inner_text(), seen))
+        page.close()
+        if not again:
+            context.close()
+    kept.close()
+    return found
+
+
+def bare(browser: Browser, folder: Path) -> list[float]:
+    """Milliseconds until a Streamlit app that shows a number, and nothing else, has shown it."""
+    script = folder / "bare.py"
+    script.write_text('import streamlit as st\n\nst.metric("Score", "+1.00")\n', encoding="utf-8")
+    with running(folder / "bare.log", script=script) as port:
+        address = f"http://127.0.0.1:{port}"
+        visit(browser.new_context(viewport=WINDOW), address)[0].context.close()
+        return [seen for _wire, _score, seen in visits(browser, address, again=False)]
 
 
 def toggle(page: Page, wire: Wire) -> tuple[float, float]:
@@ -165,24 +199,24 @@ def run(path: str) -> list[dict[str, Any]]:
     ):
         browser = driver.chromium.launch(executable_path=path, args=camera(Path(folder)))
         address = f"http://127.0.0.1:{port}"
-        page, wire, _cold = visit(browser, address)
+        page, wire, _cold = visit(browser.new_context(viewport=WINDOW), address)
         page.wait_for_timeout(5000)  # the other models load in the background
-        visits = []
-        for _ in range(VISITS):
-            other, its_wire, seen = visit(browser, address)
-            visits.append((its_wire.answer_ms(other.locator(SCORE).first.inner_text()), seen))
-            other.context.close()
+        rows = []
+        for what, again in (
+            ("first screen, warm", False),
+            ("first screen, warm, in a browser that was here before", True),
+        ):
+            found = visits(browser, address, again=again)
+            rows.append(row(f"{what}, server", [wire.answer_ms(score) for wire, score, _seen in found]))
+            rows.append(row(f"{what}, seen", [seen for _wire, _score, seen in found]))
         toggles = [toggle(page, wire) for _ in range(2 + TOGGLES)][2:]  # the first two show a subset for the first time
-        late = live(browser, address)
+        for place, part in enumerate(("server", "seen")):
+            rows.append(row(f"toggle to new numbers, {part}", [each[place] for each in toggles]))
+        page.context.close()
+        rows.append(row("another Streamlit app, a number alone, seen", bare(browser, Path(folder))))
+        rows.append(row("live, from the end of a recording to its score, seen", live(browser, address)))
         browser.close()
-    return [
-        *(
-            row(f"{what}, {part}", [each[place] for each in measured])
-            for what, measured in (("first screen, warm", visits), ("toggle to new numbers", toggles))
-            for place, part in enumerate(("server", "seen"))
-        ),
-        row("live, from the end of a recording to its score, seen", late),
-    ]
+    return rows
 
 
 def find_browser() -> str | None:

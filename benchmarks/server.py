@@ -22,6 +22,7 @@ import psutil
 
 from training.reporting.result_files import ROOT
 
+SCRIPT = Path("app", "main.py")
 START_SECONDS = 120.0  # a cold start loads every model on whatever else the machine is doing
 STOP_SECONDS = 30.0
 
@@ -40,6 +41,7 @@ def running(
     address: str = "127.0.0.1",
     under: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    script: Path = SCRIPT,
 ) -> Iterator[int]:
     """Start the app, give its port, stop it; what it prints goes to `log`.
 
@@ -48,11 +50,13 @@ def running(
         address: That it listens on.
         under: Program, with its arguments, that runs it in the same process.
         environment: Further variables.
+        script: Another Streamlit app, to compare with.
 
     Raises:
         RuntimeError: If it does not start, or prints a traceback.
     """
-    with running_process(log, address=address, under=under, environment=environment) as (_process, port):
+    settings = {"address": address, "under": under, "environment": environment, "script": script}
+    with running_process(log, **settings) as (_process, port):
         yield port
 
 
@@ -63,10 +67,11 @@ def running_process(
     address: str = "127.0.0.1",
     under: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    script: Path = SCRIPT,
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Do what `running` does, and give the process as well."""
     with log.open("wb") as stream:
-        server, port = start(stream, address=address, under=under, environment=environment)
+        server, port = start(stream, address=address, under=under, environment=environment, script=script)
         try:
             wait_until_healthy(server, port, log)
             yield server, port
@@ -87,6 +92,7 @@ def start(
     address: str = "127.0.0.1",
     under: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    script: Path = SCRIPT,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the app without waiting for it; arguments as in `running`.
 
@@ -98,7 +104,7 @@ def start(
         port = free.getsockname()[1]
     flags = ["--server.headless=true", f"--server.address={address}", f"--server.port={port}"]
     server = subprocess.Popen(  # noqa: S603  # fixed arguments, no shell
-        [*under, sys.executable, "-m", "streamlit", "run", "app/main.py", *flags],
+        [*under, sys.executable, "-m", "streamlit", "run", str(script), *flags],
         cwd=ROOT,
         stdout=stream,
         stderr=stream,

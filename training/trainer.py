@@ -52,6 +52,8 @@ class TrainConfig:
             first and the task is learned in the space that they then share. Falls to nothing along half a cosine; 0
             trains with the model's own lambda throughout, as the paper does. Not used where that is 0.
         align_share: Share of the epochs in which it falls. The learning rate stays and nothing is stopped until then.
+        distil: Weight of self-distillation: the mean squared difference between the scores of clips with modalities
+            dropped and the model's own of the same clips complete, which get no gradient. For sources that have both.
     """
 
     seed: int = 1111
@@ -65,13 +67,15 @@ class TrainConfig:
     precision: str = "float32"
     align_first: float = 10.0
     align_share: float = 0.5
+    distil: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)}, expected more than 0")
-        if not (math.isfinite(self.align_first) and self.align_first >= 0):
-            raise ValueError(f"align_first: {self.align_first}, expected a finite number of at least 0")
+        for name in ("align_first", "distil"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ValueError(f"{name}: {getattr(self, name)}, expected a finite number of at least 0")
         if not 0 < self.align_share <= 1:
             raise ValueError(f"align_share: {self.align_share}, expected a share in (0, 1]")
         if self.precision not in PRECISIONS:
@@ -261,7 +265,7 @@ def _epoch(
         value = torch.zeros((), device=device)
         if labels:
             with _precision(device.type, config.precision):
-                value = _loss(model, part.to(device), weight) * (labels / everywhere)
+                value = _loss(model, part.to(device), weight, distil=config.distil) * (labels / everywhere)
         scaled = scaler.scale(value)  # also without a part: the first call readies the scaler
         if labels:
             scaled.backward()
@@ -277,10 +281,24 @@ def _epoch(
     return float(np.mean(losses))
 
 
-def _loss(model: nn.Module, part: Labelled, weight: float | None = None) -> Tensor:
+def _loss(model: nn.Module, part: Labelled, weight: float | None = None, *, distil: float = 0.0) -> Tensor:
     given = {"complete": part.complete} if getattr(model, "needs_complete", False) else {}
     options = {"labelled": part.labelled, "align_weight": weight}
-    return loss(model(part.batch, **given), part.score, part.classes, model.config, **options)
+    output = model(part.batch, **given)
+    value = loss(output, part.score, part.classes, model.config, **options)
+    if not distil or part.complete is None:
+        return value
+    difference = (output.score - _taught(model, part.complete)).square()
+    return value + distil * (difference if part.labelled is None else difference[part.labelled]).mean()
+
+
+def _taught(model: nn.Module, complete: Batch) -> Tensor:
+    """The model's scores of complete clips, without dropout and without gradient."""
+    model.eval()
+    with torch.no_grad():
+        score = model(complete).score
+    model.train()
+    return score
 
 
 def _precision(device: str, name: str) -> contextlib.AbstractContextManager[Any]:

@@ -17,7 +17,7 @@ from alignmamba.config import ModelConfig
 from alignmamba.modality import Modality
 from alignmamba.modeling.loss import loss
 from alignmamba.modeling.model import AlignMamba
-from training import run_state
+from training import run_state, trainer
 from training.trainer import Labelled, TrainConfig, fit, run_folder
 
 CONFIG = ModelConfig(audio_dim=3, video_dim=3, language_dim=3, width=8, state_dim=4, fusion_layers=1, dropout=0.0)
@@ -105,6 +105,21 @@ def test_lambda_begins_high_and_ends_as_the_model_has_it(monkeypatch):
     seen.clear()
     fit(model(), Made(), TrainConfig(epochs=2, batch_size=8, align_first=0.0))
     assert set(seen) == {CONFIG.align_weight}, "the paper's constant lambda"
+
+
+def test_self_distillation_adds_the_distance_to_the_complete_clips_scores():
+    made, ours = Made(), model()
+    part, complete = made.collate(made.clips[:8]), made.collate(made.clips[8:16]).batch
+    part = part._replace(complete=complete)
+    ours.train()
+    taught = ours(complete).score.detach()
+    by_hand = trainer._loss(ours, part) + 2.0 * (ours(part.batch).score - taught).square().mean()
+    expected = torch.autograd.grad(by_hand, list(ours.parameters()), allow_unused=True)
+    distilled = trainer._loss(ours, part, distil=2.0)
+    found = torch.autograd.grad(distilled, list(ours.parameters()), allow_unused=True)
+    assert distilled.item() == pytest.approx(by_hand.item()) and distilled.item() > trainer._loss(ours, part).item()
+    torch.testing.assert_close(found, expected)
+    assert ours.training
 
 
 def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path):
@@ -298,6 +313,7 @@ def test_processes_draw_dropout_of_their_own(two_processes):
         ({"precision": "int4"}, "precision: 'int4'"),
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"align_first": -1.0}, "align_first: -1.0"),
+        ({"distil": float("nan")}, "distil: nan"),
         ({"align_share": 0.0}, "align_share: 0.0"),
     ],
 )

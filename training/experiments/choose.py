@@ -4,7 +4,7 @@
 changes of the settings ({"half as wide": {"model": {"width": 32}}}). Training and validation examples together are
 dealt into folds; every candidate is trained on all but one of them, once per fold, and measured on that one, corrupted
 as the settings (not the candidate) say, with nothing missing and with modalities missing at random. Results go to
-`training/results/<settings>/choice.json`, in the order of the error over all missing rates.
+`training/results/<settings>/choice.json`, or another `--name`, in the order of the error over all missing rates.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=registry.OURS)
+    parser.add_argument("--name", default="choice", help="of the result file")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -94,10 +95,11 @@ def main() -> None:
         metric = summary([{key: each[key] for key in METRICS} for each in folds])
         rows.append({"model": given.model, "setting": candidate, "change": change or {}, "metric": metric})
         log.info("%s: %s", candidate, {key: round(value["mean"], 4) for key, value in metric.items()})
+    named = "" if given.name == parser.get_default("name") else f" --name {given.name}"
     written = result_files.write(
-        "choice",
+        given.name,
         f"python -m training.experiments.choose --settings training/settings/{given.settings.name} "
-        f"--candidates training/settings/{given.candidates.name} --data DATA",
+        f"--candidates training/settings/{given.candidates.name} --data DATA{named}",
         sorted(rows, key=lambda row: row["metric"][OVER_RATES]["mean"]),
         data_sha256=dataset.data_sha256,
         seeds=[SEED],

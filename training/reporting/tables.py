@@ -196,9 +196,10 @@ EXPERIMENT_TABLES = {
     "lnln": experiment_tables.rates_table,
     "distance": experiment_tables.distance_table,
     "choice": experiment_tables.choice_table,
+    "missing_choice": experiment_tables.choice_table,
 }
 EXPERIMENTS = {
-    "mosi-utterance": ("complete", "missing", "fixed", "ablation", "distance", "choice"),
+    "mosi-utterance": ("complete", "missing", "fixed", "ablation", "distance", "choice", "missing_choice"),
     "mmmo": ("complete",),
     "mmmo-avl": ("complete",),
 }
