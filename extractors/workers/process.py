@@ -25,6 +25,9 @@ from extractors.workers.protocol import Packet
 READY_SECONDS = 900.0  # until a process begins a task: it may still be loading models
 STOP_SECONDS = 3.0  # until a cancelled task must have ended by itself
 POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's wish
+# Of glibc's heap. Each clip has threads of its own; with a heap for each (8 per core by default) freed memory is split
+# ever finer, and a worker grows with every clip.
+ARENAS = 1
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 QUIET: Packet = {"kind": "quiet"}  # stands for none
@@ -75,7 +78,7 @@ class Process:
             [sys.executable, "-P", "-m", "extractors.workers", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={"MALLOC_ARENA_MAX": str(ARENAS), **os.environ, "PYTHONPATH": paths},
             start_new_session=True,  # Ctrl-C reaches the parent only; the process ends with it
         )
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -123,6 +123,22 @@ def test_a_process_serves_many_clips(portrait):
     assert client.processes() == before
 
 
+def test_threads_of_a_process_share_one_heap(pool):
+    """Else glibc gives each thread of each clip one of its own, and the process grows with every clip."""
+    worker = pool.take(threading.Event())
+    assert psutil.Process(worker.pid).environ()["MALLOC_ARENA_MAX"] == "1"
+    pool.give_back(worker)
+
+
+@pytest.mark.slow
+def test_a_process_does_not_grow_with_every_clip(portrait, pool):
+    sizes = []
+    for _ in range(90):
+        extract(portrait, SPOKEN, pool=pool)
+        sizes.append(psutil.Process(*pool.processes()).memory_info().rss)
+    assert max(sizes[-10:]) - max(sizes[30:40]) < 10e6, "several times less than with a heap for each thread"
+
+
 def test_foreseen_errors_are_the_same(tmp_path, portrait):
     (tmp_path / "x.mp4").write_bytes(b"not a video")
     with pytest.raises(MediaError, match="not a video") as caught:
