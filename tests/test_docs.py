@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from extractors.media.container import LIMITS, LONG_LIMITS
 from tests.paths import ROOT
 from tests.test_house import LAYERS
 
@@ -118,3 +119,20 @@ def test_the_readmes_example_runs(monkeypatch, capsys):
     every, without_text = (float(line) for line in capsys.readouterr().out.splitlines())
     assert 0 < every <= 3, "a glad clip"
     assert -3 <= without_text <= 3 and without_text != every
+
+
+def test_documents_state_the_limits_of_a_clip_as_the_code_has_them():
+    screen = f"{LONG_LIMITS.seconds / 60:.0f} minutes and {LONG_LIMITS.file_bytes / 1e6:.0f} MB on screen"
+    http = f"{LIMITS.seconds:.0f} s and {LIMITS.file_bytes / 1e6:.0f} MB over HTTP"
+    for name in ("README.md", "docs/deployment.md"):
+        text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        assert screen in text and http in text, name
+
+
+def test_every_environment_variable_is_documented():
+    sources = [path for folder in ("alignmamba", "app", "extractors") for path in (ROOT / folder).rglob("*.py")]
+    read = {name for path in sources for name in re.findall(r"ALIGNMAMBA_[A-Z_]+", path.read_text(encoding="utf-8"))}
+    documented = set(
+        re.findall(r"`(ALIGNMAMBA_[A-Z_]+)`", (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8"))
+    )
+    assert read and read <= documented
