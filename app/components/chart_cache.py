@@ -6,6 +6,8 @@ than everything else that a toggle does.
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -39,10 +41,29 @@ def show(
 
 
 def _specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
-    """Convert a chart to Vega-Lite, its rows to tables, which take a fraction of the memory.
+    """Convert a chart to Vega-Lite, with its tables beside it as they are.
 
-    Altair's default size is left out: Streamlit fits charts to the page.
+    Altair would pass tables through a transformer that refuses more than 5,000 rows, that all threads share, and that
+    Streamlit changes while it renders. Altair's default size is left out: Streamlit fits charts to the page.
     """
-    plain = chart.to_dict(validate=False)
+    tables: dict[str, pd.DataFrame] = {}
+    plain = _with_named_data(chart, tables).to_dict(validate=False)
     plain.get("config", {}).pop("view", None)
-    return plain | {"datasets": {name: pd.DataFrame(rows) for name, rows in plain.get("datasets", {}).items()}}
+    return plain | {"datasets": tables}
+
+
+def _with_named_data(chart: altair.TopLevelMixin, tables: dict[str, pd.DataFrame]) -> altair.TopLevelMixin:
+    """Copy a chart with names in the place of its tables, which are added to `tables`."""
+    chart = copy.copy(chart)
+    if isinstance(data := getattr(chart, "data", None), pd.DataFrame):
+        name = f"table-{_digest(data)}"  # another one where the rows are others: the browser then draws the chart anew
+        tables[name] = data
+        chart.data = altair.NamedData(name=name)
+    if isinstance(chart, altair.LayerChart):
+        chart.layer = [_with_named_data(layer, tables) for layer in chart.layer]
+    return chart
+
+
+def _digest(table: pd.DataFrame) -> str:
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    return hashlib.sha256(rows.tobytes() + repr(list(table.columns)).encode()).hexdigest()[:16]
