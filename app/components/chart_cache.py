@@ -60,7 +60,8 @@ def _with_named_data(chart: altair.TopLevelMixin, tables: dict[str, pd.DataFrame
         tables[name] = data
         chart.data = altair.NamedData(name=name)
     if isinstance(chart, altair.LayerChart):
-        chart.layer = [_with_named_data(layer, tables) for layer in chart.layer]
+        layers: list[Any] = [_with_named_data(layer, tables) for layer in chart.layer]
+        chart.layer = layers
     return chart
 
 
