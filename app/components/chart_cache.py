@@ -6,7 +6,6 @@ than everything else that a toggle does.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,6 +14,7 @@ import altair
 import pandas as pd
 import streamlit as st
 
+from app.charts.chart_data import with_data
 from app.i18n.translate import language
 from app.services.analysis import Analysis
 
@@ -43,26 +43,18 @@ def show(
 def _specification(chart: altair.TopLevelMixin) -> dict[str, Any]:
     """Convert a chart to Vega-Lite, with its tables beside it as they are.
 
-    Altair would pass tables through a transformer that refuses more than 5,000 rows, that all threads share, and that
-    Streamlit changes while it renders. Altair's default size is left out: Streamlit fits charts to the page.
+    Altair's default size is left out: Streamlit fits charts to the page.
     """
     tables: dict[str, pd.DataFrame] = {}
-    plain = _with_named_data(chart, tables).to_dict(validate=False)
+
+    def named(table: pd.DataFrame) -> altair.NamedData:
+        name = f"table-{_digest(table)}"  # another one where the rows are others: the browser then draws the chart anew
+        tables[name] = table
+        return altair.NamedData(name=name)
+
+    plain = with_data(chart, named).to_dict(validate=False)
     plain.get("config", {}).pop("view", None)
     return plain | {"datasets": tables}
-
-
-def _with_named_data(chart: altair.TopLevelMixin, tables: dict[str, pd.DataFrame]) -> altair.TopLevelMixin:
-    """Copy a chart with names in the place of its tables, which are added to `tables`."""
-    chart = copy.copy(chart)
-    if isinstance(data := getattr(chart, "data", None), pd.DataFrame):
-        name = f"table-{_digest(data)}"  # another one where the rows are others: the browser then draws the chart anew
-        tables[name] = data
-        chart.data = altair.NamedData(name=name)
-    if isinstance(chart, altair.LayerChart):
-        layers: list[Any] = [_with_named_data(layer, tables) for layer in chart.layer]
-        chart.layer = layers
-    return chart
 
 
 def _digest(table: pd.DataFrame) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from collections.abc import Collection, Iterator
@@ -15,6 +14,7 @@ import vl_convert
 
 from alignmamba.modality import Modality
 from app.charts import alignment_table, map_captions, over_time, scores, timeline_table
+from app.charts.chart_data import with_data
 from app.i18n import wording
 from app.i18n.translate import SOURCE, _, language
 from app.services.analysis import Analysis
@@ -54,7 +54,7 @@ class ChartImage:
 
     def _spec(self) -> str:
         fit = alt.AutoSizeParams(type="fit", contains="padding")  # axes and legend within the height, as on the page
-        chart = _with_inline_data(self.chart).properties(width=WIDTH_PX, autosize=fit)
+        chart = with_data(self.chart, _inline).properties(width=WIDTH_PX, autosize=fit)
         # Labels for each mark would be most of a file; the image has alt text of its own.
         return chart.configure(aria=False, background="white").to_json(indent=None)
 
@@ -112,14 +112,5 @@ def _can_render(one: str, other: str) -> bool:
     return rendered(one) != rendered(other)
 
 
-def _with_inline_data(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
-    """Copy a chart with its tables as plain values.
-
-    Altair passes tables through a transformer that all threads share, and that Streamlit changes while it renders.
-    """
-    chart = copy.copy(chart)
-    if isinstance(getattr(chart, "data", None), pd.DataFrame):
-        chart.data = alt.InlineData(values=json.loads(chart.data.to_json(orient="records")))
-    if isinstance(chart, alt.LayerChart):
-        chart.layer = [_with_inline_data(layer) for layer in chart.layer]
-    return chart
+def _inline(table: pd.DataFrame) -> alt.InlineData:
+    return alt.InlineData(values=json.loads(table.to_json(orient="records")))
