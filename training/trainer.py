@@ -286,8 +286,10 @@ def _loss(model: nn.Module, part: Labelled, weight: float | None = None, *, dist
     options = {"labelled": part.labelled, "align_weight": weight}
     output = model(part.batch, **given)
     value = loss(output, part.score, part.classes, model.config, **options)
-    if not distil or part.complete is None:
+    if not distil:
         return value
+    if part.complete is None:
+        raise ValueError(f"distil: {distil}, expected 0 for a source without complete clips")
     difference = (output.score - _taught(model, part.complete)).square()
     return value + distil * (difference if part.labelled is None else difference[part.labelled]).mean()
 

@@ -120,6 +120,8 @@ def test_self_distillation_adds_the_distance_to_the_complete_clips_scores():
     assert distilled.item() == pytest.approx(by_hand.item()) and distilled.item() > trainer._loss(ours, part).item()
     torch.testing.assert_close(found, expected)
     assert ours.training
+    with pytest.raises(ValueError, match="distil"):
+        trainer._loss(ours, part._replace(complete=None), distil=2.0)
 
 
 def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path):
