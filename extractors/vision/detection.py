@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from extractors.assets.registry import asset
-from extractors.vision.landmarks import Box, media_image, without_usual_log
+from extractors.vision.landmarks import Box, media_image
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python import vision
@@ -60,14 +60,8 @@ def detector() -> Iterator[vision.FaceDetector]:
         running_mode=vision.RunningMode.IMAGE,
         min_detection_confidence=LEAST_CONFIDENCE,
     )
-    with without_usual_log():
-        model = vision.FaceDetector.create_from_options(options)
-        model.detect(media_image(np.zeros((64, 64, 3), np.uint8)))  # the first call logs, too
-    try:
+    with vision.FaceDetector.create_from_options(options) as model:
         yield model
-    finally:
-        with without_usual_log():
-            model.close()
 
 
 @functools.cache

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import re
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,13 +31,6 @@ WINDOW = 3.0  # side of the window around a small face, in sides of the face's b
 LIPS = [13, 14]  # landmarks of the inner lips' middle
 ANCHORS = [33, 263, 152]  # landmarks of the outer corners of the eyes and of the chin
 HEIGHT = [10, 152]  # landmarks of the forehead's top and the chin
-
-USUAL_LOG = re.compile(
-    r"^WARNING: Logging before InitGoogle"
-    r"|^W0000 .*(face_landmarker_graph|inference_feedback_manager|inference_runner_litert)\.cc"
-    r"|^INFO: (Created TensorFlow Lite XNNPACK delegate|\[\w+\.cc:\d+\])"
-)
-_stderr_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,31 +194,8 @@ def landmarker(*, still: bool = False) -> Iterator[vision.FaceLandmarker]:
         output_face_blendshapes=True,
         output_facial_transformation_matrixes=True,
     )
-    with without_usual_log():
-        model = vision.FaceLandmarker.create_from_options(options)
-    with model:
+    with vision.FaceLandmarker.create_from_options(options) as model:
         yield model
-
-
-@contextmanager
-def without_usual_log() -> Iterator[None]:
-    """Suppress what MediaPipe's native code logs for every new landmarker; all other lines are passed on.
-
-    It writes to the file descriptor itself and offers no setting for it.
-    """
-    with _stderr_lock, tempfile.TemporaryFile() as caught:
-        sys.stderr.flush()
-        screen = os.dup(2)
-        try:
-            os.dup2(caught.fileno(), 2)
-            yield
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-            caught.seek(0)
-            for line in caught.read().decode(errors="replace").splitlines():
-                if not USUAL_LOG.search(line):
-                    print(line, file=sys.stderr)
 
 
 def media_image(image: np.ndarray) -> mp.Image:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,14 @@ POLL_SECONDS = 0.05  # between looks at the clock, the memory and the caller's w
 # Of glibc's heap. Each clip has threads of its own; with a heap for each (8 per core by default) freed memory is split
 # ever finer, and a worker grows with every clip.
 ARENAS = 1
+LINE_BYTES = 8_192  # of the process's log at once
+FLUSH_SECONDS = 1.0  # in which the last lines of a process's log must have been read
+# What MediaPipe's native code says of any clip; it offers no setting for it.
+USUAL_LOG = re.compile(
+    r"^WARNING: Logging before InitGoogle"
+    r"|^W0000 .*(face_landmarker_graph|inference_feedback_manager|inference_runner_litert)\.cc"
+    r"|^INFO: (Created TensorFlow Lite XNNPACK delegate|\[\w+\.cc:\d+\])"
+)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 QUIET: Packet = {"kind": "quiet"}  # stands for none
@@ -78,14 +87,18 @@ class Process:
             [sys.executable, "-P", "-m", "extractors.workers", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={"MALLOC_ARENA_MAX": str(ARENAS), **os.environ, "PYTHONPATH": paths},
             start_new_session=True,  # Ctrl-C reaches the parent only; the process ends with it
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None and self._process.stderr is not None
         self._tasks = self._process.stdin
         self.warmed: str | None = None
         self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(self._process.stdout,), name="worker", daemon=True).start()
+        self._log = threading.Thread(target=_forward, args=(self._process.stderr,), name="worker log", daemon=True)
+        self._log.start()
 
     @property
     def alive(self) -> bool:
@@ -141,6 +154,7 @@ class Process:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
+        self._log.join(FLUSH_SECONDS)
         with contextlib.suppress(BrokenPipeError):  # where a task was still in its buffer
             self._tasks.close()
 
@@ -203,6 +217,7 @@ class Process:
     def _ended(self, during: str, *, began: bool) -> Exception:
         """Return the error for a process that has ended in the middle of a task."""
         code = self._process.wait()
+        self._log.join(FLUSH_SECONDS)  # the stack trace stands before what is said of it
         if -code == getattr(signal, "SIGXCPU", None):
             return _aborted("cpu", Message("clip_needs_cpu"), during)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -213,6 +228,14 @@ class Process:
             Message("clip_crashed"),
             f"{how} {during}",
         )
+
+
+def _forward(stream: IO[bytes]) -> None:
+    """Write a process's log to standard error, without MediaPipe's usual lines."""
+    with stream:
+        for line in iter(lambda: stream.readline(LINE_BYTES), b""):
+            if not USUAL_LOG.search(line.decode(errors="replace")):
+                os.write(2, line)  # as the process itself would: standard error as Python knows it may be replaced
 
 
 def _during(running: Iterable[str]) -> str:

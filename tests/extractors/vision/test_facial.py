@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from skimage.transform import rotate
@@ -115,10 +113,3 @@ def test_signs_of_the_angles():
 def test_bad_frames_are_named(frames, message):
     with pytest.raises(ValueError, match=message):
         from_frames(iter(frames))
-
-
-def test_the_terminal_stays_quiet_but_loses_nothing(capfd):
-    with landmarker():
-        os.write(2, b"from another thread\n")
-    from_frames(shown(face()))
-    assert capfd.readouterr().err == "from another thread\n"

@@ -167,12 +167,13 @@ def test_results_that_cannot_be_written_are_not_the_clips_fault(portrait, monkey
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
-def test_a_crash_ends_its_clip_and_nothing_else(film, portrait, how, monkeypatch, tmp_path):
+def test_a_crash_ends_its_clip_and_nothing_else(film, portrait, how, monkeypatch, tmp_path, capfd):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(AbortedError, match="made the extraction crash") as caught:
         extract(film, None, harm(how))
     assert caught.value.kind == "crash"
     assert caught.value.detail.startswith(how.name) and "face" in caught.value.detail
+    assert ("Fatal Python error" in capfd.readouterr().err) == (how is not signal.SIGKILL)  # its stack trace
     assert list(tmp_path.iterdir()) == []
     if how is signal.SIGSEGV:
         assert extract(portrait, SPOKEN).words == SPOKEN.words
