@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 Span = tuple[float, float]
 """Seconds from and to."""
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
-# One name for every clip on disk: nothing that a user chose reaches the file system.
-CLIP_FILE = "clip.bin"
+CLIP_FILE = "clip.bin"  # of every clip: nothing that a user chose reaches the file system
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +259,13 @@ def on_disk(clip: Clip) -> Iterator[Path]:
 
 
 def predict_all(
-    clip: Clip, features: ClipFeatures, *, began: float, reused: bool, checkpoint: str = model.CHECKPOINT.name
+    clip: Clip,
+    features: ClipFeatures,
+    *,
+    began: float,
+    reused: bool,
+    checkpoint: str = model.CHECKPOINT.name,
+    known: dict[str, dict[Any, Any]] | None = None,
 ) -> Analysis:
     """Predict from every subset of the modalities that a clip's features have.
 
@@ -270,6 +275,7 @@ def predict_all(
         began: When the work for this clip began, by `time.perf_counter`.
         reused: Whether the features existed before.
         checkpoint: Name of the model.
+        known: Of the same features and model, as `nothing_known` gives it; filled here and by the analysis.
 
     Raises:
         PlainError: If the model cannot be loaded, or was trained on other features.
@@ -279,17 +285,25 @@ def predict_all(
         predictor.set_clip(features)
     except ValueError as error:
         raise PlainError(_("The trained model does not fit these features. {error}").format(error=error)) from error
-    subsets = [subset for subset in SUBSETS if subset <= predictor.available]
-    predictions = {subset: predictor.predict(subset) for subset in subsets}
+    known = known or nothing_known()
+    for subset in SUBSETS:
+        if subset <= predictor.available and subset not in known["predictions"]:
+            known["predictions"][subset] = predictor.predict(subset)
     return Analysis(
         clip=clip,
         features=features,
         checkpoint=checkpoint,
-        predictions=predictions,
         predictor=predictor,
         seconds=time.perf_counter() - began,
         reused=reused,
+        **known,
     )
+
+
+def nothing_known() -> dict[str, dict[Any, Any]]:
+    """Return empty caches of what an analysis computes by its own model, which analyses of equal features can share."""
+    caches = [each.name for each in fields(Analysis) if each.default_factory is dict and each.name != "_fitting"]
+    return {name: {} for name in ("predictions", *caches)}
 
 
 def excluding(whole: Analysis, spans: Collection[Span]) -> Analysis:
@@ -333,8 +347,5 @@ def renamed(analysis: Analysis, speaker: str, name: str) -> Analysis:
 
 def _covered(ordered: Sequence[Span]) -> float:
     """Return how many seconds sorted spans cover, each counted once where they overlap."""
-    covered, until = 0.0, 0.0
-    for start, end in ordered:
-        covered += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return covered
+    ends = itertools.accumulate((end for _start, end in ordered), max, initial=0.0)
+    return sum(max(0.0, end - max(start, until)) for (start, end), until in zip(ordered, ends, strict=False))

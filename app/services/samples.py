@@ -6,12 +6,11 @@ loaded checkpoint. Features of other bytes, or for a checkpoint with another sch
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import sys
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import streamlit as st
 
 from app.i18n.translate import _
 from app.services import model, upload
-from app.services.analysis import Analysis, Clip, predict_all
+from app.services.analysis import Analysis, Clip, nothing_known, predict_all
 from app.services.errors import PlainError
 from extractors.schema import ClipFeatures
 from extractors.storage import feature_files
@@ -107,9 +106,9 @@ def of_sample(sample: DemoClip) -> Clip:
 
 
 @st.cache_resource(show_spinner=False)
-def _charts(sample: str) -> dict[Hashable, dict[str, Any]]:
-    """Return the charts of a sample, which all sessions share: its precomputed result is the same for each."""
-    return {}
+def _known(sample: str) -> dict[str, dict[Any, Any]]:
+    """Return what was computed of a sample, which all sessions share: features and model are the same for each."""
+    return nothing_known()
 
 
 def precomputed(sample: DemoClip) -> Analysis:
@@ -121,8 +120,7 @@ def precomputed(sample: DemoClip) -> Analysis:
     """
     began = time.perf_counter()
     features = load(sample, schema=model.default().schema)
-    analysis = predict_all(of_sample(sample), features, began=began, reused=True)
-    return dataclasses.replace(analysis, charts=_charts(sample.name))
+    return predict_all(of_sample(sample), features, began=began, reused=True, known=_known(sample.name))
 
 
 def analysed(sample: DemoClip) -> Analysis:
