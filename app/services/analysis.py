@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from extractors.storage.parts import Parts
     from extractors.vision.stills import Moment
 
-Span = tuple[float, float]
-"""Seconds from and to."""
+Span = tuple[float, float]  # seconds from and to
 SINKHORN_BLUR = 0.01  # in units of the cost: near the exact plan, so that a map shows pairs and no haze
 CLIP_FILE = "clip.bin"  # of every clip: nothing that a user chose reaches the file system
 
