@@ -52,6 +52,7 @@ def test_lengths_that_not_all_models_reached_are_left_out():
     rows = [row("ours", 10, time_ms=1.0), row("other", 10, time_ms=2.0)]
     rows += [row("ours", 2000, time_ms=3000.0), row("other", 2000, status="out of memory", time_ms=None, gflop=None)]
     rows += [row("ours", 9000, time_ms=4.0)]
+    rows += [row(name, 2000, time_ms=5.0) for name in ("other, stored weights", "alignmamba-2")]  # of the long table
     table = short_tables.fusion_table({"rows": rows})
     assert table.startswith("| model, 2,000 tokens ")
     assert _body(table) == [["ours", "3,000", "1", "2"], ["other", "out of memory", "1", "–"]]
