@@ -71,7 +71,8 @@ def test_the_bill_of_materials_is_valid_and_complete(tmp_path):
     made = tmp_path / "sbom.json"
     arguments[arguments.index("build/sbom.cdx.json")] = str(made)
     arguments[-1] = sys.prefix
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True)
+    # Validated once, below, and more strictly: it takes long.
+    subprocess.run([sys.executable, *arguments, "--no-validate"], cwd=ROOT, capture_output=True, check=True)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.read_text(encoding="utf-8")) is None
     listed = json.loads(made.read_text(encoding="utf-8"))
     names = {component["name"].lower().replace("_", "-") for component in listed["components"]}
