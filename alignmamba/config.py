@@ -29,6 +29,7 @@ Bandwidth = Literal["inverse_dim", "median"]
 Absent = Literal["skip", "embed"]
 Level = Literal["clip", "step"]
 Gate = Literal["none", "missing"]
+Anchor = Literal["clip", "step"]
 
 
 def text_encoder(folder: Path) -> str:
@@ -89,6 +90,8 @@ class ModelConfig:
         gate: "missing" lets every step size of the fusion depend on which modalities are missing at the step, beside
             the masks, by a learnt gate (ours; see `alignmamba.modeling.missingness`). At level "step" the encoders have
             it too, and the last column of every modality tells whether a step is there (1) or filled in (0).
+        anchor: "step" aligns to the first modality that each step has, where "clip" aligns to the first that the clip
+            has, filled-in steps included (ours; of level "step" only, which tells them as above).
         classes: Number of classes of the classification head; 0 for none.
         level: What is scored: the "clip", or every "step" of a grid that all modalities share (the utterances of a
             conversation).
@@ -121,6 +124,7 @@ class ModelConfig:
     align_weight: float = 0.01
     absent: Absent = "skip"
     gate: Gate = "none"
+    anchor: Anchor = "clip"
     classes: int = 3
     level: Level = "clip"
     audio_statistics: int = 0
@@ -157,6 +161,8 @@ class ModelConfig:
         if sorted(self.order) != sorted(MODALITIES):
             raise ValueError(f"order: {self.order}, expected each of {MODALITIES} once")
         _check_choices(vars(self))
+        if self.anchor == "step" and self.level != "step":
+            raise ValueError(f'anchor: "step" at level {self.level!r}, expected level "step"')
         for modality in MODALITIES:
             self._check_statistics(modality)
 

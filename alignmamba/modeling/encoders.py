@@ -86,7 +86,8 @@ class Encoders(nn.ModuleDict):
             expected = " or, with read-outs in the place of statistics, ".join(map(str, sorted(widths, reverse=True)))
             raise ValueError(f"{modality}: {steps.values.shape[-1]} columns, expected {expected}")
         mask, (values, seconds) = compact(steps.mask, steps.values, steps.seconds)
-        there = mask & given(values) if self.config.gate == "missing" and self.config.level == "step" else mask
+        tells = self.config.level == "step" and (self.config.gate == "missing" or self.config.anchor == "step")
+        there = mask & given(values) if tells else mask
         return Stream(self[modality](values, mask), mask, seconds, there)
 
     def forward(self, batch: Batch) -> dict[Modality, Stream]:

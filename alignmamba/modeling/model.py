@@ -185,6 +185,7 @@ class AlignMamba(nn.Module):
     def fuse(self, streams: Mapping[Modality, Stream], *, with_mmd: bool = True) -> Output:
         """Align the streams to each clip's anchor, interleave, scan, pool, predict."""
         anchor, target = anchor_stream(streams)
+        goal = self._goal(streams, target)
         mixed = all(stream is not target for stream in streams.values())  # clips have different anchors
         aligned, mmd, plans = {}, {}, {}
         for modality, stream in streams.items():
@@ -192,10 +193,10 @@ class AlignMamba(nn.Module):
                 aligned[modality] = Aligned(target.x, target.mask, target.there)
                 continue
             rank, here = ANCHOR_ORDER.index(modality), stream.mask.any(1)
-            plan = self._plan(stream, target)
+            plan = self._plan(stream, goal)
             moved = plan.transport(stream.x, scaling=self.config.scaling)
             if with_mmd:
-                mmd[modality] = self._mmd(moved, target).where(here & (anchor != rank), 0.0)
+                mmd[modality] = self._mmd(moved, goal).where(here & (anchor != rank), 0.0)
             there = self._reached(plan, stream) if self.config.gate == "missing" else target.mask
             if mixed:
                 own = (anchor == rank)[:, None]
@@ -218,14 +219,24 @@ class AlignMamba(nn.Module):
             streams: Of clips.
             output: Of `fuse` for them.
         """
-        _, target = anchor_stream(streams)
+        goal = self._goal(streams, anchor_stream(streams)[1])
         found = {}
         for modality, plan in output.plans.items():
             stream = streams[modality]
             counts = stream.mask.any(1) & (output.anchor != ANCHOR_ORDER.index(modality))
             moved = plan.transport(stream.x, scaling=self.config.scaling)
-            found[modality] = self._mmd(moved, target).where(counts, 0.0)
+            found[modality] = self._mmd(moved, goal).where(counts, 0.0)
         return found
+
+    def _goal(self, streams: Mapping[Modality, Stream], target: Stream) -> Stream:
+        """What streams are aligned to: the anchor, or per step the first modality that is more than filled in there."""
+        if self.config.anchor == "clip":
+            return target
+        x, there = target.x, target.there
+        for stream in (streams[modality] for modality in ANCHOR_ORDER if modality in streams):
+            x = torch.where((stream.there & ~there)[:, :, None], stream.x, x)
+            there = there | stream.there
+        return target._replace(x=x, there=there)
 
     def _pool(self, tokens: Tensor, mask: Tensor, target: Stream) -> Tensor:
         """The mean of a clip's tokens, or of each step's."""

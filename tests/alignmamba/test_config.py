@@ -21,6 +21,7 @@ WRONG = {
     "bandwidth": "fixed",
     "absent": "zero",
     "level": "word",
+    "anchor": "word",
 }
 
 
