@@ -65,6 +65,7 @@ def screen() -> None:
     page = st.navigation(pages, position="top")
     with errors.plain_sentences():
         page.run()
+    model.freeze_loaded()
 
 
 if __name__ == "__main__":
