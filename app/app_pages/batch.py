@@ -197,13 +197,14 @@ def _cells(row: BatchRow) -> dict[str, object]:
     cells = row.cells()
     used = [modality for modality in wording.DISPLAY_ORDER if modality in (cells["used"] or "").split()]
     chance = cells[f"p_{cells['class']}"] if cells["class"] else None
+    score_class = cells["class"]
     return {
         "file": cells["file"],
         "speaker": row.speaker,
         "label": row.label,
         "status": _(STATUSES[row.status]),
         "score": cells["score"],
-        "class": "" if chance is None else f"{_(cells['class'])} {wording.share(chance)}",
+        "class": "" if chance is None else f"{_(score_class)} {wording.share(chance)}",
         "used": _("nothing to predict from") if row.status == Status.DONE and not used else wording.subset(used),
         "duration_s": cells["duration_s"],
         "transcript": cells["transcript"],

@@ -169,6 +169,8 @@ def fake_cuda() -> Iterator[None]:
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+        # Adam asks it for the stream, which a CUDA build of torch would look for at the driver.
+        patch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
         patch.setattr(torch.backends.cudnn, "is_acceptable", lambda _: False)
         with _Dispatch(), _Functions():
             yield

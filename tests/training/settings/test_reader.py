@@ -83,7 +83,8 @@ def test_committed_files_are_valid(path):
     for name in base.models or registry.MAIN:
         for change in changes:
             parts = {part: {**base.of(name, part), **change.get(part, {})} for part in ("model", "train", "robustness")}
-            parse(ModelConfig, {**parts["model"], **DIMS}, where="model config")
+            dataset = {**DIMS, "level": "step" if base.dataset == "mosi-utterance" else "clip"}
+            parse(ModelConfig, {**parts["model"], **dataset}, where="model config")
             parse(TrainConfig, parts["train"], where="train config")
             parse(Robustness, parts["robustness"], where="robustness")
 
