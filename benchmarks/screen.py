@@ -156,6 +156,7 @@ def open_live(page: Page) -> None:
     page.get_by_role("button", name="I have read this and may use my clips").click()
     page.get_by_role("tab", name="Camera").click()
     page.get_by_text("Live, while you speak").click()
+    expect(page.locator("#status")).to_have_count(1)  # the recorder, which has one too, is gone
 
 
 def live(browser: Browser, address: str) -> list[float]:

@@ -6,6 +6,7 @@ import pytest
 
 from extractors.workers.process import LINE_BYTES, _forward
 
+WRITE = os.write
 UNALIGNED = b"W0000 00:00:1795806415.446407 602 inference_runner_litert.cc:1418] Input tensor memory is not aligned\n"
 
 
@@ -31,3 +32,14 @@ def test_bytes_of_any_kind_and_length_pass(stream, capfdbinary):
     log = b"\xff\x00" * LINE_BYTES + b"\n"
     stream(log)
     assert capfdbinary.readouterr().err == log
+
+
+def test_a_closed_standard_error_keeps_no_process_waiting(stream, monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "extractors.workers.process.os.write", lambda number, line: closed() if number == 2 else WRITE(number, line)
+        )
+        stream(b"first\nsecond\n")
