@@ -235,8 +235,8 @@ def _forward(stream: IO[bytes]) -> None:
     with stream:
         for line in iter(lambda: stream.readline(LINE_BYTES), b""):
             if not USUAL_LOG.search(line.decode(errors="replace")):
-                # As the process itself would: standard error as Python knows it may be replaced. Where it is closed, the
-                # process is still read, or it would wait for ever with a full pipe.
+                # As the process itself would: standard error as Python knows it may be replaced. Where it is closed,
+                # the process is still read, or it would wait for ever with a full pipe.
                 with contextlib.suppress(OSError):
                     os.write(2, line)
 

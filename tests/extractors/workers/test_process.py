@@ -35,11 +35,15 @@ def test_bytes_of_any_kind_and_length_pass(stream, capfdbinary):
 
 
 def test_a_closed_standard_error_keeps_no_process_waiting(stream, monkeypatch):
-    def closed(*_):
+    refused = []
+
+    def write(number, line):
+        if number != 2:
+            return WRITE(number, line)
+        refused.append(line)
         raise BrokenPipeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "extractors.workers.process.os.write", lambda number, line: closed() if number == 2 else WRITE(number, line)
-        )
+        patch.setattr(os, "write", write)
         stream(b"first\nsecond\n")
+    assert refused == [b"first\n", b"second\n"]
