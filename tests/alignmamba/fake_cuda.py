@@ -174,3 +174,13 @@ def fake_cuda() -> Iterator[None]:
         patch.setattr(torch.backends.cudnn, "is_acceptable", lambda _: False)
         with _Dispatch(), _Functions():
             yield
+
+
+@contextmanager
+def gpu() -> Iterator[None]:
+    """Within, torch has a GPU: this machine's where there is one, else the pretended one."""
+    if torch.cuda.is_available():
+        yield
+    else:
+        with fake_cuda():
+            yield

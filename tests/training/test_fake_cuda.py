@@ -1,4 +1,4 @@
-"""Training on a GPU that is only pretended: no CPU tensor meets a CUDA one, and the numbers are those of the CPU."""
+"""Training on a GPU, pretended where there is none: no CPU tensor meets a CUDA one, and the numbers are the CPU's."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from torch import distributed
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from extractors.language import text_encoder
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 from tests.training.data import mmsa_files
 from tests.training.experiments.test_experiments import SETTINGS
 from tests.training.small import batch, config, dropped, examples, truth
@@ -26,7 +26,7 @@ from training.release import encoder
 from training.trainer import Labelled, TrainConfig, fit
 
 ALL = sorted({*registry.MAIN, *registry.ABLATION})
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
+pytestmark = pytest.mark.gpu_or_pretended
 
 
 def labelled(level):
@@ -46,7 +46,7 @@ def test_every_model_forward_and_backward(name, level):
     part = labelled(level)
     torch.manual_seed(2)
     expected = trainer._loss(copy.deepcopy(made).train(), part)
-    with fake_cuda():
+    with gpu():
         made.to("cuda").train()
         torch.manual_seed(2)
         value = trainer._loss(made, part.to("cuda"))
@@ -67,7 +67,7 @@ class OnGpu(Made):
 def test_fit(tmp_path, precision):
     settings = TrainConfig(epochs=2, batch_size=8, learning_rate=1e-2, precision=precision)
     on_cpu = fit(model(), Made(), settings) if precision == "float32" else None
-    with fake_cuda():
+    with gpu():
         run = fit(model().to("cuda"), OnGpu(), settings, folder=tmp_path)
         again = fit(model().to("cuda"), OnGpu(), settings, folder=tmp_path)
     assert again == run
@@ -89,7 +89,7 @@ def world(tmp_path_factory):
 @pytest.mark.parametrize("name", ["distance", *sorted({*experiments.TABLES} - {"distance"})])  # it trains on its own
 def test_table(world, monkeypatch, name):
     monkeypatch.chdir(world)
-    with fake_cuda():
+    with gpu():
         experiments.main(
             [name, "--settings", "small.yaml", "--data", "aligned_50.pkl", "--seeds", "1", "--results", "results"]
         )
@@ -117,7 +117,7 @@ def test_choose(tmp_path, monkeypatch):
     arguments = ["--settings", "small.yaml", "--candidates", "candidates.yaml", "--data", "aligned_50.pkl"]
     monkeypatch.setattr(sys, "argv", ["choose", *arguments, "--results", "results"])
     seen = devices_of(monkeypatch, choose)
-    with fake_cuda():
+    with gpu():
         choose.main()
     assert seen == ["cuda"] * 2
 
@@ -126,7 +126,7 @@ def test_planted(monkeypatch):
     monkeypatch.setattr(planted, "CLIPS", 16)
     monkeypatch.setattr(planted, "TRAIN", TrainConfig(epochs=1, batch_size=8))
     seen = devices_of(monkeypatch, planted)
-    with fake_cuda():
+    with gpu():
         for variant in ("alignmamba, lambda 1", "single-stream-transformer"):
             planted.measure(planted.TABLES["planted"][variant], 1)
     assert seen == ["cuda"] * 2
@@ -156,7 +156,7 @@ def test_torchrun_makes_a_table(world, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "0")
     arguments = ["--settings", "small.yaml", "--data", "aligned_50.pkl", "--seeds", "2", "--runs", "shared"]
-    with fake_cuda():
+    with gpu():
         experiments.main(["complete", *arguments, "--results", "shared-results"])
     assert not distributed.is_initialized()
     assert json.loads((world / "shared-results" / "small" / "complete.json").read_text())["rows"]
@@ -168,7 +168,7 @@ def test_processes_send_tensors_of_the_gpu_only(tmp_path, monkeypatch):
     sent = strict(monkeypatch)
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
-        with fake_cuda():
+        with gpu():
             trained = model().to("cuda")
             run = fit(trained, OnGpu(), TrainConfig(epochs=1, batch_size=24), folder=tmp_path)
     finally:
@@ -188,7 +188,7 @@ def test_torchrun_uses_the_device_that_was_chosen(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", begun.append)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with fake_cuda():
+    with gpu():
         with trainer.processes() as first:
             assert first
         monkeypatch.setenv("ALIGNMAMBA_DEVICE", "cpu")
@@ -200,11 +200,11 @@ def test_torchrun_uses_the_device_that_was_chosen(monkeypatch):
 def test_text_encoder(monkeypatch):
     """Two steps of its training and a prediction."""
     tools = text_encoder.load()
-    with fake_cuda():
+    with gpu():
         small = copy.deepcopy(tools.encoder)
         small.encoder.layer = small.encoder.layer[:1]  # one of six: the devices are the same
-        gpu = replace(tools, encoder=small.to("cuda"), device="cuda")
-        monkeypatch.setattr(text_encoder, "load", lambda: gpu)
+        moved = replace(tools, encoder=small.to("cuda"), device="cuda")
+        monkeypatch.setattr(text_encoder, "load", lambda: moved)
         made = [
             encoder.Sentence(f"it was {word}", score, "mosi", split)
             for word, score in (("good", 2.0), ("bad", -2.0))

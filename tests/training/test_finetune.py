@@ -10,7 +10,7 @@ from alignmamba import checkpoint
 from alignmamba.config import ModelConfig
 from alignmamba.modeling.model import AlignMamba
 from extractors.pipeline import SCHEMA
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 from tests.extractors.support.clips import every, grey, make_clip, tone
 from training import finetune
 from training.trainer import TrainConfig, fit
@@ -57,7 +57,7 @@ def test_clips_are_learnt(folder, start, tmp_path, cache):
     assert result["rows"][1]["mae"] == after["mae"]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
+@pytest.mark.gpu_or_pretended
 def test_a_gpu_is_used(folder, start, tmp_path, cache, monkeypatch):
     seen = []
 
@@ -68,7 +68,7 @@ def test_a_gpu_is_used(folder, start, tmp_path, cache, monkeypatch):
     monkeypatch.setattr(finetune, "fit", noted)
     config = TrainConfig(epochs=1, batch_size=4, learning_rate=1e-2)
     shutil.rmtree(cache / "run", ignore_errors=True)  # of the test before: features stay
-    with fake_cuda():
+    with gpu():
         rows = finetune.finetune(folder, start, tmp_path / "gpu", config=config, cache=cache)
     assert seen == ["cuda"]
     shutil.rmtree(cache / "run", ignore_errors=True)

@@ -14,7 +14,7 @@ from alignmamba.modeling.mamba import Mamba, MambaLayer, run_layers
 from alignmamba.modeling.missingness import by_token
 from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.clips import AUDIO, LANGUAGE, VIDEO, clip, config
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 from tests.alignmamba.modeling.test_mamba import plain
 from tests.alignmamba.modeling.test_model import open_gates
 from tests.alignmamba.ops.scans import cpp
@@ -78,7 +78,7 @@ def test_agrees_with_the_loop_in_triton():
 def test_agrees_with_the_loop_in_the_kernel_of_mamba_ssm(mamba_ssm, monkeypatch):
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "cuda")
     wanted, (block, x, missing) = expected(), gated()
-    with fake_cuda():
+    with gpu():
         compare(wanted, block.to("cuda"), x.to("cuda"), missing.to("cuda"))
     assert mamba_ssm.dtypes == [torch.float32] * 2
 

@@ -9,7 +9,7 @@ from alignmamba.modeling import transport
 from alignmamba.modeling.mamba import BLOCK_STEPS, MambaLayer, run_layers
 from alignmamba.modeling.mmd import mmd2
 from alignmamba.modeling.model import AlignMamba
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 
 
 def _half():
@@ -61,6 +61,7 @@ def test_half_precision_in_is_half_precision_out(streams):
     assert plan.transport(source.bfloat16(), scaling="mean").dtype == torch.bfloat16
 
 
+@pytest.mark.gpu_or_pretended
 @pytest.mark.parametrize("cuda", [False, True], ids=["cpu", "cuda"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_length_does_not_change_the_dtype_under_autocast(cuda, overwrite):
@@ -76,11 +77,12 @@ def test_length_does_not_change_the_dtype_under_autocast(cuda, overwrite):
     if not cuda:
         assert run(BLOCK_STEPS + 9, "cpu") == run(9, "cpu")
         return
-    with fake_cuda():
+    with gpu():
         layers, norm, project = [layer.to("cuda") for layer in layers], norm.to("cuda"), project.to("cuda")
         assert run(BLOCK_STEPS + 9, "cuda") == run(9, "cuda") == torch.float32
 
 
+@pytest.mark.gpu_or_pretended
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("local", ["relaxed", "sinkhorn"])
 def test_long_and_short_streams_meet_under_autocast(device, local):
@@ -101,5 +103,5 @@ def test_long_and_short_streams_meet_under_autocast(device, local):
     if device == "cpu":
         assert torch.allclose(run(), expected, atol=0.1)
         return
-    with fake_cuda():
+    with gpu():
         assert torch.allclose(run(), expected, atol=0.1)

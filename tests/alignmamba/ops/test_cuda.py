@@ -8,7 +8,7 @@ from alignmamba.ops import cuda
 from alignmamba.ops.interface import Inputs
 from alignmamba.ops.selective_scan import BackendError, backend_name, choose_backend, selective_scan
 from benchmarks import scan as benchmark
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 from tests.alignmamba.ops.scans import NAMES, TOLERANCE, assert_close, double, loss, make_inputs, run
 
 ON_CPU = pytest.mark.parametrize("mamba_ssm", ["cpu"], indirect=True)
@@ -38,7 +38,7 @@ def test_the_model_runs_it(mamba_ssm, monkeypatch):
     for forced in (None, "cuda"):
         if forced:
             monkeypatch.setenv("ALIGNMAMBA_SCAN", forced)
-        with fake_cuda():
+        with gpu():
             moved = Mamba(8, state_dim=4)
             moved.load_state_dict(block.state_dict())
             y = moved.to("cuda")(x.to("cuda"))
@@ -51,7 +51,7 @@ def test_the_model_runs_it(mamba_ssm, monkeypatch):
 def test_long_sequences_without_gradient_run_it_too(mamba_ssm, monkeypatch):
     """It takes no state between pieces: there are none."""
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "cuda")
-    with fake_cuda(), torch.no_grad():
+    with gpu(), torch.no_grad():
         layer = MambaLayer(8, **LAYER).to("cuda")
         x = torch.randn(1, BLOCK_STEPS + 8, 8).to("cuda")
         run_layers([layer], x, torch.ones(x.shape[:2], dtype=torch.bool).to("cuda"), norm=torch.nn.Identity())
@@ -59,7 +59,7 @@ def test_long_sequences_without_gradient_run_it_too(mamba_ssm, monkeypatch):
 
 
 def test_half_precision_reaches_it_under_autocast(mamba_ssm):
-    with fake_cuda(), torch.autocast("cuda", torch.bfloat16):
+    with gpu(), torch.autocast("cuda", torch.bfloat16):
         block = Mamba(8, state_dim=4).to("cuda")
         y = block(torch.randn(2, 9, 8).to("cuda"))
         y.float().sum().backward()
@@ -67,7 +67,7 @@ def test_half_precision_reaches_it_under_autocast(mamba_ssm):
 
 
 def test_the_benchmark_times_what_the_model_runs(mamba_ssm):
-    with fake_cuda():
+    with gpu():
         inputs = [tensor.to("cuda") for tensor in benchmark.make_inputs(1, 5, "cpu")]
         benchmark.call(choose_backend("cuda"), inputs)
         Mamba(8, state_dim=4).to("cuda")(torch.randn(1, 5, 8).to("cuda"))
@@ -77,6 +77,6 @@ def test_the_benchmark_times_what_the_model_runs(mamba_ssm):
 def test_a_state_of_its_own_is_more_than_it_takes(mamba_ssm, monkeypatch):
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "cuda")
     inputs = {name: tensor.detach() for name, tensor in make_inputs(1, 4, 2, 2, torch.float32).items()}
-    with fake_cuda(), pytest.raises(BackendError, match="takes no initial state"):
+    with gpu(), pytest.raises(BackendError, match="takes no initial state"):
         selective_scan(**{name: tensor.to("cuda") for name, tensor in inputs.items()})
     assert mamba_ssm.dtypes == []

@@ -1,4 +1,4 @@
-"""Release commands on a GPU that is only pretended: it is used, never assumed, and the figures are those of the CPU."""
+"""Release commands on a GPU, pretended where there is none: it is used, never assumed; the figures are the CPU's."""
 
 import copy
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 from alignmamba import checkpoint
 from alignmamba.calibration import Uncertainty
 from alignmamba.modality import Modality
-from tests.alignmamba.fake_cuda import fake_cuda
+from tests.alignmamba.fake_cuda import gpu
 from tests.training.clips import features
 from tests.training.clips import trained as small_checkpoint
 from training.data.real_clips import RealClip
@@ -29,7 +29,7 @@ from training.release import (
 from training.release.compose import as_clip
 from training.release.train import fit_readouts
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which need not be pretended")
+pytestmark = pytest.mark.gpu_or_pretended
 
 
 def numbers(value):
@@ -42,10 +42,10 @@ def numbers(value):
 
 
 def on_both(measure, model):
-    """What a function of a model answers on the CPU and on the pretended GPU."""
+    """What a function of a model answers on the CPU and on the GPU."""
     expected = numbers(measure(model))
     moved = copy.deepcopy(model)
-    with fake_cuda():
+    with gpu():
         found = numbers(measure(moved.to("cuda")))
     assert expected
     np.testing.assert_allclose(found, expected, atol=1e-3)
@@ -61,7 +61,7 @@ def model(corpora, config):
 
 
 def test_training(corpora, config, composing, settings):
-    with fake_cuda():
+    with gpu():
         trained, *_ = train.train(corpora, config, replace(settings, epochs=1), composing)
         assert {part.device.type for part in trained.state_dict().values()} == {"cuda"}
         assert set(readouts.from_model(trained)) == {"audio", "video"}
@@ -71,7 +71,7 @@ def test_a_checkpoint_to_be_measured_is_put_there(tmp_path, monkeypatch):
     made = small_checkpoint()
     checkpoint.save(tmp_path / "made", made.model, schema=made.schema)
     monkeypatch.setattr(inputs, "shared_encoder", lambda _: None)
-    with fake_cuda():
+    with gpu():
         opened = inputs.open_checkpoint(tmp_path / "made")
         assert {part.device.type for part in opened.model.state_dict().values()} == {"cuda"}
         monkeypatch.setenv("ALIGNMAMBA_DEVICE", "cpu")
@@ -103,7 +103,7 @@ def test_unseen_people(corpora, model):
 def test_ablation(corpora, config, settings, monkeypatch):
     monkeypatch.setattr(ablation, "DRAWS", 1)
     variant = ablation.VARIANTS["without real pairs"]
-    with fake_cuda():
+    with gpu():
         read = fit_readouts(ablation.left_in(corpora).split("train"))
         found = ablation.measure(
             corpora, corpora.split("test").voices, config, replace(settings, epochs=1), variant, read=read
