@@ -168,6 +168,11 @@ def scan_table(result: dict[str, Any]) -> str:
     return table(["forward / forward + backward, ms", *(f"B{b} L{n}" for b, n in shapes)], rows)
 
 
+def _rounded(value: float | None) -> str:
+    """A cost as a whole number; below ten with its first decimal, which a GPU's milliseconds need."""
+    return UNDEFINED if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
 def fusion_table(result: dict[str, Any]) -> str:
     """Time and memory of whole models by length."""
     rows = [
@@ -175,8 +180,8 @@ def fusion_table(result: dict[str, Any]) -> str:
             str(row.get("batch", 1)),
             row["model"],
             f"{row['tokens']:,}",
-            UNDEFINED if row.get("time_ms") is None else f"{row['time_ms']:,.0f}",
-            UNDEFINED if row.get("peak_mb") is None else f"{row['peak_mb']:,.0f}",
+            _rounded(row.get("time_ms")),
+            _rounded(row.get("peak_mb")),
             UNDEFINED if row.get("gflop") is None else f"{row['gflop']:,.1f}",
             row["status"],
         ]
