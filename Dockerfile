@@ -22,11 +22,12 @@ ARG DEVICE=cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /build
 COPY requirements.txt .
+COPY extractors/assets/requirements.txt gpu.txt
 RUN python -m venv /opt/venv \
     && grep '^torch==' requirements.txt > torch.txt \
     && case "$DEVICE" in \
         cpu) pip install --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -r torch.txt ;; \
-        cuda) ;; \
+        cuda) pip install -r gpu.txt ;; \
         *) echo "DEVICE: '$DEVICE', expected cpu or cuda" >&2; exit 1 ;; \
     esac \
     && pip install -r requirements.txt

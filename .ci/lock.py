@@ -1,8 +1,9 @@
 """Locks every package that the requirement files bring along: `make lock`, after a pin has changed.
 
 Writes .ci/lock/app.txt (what the app needs), dev.txt (what tests and checks need beside it), cuda.txt (what torch with
-CUDA needs beside them) and uv.txt (an installer), for Linux, macOS and Windows and every Python that is supported, with
-the hash of each file that an index may serve. Needs uv and the index. Versions stay unless a pin asks for others.
+CUDA needs beside them), gpu.txt (what the speech recogniser needs on a GPU) and uv.txt (an installer), for Linux, macOS
+and Windows and every Python that is supported, with the hash of each file that an index may serve. Needs uv and the
+index. Versions stay unless a pin asks for others.
 `.ci/lock.py check FILE...` exits with 1 where the lock lacks a pin of a requirement file; it needs nothing.
 """
 
@@ -28,6 +29,7 @@ HEADERS = {
     "app": "What requirements.txt brings along",
     "dev": "What tests/requirements.txt brings along beside app.txt",
     "cuda": "What torch's CUDA build brings along beside app.txt",
+    "gpu": "What the speech recogniser needs on a GPU beside app.txt",
     "uv": "The installer that set-up brings where it needs it",
 }
 
@@ -78,6 +80,7 @@ def write() -> None:
         "app": [block for name, block in app if not CUDA.match(name)],
         "dev": [block for name, block in everything if name not in names or name == "triton"],
         "cuda": [block for name, block in app if CUDA.match(name)],
+        "gpu": [block for _, block in compiled("extractors/assets/requirements.txt", before)],
         "uv": [block for _, block in compiled("-", before, text=UV)],
     }
     for part, packages in parts.items():

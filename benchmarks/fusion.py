@@ -37,7 +37,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.selective_scan import FORCE_VARIABLE
 from training.baselines.streams import STREAMS
 from training.reporting.efficiency import STORED, ratios_table
-from training.reporting.result_files import RESULTS, ROOT, write
+from training.reporting.result_files import ROOT, write
 
 WIDTH, ENCODER_LAYERS, FUSION_LAYERS = 128, 1, 3
 FEATURE_DIM = 64  # columns of every modality
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=9, help="timed passes per model and length")
     parser.add_argument("--long", type=int, default=LONG, help="steps of AlignMamba's longest pass; 0 for none")
-    parser.add_argument("--folder", type=Path, default=RESULTS, help="where the result file goes")
+    parser.add_argument("--folder", type=Path, help="where the result file goes")
     parser.add_argument("--peak", nargs=3, metavar=("MODEL", "STEPS", "CLIPS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with torch.no_grad():

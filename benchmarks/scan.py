@@ -50,7 +50,7 @@ def main() -> None:
     """Measure all shapes, print a table, write `results/scan-<device>.json`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--folder", type=Path, default=result_files.RESULTS)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--peak", nargs=4, metavar=("IMPLEMENTATION", "BATCH", "LENGTH", "DIRECTION"))
     arguments = parser.parse_args()
     if arguments.peak:

@@ -62,6 +62,7 @@ TEMPLATES: Mapping[str, str] = {
     ),
     "recognised_words_left_out": N_("Only the first {count} recognised words are used."),
     "recogniser_used": N_("Speech was recognised by {model} on {device} ({type})."),
+    "recogniser_not_on_gpu": N_("Speech was recognised on the CPU, because the GPU failed: {error}"),
     "speech_translated": N_(
         "The speech is not English (detected language: {language}); the transcript is a machine translation. The times "
         "of its words are rough, and so are the alignment maps."

@@ -221,6 +221,7 @@ def test_folders_and_modules_are_small():
         "alignmamba/ops/requirements.txt",
         "training/demo_clips/requirements.txt",
         "extractors/corpus/requirements.txt",
+        "extractors/assets/requirements.txt",
     ],
 )
 def test_every_requirement_is_exact(name):

@@ -2,8 +2,9 @@
 
 At first use Triton builds a small driver of its own, for which gcc and Python's headers have to be there.
 
-Tiles and block sizes suit d_state 16 and are the best of a sweep on one Hopper GPU (H200). With `TRITON_INTERPRET=1` set before
-triton is imported, the kernels run on CPU tensors in its interpreter, which is how tests check them without a GPU.
+Tiles and block sizes suit d_state 16 and are the best of a sweep on one Hopper GPU (H200). With `TRITON_INTERPRET=1`
+set before triton is imported, the kernels run on CPU tensors in its interpreter, which is how tests check them without
+a GPU.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def cost() -> None:
             "logarithmic. With stored weights, Transformers keep the attention of all pairs of tokens, as in the paper."
         )
     )
-    for path in sorted(results.BENCHMARKS.glob("fusion-*.json")):
+    for path in sorted(results.BENCHMARKS.rglob("fusion-*.json")):
         show(path, draw_cost)
     reported("efficiency", dataset=None)
 

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from app.cli import machine
 from app.cli.machine import Finding
+from extractors.assets.device import load_cublas
 from extractors.assets.files import cache_folder
 from extractors.assets.registry import ASSETS, AssetError, missing_files
 
@@ -109,6 +110,12 @@ def graphics() -> list[Finding]:
     elif machine.drives(driven) and not named_gpus():
         sentence = "torch does not see the GPU that the driver names: look at CUDA_VISIBLE_DEVICES, and start anew."
         found.append(Finding(topic="GPU", level="note", sentence=sentence))
+    elif machine.drives(driven):
+        try:
+            load_cublas()
+        except RuntimeError as error:
+            sentence = f"The speech recogniser runs on the CPU: {error}, then start anew."
+            found.append(Finding(topic="GPU", level="note", sentence=sentence))
     return found
 
 

@@ -21,7 +21,7 @@ Level = Literal["good", "note", "stop"]
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 COMPILERS = ("c++", "g++", "clang++")  # as alignmamba.ops.build looks for them, after $CXX
-NEEDED_BYTES = {"cpu": 4_000_000_000, "cuda": 9_000_000_000}  # of a set-up, its downloads included
+NEEDED_BYTES = {"cpu": 4_000_000_000, "cuda": 10_500_000_000}  # of a set-up, its downloads included
 ROOM_BYTES = 1_000_000_000  # at work: model files, compiled kernels, clips
 # Oldest NVIDIA driver on Linux per CUDA version (NVIDIA's release notes, minor version compatibility).
 OLDEST_DRIVER = {12: 525, 13: 580}

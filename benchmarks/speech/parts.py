@@ -1,7 +1,7 @@
 """How right the scores of a clip's parts are where its two parts disagree, by words alone and by voice alone.
 
-`python -m benchmarks.speech.parts DATA` writes results/parts-cpu.json. DATA is a folder with text/ and speech/, see
-docs/data.md. Test sentences of CMU-MOSI are said two by two, one positive and one negative in either order; recordings
+`python -m benchmarks.speech.parts DATA` writes results/speech/parts-cpu.json. DATA is a folder with text/ and speech/,
+see docs/data.md. Test sentences of CMU-MOSI are said two by two, one positive and one negative in either order; recordings
 of two test speakers of a corpus, one happy and one of a negative emotion, are glued. Each is scored as a part of its
 clip, described anew (as the app does) or cut out of what describes the whole clip, and, if a recording, as a clip of
 its own.
@@ -32,7 +32,7 @@ from extractors.storage.parts import Parts
 from training.data.corpora import speech, texts
 from training.data.corpora.speech import Recording
 from training.data.datasets import sha256
-from training.reporting.result_files import ROOT, write
+from training.reporting.result_files import ROOT, SPEECH_RESULTS, write
 
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
 PAIRS = 250
@@ -193,7 +193,7 @@ def main() -> None:
         print(row)
     command = "python -m benchmarks.speech.parts DATA"
     hashes = {texts.MOSI_LABELS: sha256(arguments.data / texts.MOSI_LABELS)}
-    print(write("parts", command, rows, device="cpu", data_sha256=hashes, seeds=[SEED]))
+    print(write("parts", command, rows, device="cpu", data_sha256=hashes, seeds=[SEED], folder=SPEECH_RESULTS))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How well speakers are told apart: clips composed of turns of two people, of three, and of one.
 
-`python -m benchmarks.speech.speakers DATA` writes results/speakers-cpu.json. DATA holds `speech/` with its manifests.
-Clips of the people of "valid" chose the thresholds in `extractors/language/speakers/turns.py`; those of "test" report.
+`python -m benchmarks.speech.speakers DATA` writes results/speech/speakers-cpu.json. DATA holds `speech/` with its
+manifests. Clips of the people of "valid" chose the thresholds in `extractors/language/speakers/turns.py`; those of "test" report.
 Two people of a clip come from one corpus, so that the room and the microphone do not tell them apart.
 """
 
@@ -26,7 +26,7 @@ from extractors.media.audio import SAMPLE_RATE
 from extractors.schema import Turn
 from training.data.corpora import speech
 from training.data.corpora.speech import Recording
-from training.reporting.result_files import write
+from training.reporting.result_files import SPEECH_RESULTS, write
 
 COLLAR = 0.25  # seconds around each change of the truth that are not scored
 STEP = 0.01  # seconds in which errors are counted
@@ -183,15 +183,15 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure how well speakers are told apart.")
     parser.add_argument("data", type=Path, help="folder with speech/ and its manifests")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the result file")
+    parser.add_argument("--out", type=Path, default=SPEECH_RESULTS, help="folder for the result file")
     arguments = parser.parse_args()
     rows = []
     for split, kind in (*(("test", kind) for kind in KINDS), *(("valid", kind) for kind in CHOSEN_BY)):
         rows.append(measure(clips(arguments.data, split, kind), split, kind))
         print(rows[-1], flush=True)
     hashes = {name: file_sha256(arguments.data / name) for name in speech.MANIFESTS}
-    folder = {} if arguments.out is None else {"folder": arguments.out}
-    print(write("speakers", "python -m benchmarks.speech.speakers DATA", rows, "cpu", hashes, [SEED], **folder))
+    command = "python -m benchmarks.speech.speakers DATA"
+    print(write("speakers", command, rows, "cpu", hashes, [SEED], folder=arguments.out))
 
 
 if __name__ == "__main__":

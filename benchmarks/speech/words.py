@@ -1,7 +1,7 @@
 """How right the times of words after silence are: read sentences, glued with pauses and recognised as one clip.
 
-`python -m benchmarks.speech.words FOLDER` writes results/words-cpu.json. FOLDER holds sentences as 16-kHz WAV files
-without long pauses, such as LibriVox's, and a file `transcription` with a line "<s> words </s> (name-of-the-file)" for
+`python -m benchmarks.speech.words FOLDER` writes results/speech/words-cpu.json. FOLDER holds sentences as 16-kHz WAV
+files without long pauses, such as LibriVox's, and a file `transcription` with a line "<s> words </s> (name-of-the-file)" for
 each.
 
 The truth about the first word after a pause is where the sentence's sound begins, as its energy tells. For the words
@@ -25,7 +25,7 @@ from extractors.assets.hashes import file_sha256
 from extractors.language import asr
 from extractors.media.audio import SAMPLE_RATE, decode_audio
 from extractors.schema import Word
-from training.reporting.result_files import write
+from training.reporting.result_files import SPEECH_RESULTS, write
 
 PAUSES = (0.4, 0.8, 1.5, 3.0, 6.0)  # seconds, one before each sentence, in turn
 HISS = 1e-3  # of full scale, in every other round's pauses; the others are silent
@@ -135,16 +135,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure the times of recognised words after silence.")
     parser.add_argument("folder", type=Path, help="sentences as WAV files, and their `transcription`")
-    parser.add_argument(
-        "--out", type=Path, default=None, help="folder for the result file (default: benchmarks/results)"
-    )
+    parser.add_argument("--out", type=Path, default=SPEECH_RESULTS, help="folder for the result file")
     parser.add_argument("--rounds", type=int, default=5, help="clips to glue, each in another order")
     arguments = parser.parse_args()
     rows = measure(sentences(arguments.folder), arguments.rounds)
     for row in rows:
         print(row, flush=True)
     hashes = {path.name: file_sha256(path) for path in sorted(arguments.folder.glob("*.wav"))}
-    folder = {} if arguments.out is None else {"folder": arguments.out}
     print(
         write(
             "words",
@@ -153,7 +150,7 @@ def main() -> None:
             "cpu",
             hashes,
             [SEED],
-            **folder,
+            folder=arguments.out,
         )
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
-from extractors.assets.device import default_device, is_out_of_memory
+from extractors.assets.device import default_device, is_out_of_memory, load_cublas
 from extractors.assets.hashes import Stamp, files_sha256, stamps
 from extractors.assets.registry import ASSETS, AssetError, asset
 from extractors.audio import voice_activity
@@ -61,12 +61,14 @@ class Recogniser:
         name: Of the asset or the folder it comes from.
         device: "cpu", "cuda", or "cuda:1" and so on.
         compute_type: How its numbers are kept: "int8" on a CPU, "float16" on most GPUs.
+        fallback: Why it is not on the GPU that was to be used, if it is not.
     """
 
     whisper: WhisperModel
     name: str
     device: str
     compute_type: str
+    fallback: str | None = None
 
 
 _lock = threading.Lock()
@@ -108,6 +110,7 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> Recogniser:
     if missing:
         values = {"source": source, "file": missing[0], "names": str(sorted(ASSETS))}
         raise AssetError(Message("recogniser_incomplete", values))
+    failed = None
     for device, compute_type in devices():
         try:
             recogniser = _loaded_on(folder, source, device, compute_type)
@@ -116,9 +119,10 @@ def _load(source: str, changed: tuple[Stamp | None, ...]) -> Recogniser:
                 values = {"source": source, "error": str(error)}
                 raise AssetError(Message("recogniser_not_loaded", values)) from error
             log.warning("the speech recogniser runs on the CPU, because the GPU failed: %s", error)
+            failed = str(error)
         else:
             log.info("speech recogniser %s on %s, %s", source, device, compute_type)
-            return recogniser
+            return replace(recogniser, fallback=failed)
     raise AssertionError("unreachable: the CPU returns or raises")
 
 
@@ -147,6 +151,8 @@ def _loaded_on(folder: Path, source: str, device: str, compute_type: str) -> Rec
     from extractors.language.spectrogram import BlockSpectrogram
 
     kind, index = _split(device)
+    if device != "cpu":
+        load_cublas()
     whisper = WhisperModel(
         str(folder), device=kind, device_index=index, compute_type=compute_type, local_files_only=True
     )
@@ -189,8 +195,9 @@ def recognise(
         if loaded.device == "cpu" or not is_out_of_memory(error):
             raise
         log.warning("the speech recogniser goes on on the CPU, because the GPU is out of memory: %s", error)
+        failed = str(error)
     folder = asset(recogniser) if recogniser in ASSETS else Path(recogniser)
-    loaded = _loaded_on(folder, recogniser, "cpu", "int8")
+    loaded = replace(_loaded_on(folder, recogniser, "cpu", "int8"), fallback=failed)
     return _transcript(samples, loaded, start, progress, voiced, own=True)
 
 
@@ -212,6 +219,8 @@ def _transcript(
     if own or loaded.device != "cpu":
         values = {"model": loaded.name, "device": loaded.device, "type": loaded.compute_type}
         notes.append(Message("recogniser_used", values))
+    if loaded.fallback is not None:
+        notes.append(Message("recogniser_not_on_gpu", {"error": loaded.fallback}))
     if language != "en":
         language = language if info.language_probability >= SURE_LANGUAGE else "en"
         segments = _segments(model, samples, language)

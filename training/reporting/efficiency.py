@@ -119,7 +119,7 @@ def figure(result: Mapping[str, Any]) -> str:
 
 def main(folder: Path = ROOT / "docs") -> None:
     """Draw every result file."""
-    for path in sorted(RESULTS.glob("fusion-*.json")):
+    for path in sorted(RESULTS.rglob("fusion-*.json")):
         drawn = folder / f"{path.stem}.svg"
         drawn.write_text(figure(json.loads(path.read_text(encoding="utf-8"))) + "\n", encoding="utf-8")
         print(drawn)

@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+GPU_RESULTS, SPEECH_RESULTS = RESULTS / "gpu", RESULTS / "speech"
 # What commands write and no code reads as a setting: it may differ from the commit while figures are being made.
 MEASURED = (
     "calibration", "maps", "metrics", "predictions", "realclips", "recognised", "seeds", "unseen_people",
@@ -38,7 +39,7 @@ def write(
     device: str | None = None,
     data_sha256: Mapping[str, str] | None = None,
     seeds: Sequence[int] | None = None,
-    folder: Path = RESULTS,
+    folder: Path | None = None,
 ) -> Path:
     """Write one result file; an older one of the same name is replaced in one step.
 
@@ -50,7 +51,7 @@ def write(
             (results that do not depend on the machine).
         data_sha256: Hash of each data file that went in, by name.
         seeds: Seeds the numbers were made with.
-        folder: Where the file goes; made when missing.
+        folder: Where the file goes; made when missing. By default `RESULTS`, of a GPU's figures `GPU_RESULTS`.
 
     Returns:
         `<folder>/<name>-<device>.json`, or `<folder>/<name>.json` without a device.
@@ -60,6 +61,8 @@ def write(
     """
     if not rows:
         raise ValueError("rows: none given, expected at least one")
+    if folder is None:
+        folder = GPU_RESULTS if device == "cuda" else RESULTS
     result = {
         "name": name,
         "command": command,

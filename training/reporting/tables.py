@@ -29,7 +29,7 @@ from training.reporting.markdown import (
     percent,
     table,
 )
-from training.reporting.result_files import RESULTS, ROOT
+from training.reporting.result_files import GPU_RESULTS, RESULTS, ROOT, SPEECH_RESULTS
 
 CHECKPOINT = ROOT / "checkpoints" / "alignmamba-open"
 OPENSMILE = CHECKPOINT.with_name("alignmamba-opensmile")
@@ -234,17 +234,17 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "clip": (RESULTS / "clip-cpu.json", waiting_tables.clip_table),
     "clip-against": (RESULTS / "clip-against-cpu.json", waiting_tables.against_table),
     "screen": (RESULTS / "screen-cpu.json", waiting_tables.screen_table),
-    "parts": (RESULTS / "parts-cpu.json", checkpoint_tables.parts_table),
-    "speakers": (RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
+    "parts": (SPEECH_RESULTS / "parts-cpu.json", checkpoint_tables.parts_table),
+    "speakers": (SPEECH_RESULTS / "speakers-cpu.json", checkpoint_tables.speakers_table),
     "fuzz": (RESULTS / "fuzz.json", security_tables.fuzz_table),
     "soak": (RESULTS / "soak.json", security_tables.soak_table),
     "container": (RESULTS / "container-cpu.json", security_tables.container_table),
     "scan-cpu": (RESULTS / "scan-cpu.json", scan_table),
     "fusion-cpu": (RESULTS / "fusion-cpu.json", fusion_table),
     "fusion-cpu-ratios": (RESULTS / "fusion-cpu.json", efficiency.ratios_table),
-    "scan-cuda": (RESULTS / "scan-cuda.json", scan_table),
-    "fusion-cuda": (RESULTS / "fusion-cuda.json", fusion_table),
-    "fusion-cuda-ratios": (RESULTS / "fusion-cuda.json", efficiency.ratios_table),
+    "scan-cuda": (GPU_RESULTS / "scan-cuda.json", scan_table),
+    "fusion-cuda": (GPU_RESULTS / "fusion-cuda.json", fusion_table),
+    "fusion-cuda-ratios": (GPU_RESULTS / "fusion-cuda.json", efficiency.ratios_table),
 }
 # Tables with a figure next to them, in docs/figures/.
 FIGURES = tuple(

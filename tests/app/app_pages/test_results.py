@@ -88,7 +88,7 @@ def test_every_committed_result_file_can_be_shown():
     for path in paths:
         record = results.read(path)
         assert len(results.metric_table(record)) == len(record.rows)
-    for path in results.BENCHMARKS.glob("fusion-*.json"):
+    for path in results.BENCHMARKS.rglob("fusion-*.json"):
         assert curves.cost_curves(results.efficiency(results.read(path)), "time_ms", y_title="ms").to_dict()
 
 

@@ -160,6 +160,19 @@ def test_doctor_tells_a_torch_without_cuda_beside_a_gpu(monkeypatch, tmp_path):
     assert "built for the CPU alone" in only(doctor.graphics(), "note")
 
 
+def test_doctor_tells_a_recogniser_that_lacks_its_library(monkeypatch, tmp_path):
+    def fails():
+        raise RuntimeError(
+            "cuBLAS of CUDA 12 cannot be loaded (no such file); install it: pip install nvidia-cublas-cu12"
+        )
+
+    fake_nvidia_smi(tmp_path, monkeypatch, ["NVIDIA H100, 590.1"])
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr("alignmamba.ops.device.named_gpus", lambda: ["NVIDIA H100"])
+    monkeypatch.setattr(doctor, "load_cublas", fails)
+    assert "The speech recogniser runs on the CPU: cuBLAS of CUDA 12" in only(doctor.graphics(), "note")
+
+
 def test_doctor_tells_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setenv("ALIGNMAMBA_DEVICE", "cuda:7")
     found = doctor.scan()

@@ -21,6 +21,7 @@ from tests.test_house import requirement_lines
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = {
     "cuda": ["alignmamba/ops/requirements.txt"],
+    "gpu": ["extractors/assets/requirements.txt"],
     "ray": ["extractors/corpus/requirements.txt"],
     "dev": ["tests/requirements.txt", "training/data/corpora/requirements.txt"],
 }

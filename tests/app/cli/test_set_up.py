@@ -145,6 +145,16 @@ def test_packages_are_installed_with_hashes(with_python):
     assert "\neinops==" in wanted and "\ntorch==" in wanted and "\nnvidia-" in wanted  # no CPU build was to be had
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_recogniser_gets_its_libraries_where_there_is_a_gpu(with_python, gpu):
+    if gpu:
+        with_python.put("nvidia-smi", "echo 'NVIDIA H100, 590.1'")
+    python_of_the_environment(with_python)
+    with_python.set_up()
+    wanted = (with_python.project / ".venv" / "set-up.txt").read_text()
+    assert ("\nnvidia-cublas-cu12==" in wanted) == gpu
+
+
 def test_notes_on_the_machine_come_before_anything_is_installed(with_python):
     """No compiler and a GPU whose driver is too old: one sentence each, and the CPU build is looked for."""
     with_python.put("nvidia-smi", "echo 'Tesla T4, 470.82.01'")
@@ -167,6 +177,7 @@ def test_a_lock_that_lacks_a_pin_is_told(with_python):
 def test_the_lock_holds_every_pin():
     command = [sys.executable, str(ROOT / ".ci" / "lock.py"), "check"]
     files = ["requirements.txt", "tests/requirements.txt", "training/data/corpora/requirements.txt"]
+    files += ["extractors/assets/requirements.txt"]
     subprocess.run([*command, *files], cwd=ROOT, check=True)
 
 
