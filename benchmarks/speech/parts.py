@@ -1,10 +1,10 @@
 """How right the scores of a clip's parts are where its two parts disagree, by words alone and by voice alone.
 
 `python -m benchmarks.speech.parts DATA` writes results/speech/parts-cpu.json. DATA is a folder with text/ and speech/,
-see docs/data.md. Test sentences of CMU-MOSI are said two by two, one positive and one negative in either order; recordings
-of two test speakers of a corpus, one happy and one of a negative emotion, are glued. Each is scored as a part of its
-clip, described anew (as the app does) or cut out of what describes the whole clip, and, if a recording, as a clip of
-its own.
+see docs/data.md. Test sentences of CMU-MOSI are said two by two, one positive and one negative in either order;
+recordings of two test speakers of a corpus, one happy and one of a negative emotion, are glued. Each is scored as a
+part of its clip, described anew (as the app does) or cut out of what describes the whole clip, and, if a recording, as
+a clip of its own.
 """
 
 from __future__ import annotations

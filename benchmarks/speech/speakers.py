@@ -1,8 +1,8 @@
 """How well speakers are told apart: clips composed of turns of two people, of three, and of one.
 
 `python -m benchmarks.speech.speakers DATA` writes results/speech/speakers-cpu.json. DATA holds `speech/` with its
-manifests. Clips of the people of "valid" chose the thresholds in `extractors/language/speakers/turns.py`; those of "test" report.
-Two people of a clip come from one corpus, so that the room and the microphone do not tell them apart.
+manifests. Clips of the people of "valid" chose the thresholds in `extractors/language/speakers/turns.py`; those of
+"test" report. Two people of a clip come from one corpus, so that the room and the microphone do not tell them apart.
 """
 
 from __future__ import annotations

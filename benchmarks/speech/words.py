@@ -1,11 +1,8 @@
 """How right the times of words after silence are: read sentences, glued with pauses and recognised as one clip.
 
 `python -m benchmarks.speech.words FOLDER` writes results/speech/words-cpu.json. FOLDER holds sentences as 16-kHz WAV
-files without long pauses, such as LibriVox's, and a file `transcription` with a line "<s> words </s> (name-of-the-file)" for
-each.
-
-The truth about the first word after a pause is where the sentence's sound begins, as its energy tells. For the words
-within a sentence it is where they are when the sentence is recognised alone.
+files without long pauses, such as LibriVox's, and a file `transcription` with a line
+"<s> words </s> (name-of-the-file)" for each.
 """
 
 from __future__ import annotations
