@@ -34,7 +34,7 @@ from alignmamba.modality import MODALITIES, Modality
 from alignmamba.modeling import mamba
 from alignmamba.modeling.alignmamba2 import AlignMamba2
 from alignmamba.modeling.model import AlignMamba
-from alignmamba.ops.selective_scan import FORCE_VARIABLE
+from alignmamba.ops.selective_scan import FORCE_VARIABLE, choose_backend
 from training.baselines.streams import STREAMS
 from training.reporting.efficiency import STORED, ratios_table
 from training.reporting.result_files import ROOT, write
@@ -187,7 +187,7 @@ def rows_of(steps: int, names: list[str], device: str, rounds: int, clips: int =
     for name in names:
         peak, status = peaks[name]
         measured = {"model": name, "batch": clips, "tokens": len(MODALITIES) * steps}
-        measured |= {"time_ms": None, "peak_mb": peak, "gflop": None}
+        measured |= {"time_ms": None, "peak_mb": peak, "gflop": None, "scan": choose_backend(device)}
         if name in models:
             measured["time_ms"] = round(statistics.median(times[name] or [first[name]]), 2)
             measured["peak_mb"] = round(peak, 1)

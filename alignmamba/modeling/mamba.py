@@ -24,7 +24,9 @@ from alignmamba.ops.selective_scan import carries_state, choose_backend, selecti
 # Step sizes at initialisation, as published with Mamba.
 DT_MIN, DT_MAX = 1e-3, 1e-1
 STATE_PER_DT_RANK = 16  # dt_rank = ceil(width / 16)
-BLOCK_STEPS = 1024  # steps whose inner activations are held at once without gradients
+# Steps whose inner activations are held at once without gradients. A GPU is bound by the launches of its kernels until
+# it has so many steps to work on.
+BLOCK_STEPS, GPU_BLOCK_STEPS = 1024, 16_384
 
 
 class MambaState(NamedTuple):
@@ -269,7 +271,7 @@ def run_layers(
     missing: Float[Tensor, "batch time conditions"] | None = None,
     overwrite: bool = False,
 ) -> Float[Tensor, "batch time width"]:
-    """Run a stack of layers and a norm; without gradients in pieces of BLOCK_STEPS, which gives the same numbers.
+    """Run a stack of layers and a norm; without gradients in pieces, which gives the same numbers.
 
     A causal layer hands its convolution tail and scan state from piece to piece, so the inner activations, several
     times the size of the sequence, are held for one piece only. With gradients, if it is bidirectional, or if the
@@ -277,7 +279,8 @@ def run_layers(
     result, which saves one more sequence.
     """
     stack = [cast(MambaLayer, layer) for layer in layers]  # nn.ModuleList forgets the type of its modules
-    whole = torch.is_grad_enabled() or x.shape[1] <= BLOCK_STEPS or any(layer.backwards is not None for layer in stack)
+    steps = GPU_BLOCK_STEPS if x.device.type == "cuda" else BLOCK_STEPS
+    whole = torch.is_grad_enabled() or x.shape[1] <= steps or any(layer.backwards is not None for layer in stack)
     if whole or not stack or not carries_state(x.device, x.dtype):
         for layer in stack:
             x = layer(x, mask, missing=missing)
@@ -285,8 +288,8 @@ def run_layers(
         return x
     out = None
     states: list[MambaState | None] = [None] * len(stack)
-    for first in range(0, x.shape[1], BLOCK_STEPS):
-        piece = slice(first, first + BLOCK_STEPS)
+    for first in range(0, x.shape[1], steps):
+        piece = slice(first, first + steps)
         y, y_mask, y_missing = x[:, piece], mask[:, piece], None if missing is None else missing[:, piece]
         for number, layer in enumerate(stack):
             y, states[number] = layer.run(y, y_mask, states[number], missing=y_missing)

@@ -34,9 +34,9 @@ from alignmamba.ops.selective_scan import choose_backend
 
 # Costs closer than this count as equal, and the earliest target wins: rounding must not decide.
 TIE_TOLERANCE = 1e-6
-# Similarities held at once while searching for the best (8 MB in float32), and the fewest rows of them: a matrix
-# product of a few rows reads all targets for little work.
-BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 64
+# Similarities held at once while searching for the best (8 MB in float32; 64 MB on a GPU, where each block costs its
+# launches), and the fewest rows of them: a matrix product of a few rows reads all targets for little work.
+BLOCK_ENTRIES, GPU_BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 1 << 24, 64
 # Rounding of costs, as a share of their size: so much more than the bound is looked at.
 REACH_SLACK = 1e-3
 # Sinkhorn stops when the marginals are met to this share of mass, or after so many rounds.
@@ -168,11 +168,11 @@ def relaxed_plan(
     seconds = None
     if time_weight and source_seconds is not None and target_seconds is not None:  # checked above
         seconds = source_seconds.to(source.dtype), target_seconds.to(source.dtype)
-    reach = None
-    if seconds is not None and batch * steps * targets > BLOCK_ENTRIES:
+    entries, reach = GPU_BLOCK_ENTRIES if source.device.type == "cuda" else BLOCK_ENTRIES, None
+    if seconds is not None and batch * steps * targets > entries:
         reach = _reach(*seconds, source_mask, valid, time_weight=time_weight)
     memory = source.new_empty(0)  # fresh memory for each block would cost as much as the search
-    for rows, columns in _blocks(batch, steps, targets, reach):
+    for rows, columns in _blocks(batch, steps, targets, reach, entries):
         found, width = index[:, rows], columns.stop - columns.start
         if memory.numel() < found.numel() * width:
             memory = source.new_empty(found.numel() * width)
@@ -218,11 +218,11 @@ def _reach(
 
 
 def _blocks(
-    batch: int, steps: int, targets: int, reach: tuple[np.ndarray, np.ndarray] | None
+    batch: int, steps: int, targets: int, reach: tuple[np.ndarray, np.ndarray] | None, entries: int
 ) -> Iterator[tuple[slice, slice]]:
     """Blocks of source steps with the targets that they have to look at."""
     widest = targets if reach is None else max(1, 2 * int((reach[1] - reach[0]).max(initial=0)))
-    block = max(BLOCK_ROWS, BLOCK_ENTRIES // (batch * widest))
+    block = max(BLOCK_ROWS, entries // (batch * widest))
     if reach is not None:  # a block looks at what its first step reaches, its last step, and all between
         block = max(BLOCK_ROWS, min(block, widest))
     for first in range(0, steps, block):

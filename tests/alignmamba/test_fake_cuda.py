@@ -40,7 +40,8 @@ def folder(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_model_forward_and_backward(changes, monkeypatch):
-    monkeypatch.setattr(transport, "BLOCK_ENTRIES", 32)  # with a time term, the search within reach
+    for name in ("BLOCK_ENTRIES", "GPU_BLOCK_ENTRIES"):  # with a time term, the search within reach
+        monkeypatch.setattr(transport, name, 32)
     model = AlignMamba(config(dropout=0.0, **changes))
     batch = collate([clip(**STEPS), clip(audio=7, valid_share=0.5), clip(video=3, language=2)])
     score, classes = torch.zeros(3), torch.zeros(3, dtype=torch.long)
