@@ -5,8 +5,8 @@ import torch
 
 from alignmamba.batch import ModalitySteps, collate
 from alignmamba.config import ModelConfig
-from alignmamba.modeling import transport
-from alignmamba.modeling.mamba import BLOCK_STEPS, GPU_BLOCK_STEPS, MambaLayer, run_layers
+from alignmamba.modeling import mamba, transport
+from alignmamba.modeling.mamba import BLOCK_STEPS, MambaLayer, run_layers
 from alignmamba.modeling.mmd import mmd2
 from alignmamba.modeling.model import AlignMamba
 from tests.alignmamba.fake_cuda import gpu
@@ -64,7 +64,8 @@ def test_half_precision_in_is_half_precision_out(streams):
 @pytest.mark.gpu_or_pretended
 @pytest.mark.parametrize("cuda", [False, True], ids=["cpu", "cuda"])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_length_does_not_change_the_dtype_under_autocast(cuda, overwrite):
+def test_length_does_not_change_the_dtype_under_autocast(cuda, overwrite, monkeypatch):
+    monkeypatch.setattr(mamba, "GPU_BLOCK_STEPS", BLOCK_STEPS)
     layers = [MambaLayer(8, state_dim=4, conv_width=4, expand=2, dropout=0.0, bidirectional=False)]
     norm, project = torch.nn.LayerNorm(8), torch.nn.Linear(3, 8)
 
@@ -79,19 +80,20 @@ def test_length_does_not_change_the_dtype_under_autocast(cuda, overwrite):
         return
     with gpu():
         layers, norm, project = [layer.to("cuda") for layer in layers], norm.to("cuda"), project.to("cuda")
-        assert run(GPU_BLOCK_STEPS + 9, "cuda") == run(9, "cuda") == torch.float32
+        assert run(BLOCK_STEPS + 9, "cuda") == run(9, "cuda") == torch.float32
 
 
 @pytest.mark.gpu_or_pretended
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("local", ["relaxed", "sinkhorn"])
-def test_long_and_short_streams_meet_under_autocast(device, local):
+def test_long_and_short_streams_meet_under_autocast(device, local, monkeypatch):
+    monkeypatch.setattr(mamba, "GPU_BLOCK_STEPS", BLOCK_STEPS)
+
     def steps(count, dim):
         return ModalitySteps(torch.randn(count, dim), torch.ones(count, dtype=torch.bool), torch.arange(count) / 10)
 
     model = AlignMamba(ModelConfig(audio_dim=5, video_dim=4, language_dim=6, width=8, local=local)).eval()
-    long = (BLOCK_STEPS if device == "cpu" else GPU_BLOCK_STEPS) + 9
-    batch = collate([{"audio": steps(long, 5), "video": steps(12, 4), "language": steps(3, 6)}])
+    batch = collate([{"audio": steps(BLOCK_STEPS + 9, 5), "video": steps(12, 4), "language": steps(3, 6)}])
 
     def run():
         moved = {modality: padded.to(device) for modality, padded in batch.items()}

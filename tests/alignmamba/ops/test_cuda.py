@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from alignmamba.modeling.mamba import GPU_BLOCK_STEPS, Mamba, MambaLayer, run_layers
+from alignmamba.modeling import mamba
+from alignmamba.modeling.mamba import BLOCK_STEPS, Mamba, MambaLayer, run_layers
 from alignmamba.ops import cuda
 from alignmamba.ops.interface import Inputs
 from alignmamba.ops.selective_scan import BackendError, backend_name, choose_backend, selective_scan
@@ -50,10 +51,11 @@ def test_the_model_runs_it(mamba_ssm, monkeypatch):
 
 def test_long_sequences_without_gradient_run_it_too(mamba_ssm, monkeypatch):
     """It takes no state between pieces: there are none."""
+    monkeypatch.setattr(mamba, "GPU_BLOCK_STEPS", BLOCK_STEPS)
     monkeypatch.setenv("ALIGNMAMBA_SCAN", "cuda")
     with gpu(), torch.no_grad():
         layer = MambaLayer(8, **LAYER).to("cuda")
-        x = torch.randn(1, GPU_BLOCK_STEPS + 8, 8).to("cuda")
+        x = torch.randn(1, BLOCK_STEPS + 8, 8).to("cuda")
         run_layers([layer], x, torch.ones(x.shape[:2], dtype=torch.bool).to("cuda"), norm=torch.nn.Identity())
     assert len(mamba_ssm.dtypes) == 1
 
