@@ -49,13 +49,13 @@ TEMPLATES: Mapping[str, str] = {
     "words_corrected": N_(
         "The words were corrected by hand; words that stayed kept their times, others share those they replace."
     ),
-    "subtitles_left_out": N_("{count} subtitles begin after the end of the clip and are left out."),
+    "subtitles_left_out": N_("{count} subtitle(s) beginning after the end of the clip are left out."),
     "subtitles_unplaced": N_(
         "{count} part(s) of the subtitles could not be placed, the first in line {line}: their time is missing, cannot "
         "be read, or ends before it begins. Their words are left out."
     ),
     "subtitles_sounds_left_out": N_(
-        "{count} subtitles describe sounds in brackets; what stands in brackets is left out, as nobody says it."
+        "{count} subtitle(s) with sounds described in brackets: what stands in brackets is left out, as nobody says it."
     ),
     "subtitles_frames_counted": N_(
         "The subtitles count frames and state no frame rate; {rate} frames per second are assumed."
@@ -88,7 +88,7 @@ TEMPLATES: Mapping[str, str] = {
     ),
     "speakers_alike": N_("Two of the voices are much alike: they may be one person's."),
     "speakers_unclear": N_(
-        "{count} words could not be given to a speaker: voices overlap there, or speech is too short to tell."
+        "{count} word(s) could not be given to a speaker: voices overlap there, or speech is too short to tell."
     ),
     "video_turned": N_("The video is not upright; it was turned clockwise by {degrees} degrees to look for faces."),
     "mouth_covered_noted": N_(
