@@ -215,6 +215,8 @@ def test_the_first_screen_holds_the_result_without_scrolling(address, browser):
     for part in parts:
         box = page.locator(part).last.bounding_box()
         assert box["y"] + box["height"] <= FIRST_SCREEN["height"], part
+    words = page.locator("#words")
+    assert len(words.inner_text().split()) == words.get_by_role("button").count(), "whoever copies them gets words"
     screenshot(page, "first-screen")
 
 

@@ -39,7 +39,7 @@ class Stage {
     if (key !== this.key) {
       this.key = key
       this.words = data.words.map((word, index) => this.button(word, index))
-      this.list.replaceChildren(...this.words)
+      this.list.replaceChildren(...this.words.flatMap((word) => [word, " "])) // whoever copies the words keeps them apart
       this.spoken = -1
     }
     this.draw()
