@@ -1,10 +1,11 @@
-"""Local alignment on data with a known answer: `python -m training.planted`, and `python -m training.planted schedule`.
+"""Local alignment on data with a known answer: `python -m training.planted`, with `schedule`, and with `wide`.
 
 In the synthetic dataset of `training.data.synthetic` a frame and a word that belong together decide the label. Per
 variant, over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word.
 Lambda, the weight of the global alignment, is shown at every value, the same throughout training: the best by
 validation is the first row. "schedule" shows the default instead, alignment first (`TrainConfig.align_first`), which
-nobody has to set for a dataset, beside its parts.
+nobody has to set for a dataset, beside its parts. "wide" shows the default where a word has as many columns as BERT's,
+all but the planted ones zero.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
@@ -25,6 +27,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
+from training.data.datasets import Example
 from training.data.synthetic import SHARES, Planted, make_planted
 from training.experiments.settings import RESULTS, SEEDS, check_seeds
 from training.reporting import result_files
@@ -55,7 +58,12 @@ TABLES: dict[str, dict[str, Variant]] = {
         "alignmamba, alignment first": (registry.OURS, {}, {}),
         "without local alignment, alignment first": (WITHOUT_LOCAL, {}, {}),
     },
+    "wide": {
+        "alignmamba, alignment first, 768 columns a word": (registry.OURS, {}, {}),
+        "without local alignment, alignment first, 768 columns a word": (WITHOUT_LOCAL, {}, {}),
+    },
 }
+WORD_COLUMNS = {"wide": 768}
 
 
 @torch.inference_mode()
@@ -68,10 +76,23 @@ def pairs_found(model: AlignMamba, benchmark: Benchmark, planted: Planted) -> fl
     return float((plan.argmax(-1) == answer).double().mean())
 
 
-def measure(variant: Variant, seed: int) -> dict[str, float]:
+def widened(planted: Planted, columns: int) -> Planted:
+    """The dataset with more columns a word, which hold zeros."""
+
+    def wide(example: Example) -> Example:
+        words = example.clip[Modality.LANGUAGE]
+        filled = functional.pad(words.values, (0, columns - words.values.shape[1]))
+        return replace(example, clip={**example.clip, Modality.LANGUAGE: words._replace(values=filled)})
+
+    return replace(planted, splits={name: tuple(map(wide, part)) for name, part in planted.splits.items()})
+
+
+def measure(variant: Variant, seed: int, *, columns: int | None = None) -> dict[str, float]:
     """Train a variant on the set of a seed; accuracy on validation and test, and the pairs found if it has a plan."""
     name, change, training = variant
     planted = make_planted(seed=seed, count=CLIPS)
+    if columns is not None:
+        planted = widened(planted, columns)
     benchmark = Benchmark(planted, Robustness(missing_rate=0.0))
     torch.manual_seed(seed)
     config = ModelConfig(**benchmark.model_dims, **SHAPE, **change)
@@ -100,7 +121,7 @@ def main() -> None:
         raise SystemExit(str(error)) from error
     rows = []
     for setting, variant in tqdm(TABLES[given.table].items(), desc="variants", disable=None):
-        metric = summary([measure(variant, seed) for seed in given.seeds])
+        metric = summary([measure(variant, seed, columns=WORD_COLUMNS.get(given.table)) for seed in given.seeds])
         rows.append({"model": variant[0], "setting": setting, "n": round(CLIPS * SHARES["test"]), "metric": metric})
         log.info("%s: %s", setting, {key: round(value["mean"], 3) for key, value in metric.items()})
     order = np.argsort([-row["metric"]["validation_acc2_non0"]["mean"] for row in rows], kind="stable")

@@ -225,6 +225,7 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "variants": (MADE / "composed" / "variants.json", checkpoint_tables.variants_table),
     "planted": (MADE / "planted" / "planted.json", experiment_tables.planted_table),
     "planted-schedule": (MADE / "planted" / "schedule.json", experiment_tables.planted_table),
+    "planted-wide": (MADE / "planted" / "wide.json", experiment_tables.planted_table),
     **{
         f"{dataset}-{name}": (MADE / dataset / f"{name}.json", render)
         for dataset, names in EXPERIMENTS.items()
