@@ -127,6 +127,9 @@ class Benchmark:
             for modality, dim in self.dataset.dims.items()
         }
         self._held: list[list[Example]] | None = None
+        if dataset.features_saw_test:
+            splits = {**self.dataset.splits, "test": tuple(self.corrupted("test"))}
+            self.dataset = replace(self.dataset, splits=splits)
 
     @cached_property
     def digest(self) -> str:

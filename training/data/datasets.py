@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
@@ -54,6 +54,8 @@ class Dataset:
         splits: "train", "valid" and "test", none of them empty.
         data_sha256: Hash of each file that was read, by name.
         notes: What was repaired, left out or chosen, as sentences with counts.
+        features_saw_test: Whether the features come from networks that had seen the labels of the test part too. It is
+            then measured corrupted in the way that training clips are.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Dataset:
     splits: Mapping[str, tuple[Example, ...]]
     data_sha256: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    features_saw_test: bool = False
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -120,6 +123,16 @@ def as_steps(
 def share_of(name: str) -> float:
     """A fixed place in [0, 1) for a name: splits made by it depend neither on order nor on a seed."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10_000 / 10_000
+
+
+def deal(names: Iterable[str], *, folds: int) -> dict[str, int]:
+    """The fold of each name: dealt in the order of their hashes, so that folds are alike in size.
+
+    >>> deal(["a", "b", "c", "d"], folds=2)
+    {'d': 0, 'c': 1, 'b': 0, 'a': 1}
+    """
+    known = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return {name: place % folds for place, name in enumerate(known)}
 
 
 def length_buckets(lengths: Sequence[int], size: int, rng: np.random.Generator) -> list[np.ndarray]:

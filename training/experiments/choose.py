@@ -10,7 +10,6 @@ as the settings (not the candidate) say, with nothing missing and with modalitie
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,13 +42,11 @@ METRICS = (OVER_RATES, "mae", "acc2_has0", "acc2_non0", "corr")
 
 def refolded(dataset: Dataset, fold: int, *, folds: int = FOLDS) -> Dataset:
     """The dataset with another validation part, dealt by a hash of the ids from training and validation together."""
-    known = sorted(
-        (*dataset.splits["train"], *dataset.splits["valid"]),
-        key=lambda example: hashlib.sha256(example.id.encode()).hexdigest(),
-    )
-    held = known[fold::folds]
-    others = [example for place, example in enumerate(known) if place % folds != fold]
-    return replace(dataset, splits={**dataset.splits, "train": tuple(others), "valid": tuple(held)})
+    known = {example.id: example for part in ("train", "valid") for example in dataset.splits[part]}
+    dealt = datasets.deal(known, folds=folds)
+    held = tuple(known[name] for name, place in dealt.items() if place == fold)
+    others = tuple(known[name] for name, place in dealt.items() if place != fold)
+    return replace(dataset, splits={**dataset.splits, "train": others, "valid": held})
 
 
 def measure(dataset: Dataset, name: str, settings: Settings, change: Mapping[str, Any]) -> list[dict[str, float]]:

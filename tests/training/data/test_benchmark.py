@@ -54,6 +54,21 @@ def test_a_mixed_step_keeps_its_own_share_of_itself(own):
         np.testing.assert_array_equal(one.score, other.score)
 
 
+def test_test_clips_whose_labels_the_features_saw_are_mixed_as_training_clips_are():
+    plain = dataset()
+    unseen, seen = (
+        Benchmark(replace(plain, features_saw_test=saw), Robustness(mix={"language": 1.0})) for saw in (False, True)
+    )
+    before, after = unseen.dataset.splits["test"], seen.dataset.splits["test"]
+    assert [each.id for each in after] == [each.id for each in before]
+    np.testing.assert_array_equal(rows(after, Modality.AUDIO), rows(before, Modality.AUDIO))
+    np.testing.assert_array_equal(rows(after, Modality.LANGUAGE), rows(unseen.corrupted("test"), Modality.LANGUAGE))
+    assert not np.allclose(rows(after, Modality.LANGUAGE), rows(before, Modality.LANGUAGE))
+    np.testing.assert_array_equal(
+        rows(seen.dataset.splits["valid"], Modality.LANGUAGE), rows(unseen.dataset.splits["valid"], Modality.LANGUAGE)
+    )
+
+
 def test_a_modality_that_is_left_out_has_nothing_to_mix():
     left = without(dataset("step"), Modality.AUDIO)
     for example in Benchmark(left, Robustness(mix={"audio": 1.0})).corrupted("train"):

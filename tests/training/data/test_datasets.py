@@ -15,6 +15,7 @@ from extractors.pipeline import SCHEMA
 from tests.paths import DATA
 from training.data import datasets, masking
 from training.data.datasets import Dataset, Example, as_steps, batches, length_buckets, share_of
+from training.data.mosi import FOLDS
 
 MOSI = DATA / "mosi_utterance" / "mosi_utt_tav.npz"
 MMMO = DATA / "mmmo"
@@ -145,6 +146,31 @@ def test_a_centred_modality_has_no_mean_over_a_video(tmp_path, monkeypatch):
     assert "audio: mean over each video taken away" in found.notes
     with pytest.raises(ValueError, match=r"centred: \['sound'\], expected some of"):
         datasets.read("mosi-utterance", tmp_path / "x.npz", centred=["sound"])
+
+
+def test_folds_deal_the_training_videos_and_leave_the_test_videos_out(tmp_path):
+    videos = np.array([f"v{number}" for number in range(60)])
+    split = np.where(np.arange(60) < 50, "train", "test")
+    arrays = {"video": videos, "seg": np.ones(60), "label": np.ones(60, np.float32), "bclstm_split": split}
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "x.npz", **arrays, **{f"x_{kind}": rng.normal(size=(60, 2)) for kind in ("text", "audio", "video")}
+    )
+    whole = datasets.read("mosi-utterance", tmp_path / "x.npz")
+    assert not whole.features_saw_test
+    tested = []
+    for fold in range(FOLDS):
+        found = datasets.read("mosi-utterance", tmp_path / "x.npz", fold=fold)
+        assert found.features_saw_test
+        assert found.name != whole.name  # its masks and results are others
+        ids = {part: {example.id for example in examples} for part, examples in found.splits.items()}
+        assert set.union(*ids.values()) == set(videos[:50])
+        assert len(ids["test"]) in (12, 13)
+        assert ids["valid"] <= {example.id for example in whole.splits["valid"]}
+        tested += ids["test"]
+    assert sorted(tested) == sorted(videos[:50])
+    with pytest.raises(ValueError, match="fold: 4, expected 0 to 3"):
+        datasets.read("mosi-utterance", tmp_path / "x.npz", fold=4)
 
 
 def test_the_standard_split_is_refused_and_the_leak_explained(tmp_path):

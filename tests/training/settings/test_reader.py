@@ -1,7 +1,7 @@
 """Settings: the committed files are valid, and what is wrong is refused with a sentence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ from alignmamba.modality import Modality
 from tests.paths import ROOT
 from training.baselines import registry
 from training.data.benchmark import Robustness
+from training.data.mosi import FOLDS
 from training.experiments.settings import Settings
 from training.settings.reader import parse, read_yaml
 from training.trainer import TrainConfig
 
-FILES = sorted((ROOT / "training" / "settings").glob("*.yaml"))
+FOLDER = ROOT / "training" / "settings"
+FILES = sorted(FOLDER.glob("*.yaml"))
 DIMS = {"audio_dim": 1, "video_dim": 1, "language_dim": 1}
 
 
@@ -87,6 +89,12 @@ def test_committed_files_are_valid(path):
             parse(ModelConfig, {**parts["model"], **dataset}, where="model config")
             parse(TrainConfig, parts["train"], where="train config")
             parse(Robustness, parts["robustness"], where="robustness")
+
+
+def test_the_folds_of_mosi_have_the_settings_of_its_table():
+    table, folds = (Settings.read(FOLDER / f"{name}.yaml") for name in ("mosi-utterance", "mosi-utterance-folds"))
+    assert (table.folds, folds.folds) == (1, FOLDS)
+    assert replace(folds, folds=1) == table
 
 
 def test_yaml_is_a_mapping_of_plain_types(tmp_path: Path):
