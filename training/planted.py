@@ -4,8 +4,8 @@ In the synthetic dataset of `training.data.synthetic` a frame and a word that be
 variant, over five sets and seeds: accuracy of the sign, and the share of frames that the plan sends to their word.
 Lambda, the weight of the global alignment, is shown at every value, the same throughout training: the best by
 validation is the first row. "schedule" shows the default instead, alignment first (`TrainConfig.align_first`), which
-nobody has to set for a dataset, beside its parts. "wide" shows the default where a word has as many columns as BERT's,
-all but the planted ones zero.
+nobody has to set for a dataset, beside its parts. "wide" shows the default where a word is spread over as many columns
+as BERT's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 from tqdm import tqdm
 
 from alignmamba.config import ModelConfig
@@ -27,8 +26,7 @@ from alignmamba.modeling.model import AlignMamba
 from alignmamba.ops.device import default_device
 from training.baselines import registry
 from training.data.benchmark import Benchmark, Robustness
-from training.data.datasets import Example
-from training.data.synthetic import SHARES, Planted, make_planted
+from training.data.synthetic import SHARES, Planted, make_planted, spread
 from training.experiments.settings import RESULTS, SEEDS, check_seeds
 from training.reporting import result_files
 from training.reporting.summary import summary
@@ -76,23 +74,12 @@ def pairs_found(model: AlignMamba, benchmark: Benchmark, planted: Planted) -> fl
     return float((plan.argmax(-1) == answer).double().mean())
 
 
-def widened(planted: Planted, columns: int) -> Planted:
-    """The dataset with more columns a word, which hold zeros."""
-
-    def wide(example: Example) -> Example:
-        words = example.clip[Modality.LANGUAGE]
-        filled = functional.pad(words.values, (0, columns - words.values.shape[1]))
-        return replace(example, clip={**example.clip, Modality.LANGUAGE: words._replace(values=filled)})
-
-    return replace(planted, splits={name: tuple(map(wide, part)) for name, part in planted.splits.items()})
-
-
 def measure(variant: Variant, seed: int, *, columns: int | None = None) -> dict[str, float]:
     """Train a variant on the set of a seed; accuracy on validation and test, and the pairs found if it has a plan."""
     name, change, training = variant
     planted = make_planted(seed=seed, count=CLIPS)
     if columns is not None:
-        planted = widened(planted, columns)
+        planted = spread(planted, columns, seed=seed)
     benchmark = Benchmark(planted, Robustness(missing_rate=0.0))
     torch.manual_seed(seed)
     config = ModelConfig(**benchmark.model_dims, **SHAPE, **change)

@@ -13,9 +13,10 @@ the global alignment (MMD) can teach it to the encoders, from clips whose frames
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from alignmamba.modality import Modality
@@ -73,6 +74,26 @@ def make_planted(*, seed: int, count: int, words: int = 6) -> Planted:
         notes=(f"made up with seed {seed}: {count} clips of {words} words and as many frames",),
         word_of=word_of,
     )
+
+
+def spread(planted: Planted, columns: int, *, seed: int) -> Planted:
+    """The dataset with words spread over more columns by a random rotation: wide as embeddings are, and as informative.
+
+    Args:
+        planted: With fewer columns a word.
+        columns: Of a word afterwards, each about as large as before.
+        seed: Of the rotation.
+    """
+    narrow = planted.dims[Modality.LANGUAGE]
+    drawn = np.random.default_rng(seed).normal(size=(columns, narrow))
+    rotation = np.linalg.qr(drawn)[0].T * np.sqrt(columns / narrow)  # (narrow, columns)
+
+    def wide(example: Example) -> Example:
+        words = example.clip[Modality.LANGUAGE]
+        values = torch.from_numpy((words.values.numpy() @ rotation).astype(np.float32))
+        return replace(example, clip={**example.clip, Modality.LANGUAGE: words._replace(values=values)})
+
+    return replace(planted, splits={name: tuple(map(wide, part)) for name, part in planted.splits.items()})
 
 
 def _clip(name: str, words: int, rng: np.random.Generator) -> tuple[Example, tuple[int, ...]]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from alignmamba.modality import Modality
-from training.data.synthetic import make_planted
+from training.data.synthetic import make_planted, spread
 
 WORDS = 50  # of text in every file
+TEXT_COLUMNS = 768  # of a word
 COUNTS = {"train": 12, "valid": 5, "test": 6}
 
 
@@ -35,7 +36,7 @@ def split(
         "audio": feature(dims[0], steps["audio"], lengths["audio"]),
         "vision": feature(dims[1], steps["vision"], lengths["vision"]),
         "id": [f"{name}_{index // 3}$_${index % 3}" for index in range(clips)],
-        "text": feature(768, WORDS, spoken),
+        "text": feature(TEXT_COLUMNS, WORDS, spoken),
         "text_bert": np.stack([rng.integers(0, 30_000, attention.shape) * attention, attention, 0 * attention], 1),
         "annotations": ["Positive" if label > 0 else "Negative" for label in labels],
         "classification_labels": np.where(labels > 0, 2.0, 0.0),
@@ -56,11 +57,10 @@ def stored(*, aligned: bool, seed: int = 0, counts: dict[str, int] = COUNTS) -> 
 def planted(*, count: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     """A file whose sentiment is planted: only who matches frames to words by content knows it.
 
-    Text and video are the steps of `training.data.synthetic`, in the first columns. A word has no others, unlike MMSA's
-    768: beside the noise of the audio, the complete model does not find its frames there with every seed.
+    Text and video are the steps of `training.data.synthetic`, words spread over all columns, frames in the first ones.
     """
     rng = np.random.default_rng(seed)
-    made = make_planted(seed=seed, count=count)
+    made = spread(make_planted(seed=seed, count=count), TEXT_COLUMNS, seed=seed)
     stored = {}
     for name, examples in made.splits.items():
         clips = len(examples)
@@ -68,8 +68,7 @@ def planted(*, count: int, seed: int = 0) -> dict[str, dict[str, Any]]:
         words = len(examples[0].clip[Modality.LANGUAGE].mask)
         for key, modality in (("text", Modality.LANGUAGE), ("vision", Modality.VIDEO)):
             values = np.stack([each.clip[modality].values.numpy() for each in examples])
-            columns = values.shape[2] if key == "text" else part[key].shape[2]
-            part[key] = np.zeros((clips, WORDS, columns), np.float32)
+            part[key] = np.zeros_like(part[key])
             part[key][:, :words, : values.shape[2]] = values
         part["audio"] = np.zeros_like(part["audio"])
         part["audio"][:, :words] = rng.normal(size=(clips, words, part["audio"].shape[2]))

@@ -11,7 +11,7 @@ from alignmamba.modality import Modality
 from alignmamba.modeling.loss import loss as model_loss
 from alignmamba.modeling.model import AlignMamba
 from training.data.datasets import batches
-from training.data.synthetic import KEY_COLUMNS, make_planted
+from training.data.synthetic import KEY_COLUMNS, make_planted, spread
 
 COUNT, EPOCHS, SIZE = 4000, 10, 64
 CHANCE = 1 / 6  # of a frame to be sent to its word
@@ -48,6 +48,20 @@ def test_neither_modality_nor_a_place_decides_the_label(planted):
     columns_of = np.concatenate([*values, values[0] * values[1]], 1)  # each value, and products at the same place
     for column in columns_of.T:
         assert abs(np.corrcoef(column, truth)[0, 1]) < 4.5 / np.sqrt(len(truth))
+
+
+def test_words_spread_over_more_columns_say_the_same():
+    plain = make_planted(seed=1, count=20)
+    wide = spread(plain, 768, seed=1)
+    assert wide.dims == {Modality.VIDEO: 18, Modality.LANGUAGE: 768}
+    assert wide.word_of == plain.word_of
+    for split, examples in plain.splits.items():
+        for before, after in zip(examples, wide.splits[split], strict=True):
+            narrow, values = (each.clip[Modality.LANGUAGE].values.double() for each in (before, after))
+            torch.testing.assert_close(values @ values.T, narrow @ narrow.T * 768 / 18, rtol=1e-4, atol=1e-3)
+            assert torch.equal(before.clip[Modality.VIDEO].values, after.clip[Modality.VIDEO].values)
+    words = torch.cat([each.clip[Modality.LANGUAGE].values for each in wide.splits["train"]])
+    assert words.std(0).min() > 0.3  # no column is empty
 
 
 def test_the_same_seed_makes_the_same():
