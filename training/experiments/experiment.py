@@ -127,6 +127,11 @@ class Experiment:
             self._models[name, seed, fold] = model
         return self._models[name, seed, fold]
 
+    def _masks_folder(self, fold: int) -> Path:
+        """Where the masks of a test set are kept: those of every fold apart."""
+        folder = self.masks / self.dataset.name
+        return folder / f"fold-{fold}" if len(self.folds) > 1 else folder
+
     def measure(self, name: str, seed: int, protocol: Protocol) -> Measured:
         """Predictions of a model for the clips of all folds together.
 
@@ -139,7 +144,8 @@ class Experiment:
         for fold in range(len(self.folds)):
             benchmark, model = self.benchmark(name, fold), self.model(name, seed, fold)
             examples = benchmark.dataset.splits["test"]
-            masked = protocol(examples, seed=seed + fold, folder=self.masks / self.dataset.name)
+            drawn_by = seed * len(self.folds) + fold  # no fold of a seed shares it with a fold of another
+            masked = protocol(examples, seed=drawn_by, folder=self._masks_folder(fold))
             masks = masks_sha256(masked)
             if left_out := registry.WITHOUT.get(name):
                 kept = [each for each in benchmark.dataset.dims if each != left_out]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.training.data import mmsa_files
@@ -110,6 +111,26 @@ def test_masks_are_files_that_are_read_again(world, monkeypatch):
     arguments = ["--settings", "small.yaml", "--data", "fewer/aligned_50.pkl", "--seeds", "1", "--results", "fewer"]
     with pytest.raises(SystemExit, match="masks of test_set"):
         experiments.main(["missing", *arguments])
+
+
+def test_folds_have_masks_of_their_own(tmp_path, monkeypatch):
+    """A fold's test clips are others than those that the next seed masks by the same number."""
+    rng = np.random.default_rng(0)
+    videos = np.repeat([f"v{number}" for number in range(60)], 3)
+    arrays = {"video": videos, "seg": np.tile([1, 2, 3], 60), "label": rng.normal(size=180).astype(np.float32)}
+    arrays["bclstm_split"] = np.where(videos == "v0", "test", "train")
+    np.savez(
+        tmp_path / "x.npz", **arrays, **{f"x_{kind}": rng.normal(size=(180, 3)) for kind in ("text", "audio", "video")}
+    )
+    settings = SETTINGS.replace("mmsa", "mosi-utterance\nfolds: 4").replace(
+        "[alignmamba, bc-lstm, language-only]", "[ridge]"
+    )
+    (tmp_path / "small.yaml").write_text(settings)
+    result = table(tmp_path, monkeypatch, "missing", data="x.npz")
+    assert {row["clips"] for row in result["rows"]} == {59}, "each training video once, no test video"
+    drawn = [row["masks_sha256"] for row in result["rows"] if "rate" in row["setting"]]
+    assert all(len(set(" ".join(hashes).split())) == 8 for hashes in drawn), "two seeds of four folds"
+    assert table(tmp_path, monkeypatch, "missing", data="x.npz")["rows"] == result["rows"], "masks are read again"
 
 
 def test_bad_input_is_a_sentence_and_writes_nothing(world, monkeypatch):
