@@ -1,4 +1,4 @@
-"""A figure next to each table: a dot per model with its interval, ours in another colour."""
+"""A figure next to each table: a dot per model or candidate with its interval, ours in another colour."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ FOLDER = ROOT / "docs" / "figures"
 WIDTH, ROW = 420, 20  # pixels: of the plot, and of a model's line
 COLOUR, OTHERS = "#d1495b", "#30638e"
 METRIC = "acc2_non0"
+CHOSEN_BY = "mae_over_rates"  # of candidates
+AS_CHOSEN = "as chosen"  # the candidate that the tables are made with
 
 
 class Dot(NamedTuple):
-    """A model's value with its interval, in percent."""
+    """A value of a row of the table, with its interval; shares in percent."""
 
-    model: str
+    name: str
     value: float
     low: float
     high: float
@@ -31,36 +33,51 @@ class Dot(NamedTuple):
 def dots(result: Mapping[str, Any]) -> tuple[list[Dot], str]:
     """The dots of a table, and what they and their intervals are.
 
-    Of a table of missing rates the mean over the rates, with one deviation over seeds; else Acc-2 with its interval
-    over clips and seeds, or one deviation over seeds where an older file has no interval.
+    Of a table with several protocols the mean over those by which something is missing, with one deviation over seeds;
+    of candidates their error with one deviation over folds; else Acc-2 with its interval over clips and seeds, or one
+    deviation over seeds where an older file has no interval.
     """
-    if any(RATE.search(row["setting"]) for row in result["rows"]):
-        by_model: dict[str, list[Sequence[float]]] = {}
-        for row in result["rows"]:
-            if RATE.search(row["setting"]):
-                by_model.setdefault(row["model"], []).append(row["metric"][METRIC]["per_seed"])
-        means = {model: 100 * np.mean(values, axis=0) for model, values in by_model.items()}
-        found = [
-            Dot(model, each.mean(), each.mean() - each.std(), each.mean() + each.std()) for model, each in means.items()
-        ]
-        return found, "Acc-2 Non0 %, mean over the missing rates ± standard deviation over seeds"
-    measured = [(row["model"], row["metric"][METRIC]) for row in result["rows"]]
-    if all("low" in metric for _, metric in measured):
-        found = [Dot(name, *(100 * metric[key] for key in ("mean", "low", "high"))) for name, metric in measured]
+    rows = result["rows"]
+    if all(CHOSEN_BY in row["metric"] for row in rows):
+        found = [_deviation(row["setting"], row["metric"][CHOSEN_BY]) for row in rows]
+        return found, "MAE over the missing rates, mean ± standard deviation over folds"
+    if len({row["model"] for row in rows}) < len(rows):
+        return _over_protocols(rows)
+    if all("low" in row["metric"][METRIC] for row in rows):
+        keys = ("mean", "low", "high")
+        found = [Dot(row["model"], *(100 * row["metric"][METRIC][key] for key in keys)) for row in rows]
         return found, "Acc-2 Non0 %, 95 % interval over clips and seeds (bootstrap)"
-    found = [
-        Dot(name, *(100 * (metric["mean"] + sign * metric["std"]) for sign in (0, -1, 1))) for name, metric in measured
-    ]
+    found = [_deviation(row["model"], row["metric"][METRIC], unit=100) for row in rows]
     return found, "Acc-2 Non0 %, mean ± standard deviation over seeds"
 
 
+def _deviation(name: str, metric: Mapping[str, Any], *, unit: float = 1) -> Dot:
+    return Dot(name, *(unit * (metric["mean"] + sign * metric["std"]) for sign in (0, -1, 1)))
+
+
+def _over_protocols(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Dot], str]:
+    """Of each model the mean over protocols: over the rates of a table of rates, else where something is missing."""
+    rates = [row for row in rows if RATE.search(row["setting"])]
+    least = min(row["reached_rate"] for row in rows)
+    missing = [row for row in rows if row["reached_rate"] > least]
+    of_rates = len({row["setting"] for row in rates}) >= len({row["setting"] for row in missing})
+    by_model: dict[str, list[Sequence[float]]] = {}
+    for row in rates if of_rates else missing:
+        by_model.setdefault(row["model"], []).append(row["metric"][METRIC]["per_seed"])
+    means = {model: 100 * np.mean(values, axis=0) for model, values in by_model.items()}
+    found = [Dot(name, each.mean(), each.mean() - each.std(), each.mean() + each.std()) for name, each in means.items()]
+    over = "the missing rates" if of_rates else "all patterns with something missing"
+    return found, f"Acc-2 Non0 %, mean over {over} ± standard deviation over seeds"
+
+
 def svg(result: Mapping[str, Any]) -> str:
-    """The figure of a table as SVG, best model first."""
+    """The figure of a table as SVG, best first."""
     found, title = dots(result)
-    rows = [each._asdict() for each in sorted(found, key=lambda dot: -dot.value)]
-    colour = alt.condition(alt.datum.model == OURS, alt.value(COLOUR), alt.value(OTHERS))
-    names = [row["model"] for row in rows]
-    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("model:N", sort=names, title=None), color=colour)
+    best = 1 if title.startswith("MAE") else -1
+    rows = [each._asdict() for each in sorted(found, key=lambda dot: best * dot.value)]
+    colour = alt.condition(alt.FieldOneOfPredicate("name", [OURS, AS_CHOSEN]), alt.value(COLOUR), alt.value(OTHERS))
+    names = [row["name"] for row in rows]
+    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("name:N", sort=names, title=None), color=colour)
     scale = alt.Scale(zero=False, nice=True)
     line = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q")
     dot = base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X("value:Q", scale=scale))

@@ -204,7 +204,11 @@ EXPERIMENT_TABLES = {
     "missing_choice": experiment_tables.choice_table,
 }
 EXPERIMENTS = {
-    "mosi-utterance": ("complete", "missing", "fixed", "ablation", "distance", "choice", "missing_choice"),
+    "mosi-utterance": (
+        *("complete", "missing", "fixed", "imbalanced", "missmac", "lnln"),
+        *("ablation", "distance", "choice", "missing_choice"),
+    ),
+    "mosi-utterance-folds": ("complete", "missing"),
     "mmmo": ("complete",),
     "mmmo-avl": ("complete",),
 }
@@ -251,7 +255,14 @@ TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
 FIGURES = tuple(
     name
     for name, (_, render) in TABLES.items()
-    if render in (experiment_tables.metrics_table, experiment_tables.rates_table)
+    if render
+    in (
+        experiment_tables.metrics_table,
+        experiment_tables.rates_table,
+        experiment_tables.sets_table,
+        experiment_tables.settings_table,
+        experiment_tables.choice_table,
+    )
 )
 # A selection of the rows of those above, for the README.
 SHORT_TABLES: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from training.reporting import experiment_tables, figures, tables
 
 
@@ -60,7 +62,32 @@ def test_figures_in_the_documents_are_those_of_the_results():
 
 def test_a_figure_shows_every_model_with_its_interval():
     found, title = figures.dots(result(row("gcnet")))
-    assert [dot.model for dot in found] == ["alignmamba", "gcnet"] and "bootstrap" in title
+    assert [dot.name for dot in found] == ["alignmamba", "gcnet"] and "bootstrap" in title
     assert found[0] == ("alignmamba", 80.0, 75.0, 85.0)
     svg = figures.svg(result(row("<b>gcnet")))
     assert "&lt;b&gt;gcnet" in svg and "<b>" not in svg
+
+
+def test_a_figure_of_several_protocols_is_their_mean_where_something_is_missing():
+    def measured(value):
+        return {"acc2_non0": {"mean": value, "std": 0.0, "per_seed": [value - 0.01, value + 0.01]}}
+
+    patterns = [("fixed: l v a", 0.0, 0.9), ("fixed: l a", 1 / 3, 0.8), ("fixed: a", 2 / 3, 0.6)]
+    rows = [row("alignmamba", rate=rate, setting=name, metric=measured(value)) for name, rate, value in patterns]
+    found, title = figures.dots({"rows": rows})
+    assert found == [("alignmamba", pytest.approx(70), pytest.approx(69), pytest.approx(71))]
+    assert "all patterns with something missing" in title
+    rates = [("complete", 0.0, 0.9), ("random, rate 0.1", 0.1, 0.8), ("random, rate 0.5", 0.5, 0.7)]
+    rows = [row("gcnet", rate=rate, setting=name, metric=measured(value)) for name, rate, value in rates]
+    found, title = figures.dots({"rows": rows})
+    assert found[0][:2] == ("gcnet", pytest.approx(75)) and "the missing rates" in title
+
+
+def test_a_figure_of_candidates_has_the_lowest_error_first():
+    error = {"mean": 1.0, "std": 0.1}
+    rows = [row("alignmamba", setting=name, metric={"mae_over_rates": error}) for name in ("as chosen", "wider")]
+    rows[1]["metric"] = {"mae_over_rates": {"mean": 0.9, "std": 0.2}}
+    found, title = figures.dots({"rows": rows})
+    assert found == [("as chosen", 1.0, 0.9, 1.1), ("wider", 0.9, pytest.approx(0.7), 1.1)] and title.startswith("MAE")
+    svg = figures.svg({"rows": rows})
+    assert svg.index(">wider<") < svg.index(">as chosen<")
