@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from extractors.workers import isolation
 from extractors.workers.process import Process
@@ -69,6 +70,22 @@ def test_no_connection_can_be_made(left_out):
         pytest.skip("this kernel allows no namespace")
     assert refused == ["refused"]
     assert ("filter" in methods) == (left_out != "_filter_sockets")
+
+
+ON_GPU = """
+from extractors.workers import isolation
+isolation.leave_network()
+import torch
+from extractors.language import asr
+print(torch.ones(2, device="cuda").sum().item(), asr.load().device)
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_the_gpu_stays():
+    done = subprocess.run([sys.executable, "-c", ON_GPU], capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.split() == ["2.0", "cuda"], done.stderr
 
 
 def test_elsewhere_proxies_lead_nowhere(monkeypatch):
