@@ -142,6 +142,11 @@ def benchmarks() -> None:
     dataset = st.selectbox(_("Dataset"), list(found), key="dataset")
     if dataset == "composed":
         st.caption(_("Small runs on composed clips, made to choose settings; not the paper's protocol."))
+    if dataset == "mosi-utterance-folds":
+        text = _(
+            "CMU-MOSI's training videos, tested in four folds. The settings were chosen in folds of the same videos."
+        )
+        st.caption(text)
     for table, path in found[dataset].items():
         experiment(table, dataset=dataset, path=path)
 

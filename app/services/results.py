@@ -26,12 +26,19 @@ TITLES = {
     "complete": N_("Nothing missing"),
     "missing": N_("Modalities missing at random"),
     "fixed": N_("The same modalities missing in every sample"),
+    "imbalanced": N_("A missing rate of its own for every modality"),
+    "missmac": N_("Trained on complete clips only (MissMAC-Bench)"),
     "within": N_("Moments lost within modalities"),
+    "lnln": N_("Moments lost that the model is not told of (LNLN)"),
     "ablation": N_("Parts of the method left out"),
     "distance": N_("Distance between modalities (proxy A-distance)"),
     "variants": N_("Settings of the method"),
+    "face_readouts": N_("Read-outs of the face, compared"),
     "choice": N_("How the settings were chosen, by cross-validation"),
+    "missing_choice": N_("Ways to bear missing modalities, by cross-validation"),
     "planted": N_("A synthetic dataset with known answers"),
+    "schedule": N_("The synthetic dataset, alignment first"),
+    "wide": N_("The synthetic dataset, with words as wide as BERT's"),
 }
 # Columns of a table: name on screen, factor (shares become per cent), decimals.
 METRICS = {

@@ -92,6 +92,11 @@ def test_every_committed_result_file_can_be_shown():
         assert curves.cost_curves(results.efficiency(results.read(path)), "time_ms", y_title="ms").to_dict()
 
 
+def test_every_committed_table_has_a_title_on_screen():
+    shown = {table for tables in results.experiments().values() for table in tables}
+    assert shown <= set(results.TITLES)
+
+
 def test_predictions_are_right_by_sign(tmp_path):
     record = results.read(written(tmp_path / "predictions.json", PREDICTIONS))
     table = results.predictions_table(record, "avl")
