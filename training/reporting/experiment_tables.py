@@ -127,9 +127,13 @@ def settings_table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         cell = percent_and_deviation(row["metric"]["acc2_non0"]) + mark(row, "acc2_non0")
         by_model.setdefault(row["model"], []).append(cell)
+    shared = {setting.rpartition("; ")[0] for setting in settings}
+    name = shared.pop() if len(shared) == 1 else ""  # of the benchmark that all protocols belong to
+    columns = [setting.removeprefix(f"{name}; ") for setting in settings]
     return (
-        table(["model", *settings], [[model, *cells] for model, cells in by_model.items()])
-        + "\nAcc-2 in %, Non0; a column names its protocol, as the result file does."
+        table(["model", *columns], [[model, *cells] for model, cells in by_model.items()])
+        + "\nAcc-2 in %, Non0; a column names its protocol, as the result file does"
+        + (f", without what all begin with: {name}." if name else ".")
         + _seeds(result)
     )
 

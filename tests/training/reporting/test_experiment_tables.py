@@ -91,3 +91,12 @@ def test_a_figure_of_candidates_has_the_lowest_error_first():
     assert found == [("as chosen", 1.0, 0.9, 1.1), ("wider", 0.9, pytest.approx(0.7), 1.1)] and title.startswith("MAE")
     svg = figures.svg({"rows": rows})
     assert svg.index(">wider<") < svg.index(">as chosen<")
+
+
+def test_what_all_protocols_of_a_table_begin_with_is_said_once():
+    names = [f"MissMAC-Bench, no missing prior in training; {each}" for each in ("fixed: l v a", "fixed: a")]
+    rendered = experiment_tables.settings_table({**result(), "rows": [row("gcnet", setting=name) for name in names]})
+    assert rendered.splitlines()[0].split() == "| model | fixed: l v a | fixed: a |".split()
+    assert "begin with: MissMAC-Bench, no missing prior in training." in rendered
+    alone = experiment_tables.settings_table({**result(), "rows": [row("gcnet", setting="imbalanced: l 0.8")]})
+    assert "begin with" not in alone
