@@ -70,7 +70,7 @@ def test_every_row_of_the_papers_tables_has_one_of_ours():
 
 PLANTED = """
 dataset: mmsa
-model: {width: 32, encoder_layers: 0, fusion_layers: 2, dropout: 0.0, scaling: mean, classes: 0}
+model: {width: 32, encoder_layers: 0, fusion_layers: 2, dropout: 0.0, scaling: mean, bandwidth: median, classes: 0}
 train: {epochs: 16, batch_size: 64, learning_rate: 3.0e-3, patience: 16, plateau: 3}
 robustness: {missing_rate: 0.0}
 models: [alignmamba]
