@@ -17,7 +17,7 @@ from app.services import errors, model, results
 
 ALL, RIGHT, WRONG = "all", "right", "wrong"
 # Folders of datasets that the paper reports on -> its name for them.
-PAPER_SETS = {"mosi-utterance": "mosi", "mosi": "mosi", "mosei": "mosei"}
+PAPER_SETS = {"mosi-utterance": "mosi", "mosi-utterance-folds": "mosi", "mosi": "mosi", "mosei": "mosei"}
 
 
 def source(record: results.Record) -> None:
