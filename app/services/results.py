@@ -29,7 +29,7 @@ TITLES = {
     "imbalanced": N_("A missing rate of its own for every modality"),
     "missmac": N_("Trained on complete clips only (MissMAC-Bench)"),
     "within": N_("Moments lost within modalities"),
-    "lnln": N_("Moments lost that the model is not told of (LNLN)"),
+    "lnln": N_("Moments lost without a mask (LNLN)"),
     "ablation": N_("Parts of the method left out"),
     "distance": N_("Distance between modalities (proxy A-distance)"),
     "variants": N_("Settings of the method"),
