@@ -38,7 +38,7 @@ def dots(result: Mapping[str, Any]) -> tuple[list[Dot], str]:
     deviation over seeds where an older file has no interval.
     """
     rows = result["rows"]
-    if all(CHOSEN_BY in row["metric"] for row in rows):
+    if _of_candidates(result):
         found = [_deviation(row["setting"], row["metric"][CHOSEN_BY]) for row in rows]
         return found, "MAE over the missing rates, mean ± standard deviation over folds"
     if len({row["model"] for row in rows}) < len(rows):
@@ -49,6 +49,10 @@ def dots(result: Mapping[str, Any]) -> tuple[list[Dot], str]:
         return found, "Acc-2 Non0 %, 95 % interval over clips and seeds (bootstrap)"
     found = [_deviation(row["model"], row["metric"][METRIC], unit=100) for row in rows]
     return found, "Acc-2 Non0 %, mean ± standard deviation over seeds"
+
+
+def _of_candidates(result: Mapping[str, Any]) -> bool:
+    return all(CHOSEN_BY in row["metric"] for row in result["rows"])
 
 
 def _deviation(name: str, metric: Mapping[str, Any], *, unit: float = 1) -> Dot:
@@ -73,8 +77,8 @@ def _over_protocols(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Dot], str]:
 def svg(result: Mapping[str, Any]) -> str:
     """The figure of a table as SVG, best first."""
     found, title = dots(result)
-    best = 1 if title.startswith("MAE") else -1
-    rows = [each._asdict() for each in sorted(found, key=lambda dot: best * dot.value)]
+    highest_first = not _of_candidates(result)  # which have an error
+    rows = [each._asdict() for each in sorted(found, key=lambda dot: dot.value, reverse=highest_first)]
     colour = alt.condition(alt.FieldOneOfPredicate("name", [OURS, AS_CHOSEN]), alt.value(COLOUR), alt.value(OTHERS))
     names = [row["name"] for row in rows]
     base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("name:N", sort=names, title=None), color=colour)

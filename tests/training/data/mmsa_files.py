@@ -58,6 +58,7 @@ def planted(*, count: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     """A file whose sentiment is planted: only who matches frames to words by content knows it.
 
     Text and video are the steps of `training.data.synthetic`, words spread over all columns, frames in the first ones.
+    Audio is noise.
     """
     rng = np.random.default_rng(seed)
     made = spread(make_planted(seed=seed, count=count), TEXT_COLUMNS, seed=seed)
