@@ -26,6 +26,12 @@ DNS = 53
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace on this machine")
 
 
+@pytest.fixture(autouse=True)
+def known_user(monkeypatch):
+    """PyTorch asks for the user's name, which nscd is asked for as for a host's, unless the environment has it."""
+    monkeypatch.setenv("USER", "someone")
+
+
 def traced(log: Path) -> list[str]:
     return ["strace", "-D", "-f", "--seccomp-bpf", "-s", "200", "-e", "trace=network", "-o", str(log)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,6 +13,9 @@ from extractors.audio import quality
 from extractors.audio.columns import ClipState
 from extractors.language import asr
 from extractors.media.audio import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from ctranslate2 import StorageView
 
 DIM = 512  # of Whisper base's encoder
 NAMES = tuple(f"whisper_state_{index:03d}" for index in range(DIM))
@@ -55,13 +58,20 @@ def read(samples: Float32[np.ndarray, " samples"], *, recogniser: str = asr.RECO
     samples = np.pad(samples, (0, max(0, MIN_SAMPLES - len(samples))))
     total, count, pieces = np.zeros(DIM), 0, []
     for part in _windows(samples, whisper.feature_extractor):
-        states = np.array(whisper.encode(part), np.float64)[0]  # (steps, dim)
+        states = np.array(_in_memory(whisper.encode(part)), np.float64)[0]  # (steps, dim)
         if states.shape[1] != DIM:
             raise ValueError(f"recogniser: {recogniser!r} has states of {states.shape[1]} numbers, expected {DIM}")
         total += states.sum(axis=0)
         count += len(states)
         pieces += [states[first : first + PIECE].mean(axis=0) for first in range(0, len(states), PIECE)]
     return States((total / count).astype(np.float32), np.array(pieces, np.float32))
+
+
+def _in_memory(encoded: StorageView) -> StorageView:
+    """Copy what an encoder returns, which may be on a GPU and in half precision, to where NumPy can read it."""
+    from ctranslate2 import DataType, Device
+
+    return encoded.to(DataType.float32).to_device(Device.cpu)
 
 
 def _windows(

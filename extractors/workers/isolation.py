@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 import platform
+import socket
 import struct
 import sys
 from typing import Literal
@@ -17,8 +18,9 @@ Method = Literal["namespace", "filter", "proxies"]
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
-# Of the processors that are known: the kernel's number of the architecture, and that of the call `socket`.
-SOCKET_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+# Of the processors that are known: the architecture's number, and those of the calls `socket`, `socketpair`, `connect`.
+SOCKET_CALLS = {"x86_64": (0xC000003E, 41, 53, 42), "aarch64": (0xC00000B7, 198, 199, 203)}
+SOCKET_TYPE_MASK = 0xF  # linux/net.h; the bits above are flags
 IO_URING_SETUP = 425  # the same on all; a ring could open sockets past the filter
 X32_CALLS = 0x40000000  # numbers from here on are x86_64's second set
 EACCES = 13
@@ -31,9 +33,10 @@ def leave_network() -> tuple[Method, ...]:
     """Take the network away from this process and its children; call it before any thread has started.
 
     Returns:
-        What holds. On Linux: a "filter" of system calls, with which no socket can be opened, so that not even a look-up
-        is tried; and, where that is allowed (in most containers it is not), an empty network "namespace" of its own.
-        Elsewhere "proxies" that do not exist, which only libraries that honour proxies fail on.
+        What holds. On Linux: a "filter" of system calls, with which no socket of a network can be opened, so that not
+        even a look-up is tried, nor a local one send to another process; and, where that is allowed (in most containers
+        it is not), an empty network "namespace" of its own. Elsewhere "proxies" that do not exist, which only libraries
+        that honour proxies fail on.
     """
     methods: list[Method] = []
     if sys.platform == "linux":
@@ -81,20 +84,33 @@ def _enter_empty_namespace() -> bool:
 
 
 def _filter_sockets() -> bool:
-    """Let the kernel refuse every new socket to this process."""
+    """Let the kernel refuse this process every connection, and every socket that needs none to send.
+
+    What is left are local sockets (`AF_UNIX`) that are connected from their making, as a pair, or never: CUDA does not
+    start unless it may listen on one.
+    """
     if platform.machine() not in SOCKET_CALLS:
         return False
-    architecture, socket_call = SOCKET_CALLS[platform.machine()]
-    # Classic BPF over `struct seccomp_data`: the call's number is at offset 0, the architecture at 4. A jump counts the
-    # instructions it leaps over, if true and if false; the last two are "allow" and "refuse".
-    load, jump_equal, jump_at_least, answer = 0x20, 0x15, 0x35, 0x06
+    architecture, socket_call, pair_call, connect_call = SOCKET_CALLS[platform.machine()]
+    # Classic BPF over `struct seccomp_data`: the call's number is at offset 0, the architecture at 4, the low half
+    # of each argument 8 bytes after the last, from 16. A jump counts the instructions it leaps over, if true and if
+    # false; the last two are "allow" and "refuse".
+    load, jump_equal, jump_at_least, bit_and, answer = 0x20, 0x15, 0x35, 0x54, 0x06
     program = [
         (load, 0, 0, 4),
-        (jump_equal, 0, 5, architecture),
+        (jump_equal, 0, 13, architecture),
         (load, 0, 0, 0),
-        (jump_at_least, 3, 0, X32_CALLS),
-        (jump_equal, 2, 0, socket_call),
-        (jump_equal, 1, 0, IO_URING_SETUP),
+        (jump_at_least, 11, 0, X32_CALLS),
+        (jump_equal, 10, 0, connect_call),
+        (jump_equal, 9, 0, IO_URING_SETUP),
+        (jump_equal, 1, 0, pair_call),
+        (jump_equal, 0, 6, socket_call),
+        (load, 0, 0, 16),  # the family
+        (jump_equal, 0, 5, socket.AF_UNIX),
+        (load, 0, 0, 24),  # the kind
+        (bit_and, 0, 0, SOCKET_TYPE_MASK),
+        (jump_equal, 1, 0, socket.SOCK_SEQPACKET),
+        (jump_equal, 0, 1, socket.SOCK_STREAM),
         (answer, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
         (answer, 0, 0, 0x00050000 | EACCES),  # SECCOMP_RET_ERRNO
     ]

@@ -86,7 +86,7 @@ def test_the_backend_that_is_shown_is_the_one_that_runs(monkeypatch, backend, ke
     block, x = Mamba(32).to("cuda"), torch.randn(2, 50, 32, device="cuda")
     with torch.set_grad_enabled(training):
         block(x)  # compiles
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as seen:
             block(x)
             torch.cuda.synchronize()
     launched = [event.key for event in seen.key_averages()]

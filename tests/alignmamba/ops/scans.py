@@ -46,7 +46,7 @@ def run(monkeypatch, backend, inputs, *, reverse=False):
 
 def loss(y, final):
     """A number that every output enters, with a weight of its own."""
-    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view_as(y)
+    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64, device=y.device)).view_as(y)
     return (y.double() * weights).sum() + final.double().square().sum()
 
 

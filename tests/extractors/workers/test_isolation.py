@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from extractors.language import asr, speech_states
+from extractors.media.audio import decode_audio
 from extractors.workers import isolation
 from extractors.workers.process import Process
+from tests.paths import SAMPLES
 
 TRY = """
 import os, socket, sys
@@ -72,20 +77,96 @@ def test_no_connection_can_be_made(left_out):
     assert ("filter" in methods) == (left_out != "_filter_sockets")
 
 
+LOCALLY = """
+import os, socket, sys
+from extractors.workers import isolation
+
+isolation._enter_empty_namespace = lambda: False
+isolation.leave_network()
+
+
+def answer(what):
+    try:
+        return what()
+    except OSError as error:
+        return type(error).__name__
+
+
+def send_unconnected():
+    ours, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.sendto(b"x", sys.argv[1])
+
+
+def listen():
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.bind("\\0alignmamba-test-%d" % os.getpid())
+    ours.listen()
+    return "listens"
+
+
+def talk():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.sendall(b"talks")
+    return theirs.recv(5).decode()
+
+
+print(answer(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", sys.argv[1])))
+print(answer(send_unconnected))
+for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+    print(answer(lambda: socket.socket(socket.AF_UNIX, kind).connect(sys.argv[1] + kind.name)))
+print(answer(listen), answer(talk))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are only proxies")
+def test_no_process_of_this_machine_is_reached_and_what_cuda_needs_works(tmp_path):
+    """A local socket reaches a log or a bus, which no network namespace keeps off."""
+    address = str(tmp_path / "local")
+    with contextlib.ExitStack() as stack:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+            ours = stack.enter_context(socket.socket(socket.AF_UNIX, kind))
+            ours.bind(address + (kind.name if kind != socket.SOCK_DGRAM else ""))
+            if kind == socket.SOCK_DGRAM:
+                ours.setblocking(False)
+                datagrams = ours
+            else:
+                ours.listen()
+        command = [sys.executable, "-c", LOCALLY, address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        with pytest.raises(BlockingIOError):
+            datagrams.recv(1)
+    assert done.stdout.splitlines() == ["PermissionError"] * 4 + ["listens talks"]
+
+
 ON_GPU = """
+import sys
+from pathlib import Path
 from extractors.workers import isolation
 isolation.leave_network()
+import numpy as np
 import torch
-from extractors.language import asr
+from extractors.language import asr, speech_states
+from extractors.media.audio import decode_audio
 print(torch.ones(2, device="cuda").sum().item(), asr.load().device)
+np.save(sys.argv[2], speech_states.mean_state(decode_audio(Path(sys.argv[1])).samples))
 """
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_the_gpu_stays():
-    done = subprocess.run([sys.executable, "-c", ON_GPU], capture_output=True, text=True, timeout=300, check=False)
+def test_the_gpu_stays(tmp_path, monkeypatch):
+    """PyTorch and the recogniser find it, and what the recogniser's encoder leaves there is what a CPU finds."""
+    sample, states = SAMPLES / "positive.webm", tmp_path / "states.npy"
+    command = [sys.executable, "-c", ON_GPU, str(sample), str(states)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.split() == ["2.0", "cuda"], done.stderr
+    monkeypatch.setattr(asr, "devices", lambda: [("cpu", "float32")])
+    asr._load.cache_clear()
+    try:
+        expected = speech_states.mean_state(decode_audio(sample).samples)
+    finally:
+        asr._load.cache_clear()
+    assert np.linalg.norm(np.load(states) - expected) < 0.01 * np.linalg.norm(expected)
 
 
 def test_elsewhere_proxies_lead_nowhere(monkeypatch):
