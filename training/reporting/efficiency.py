@@ -1,4 +1,4 @@
-"""Ratios and a figure of the cost of whole models: `python -m training.reporting.efficiency` draws those of docs/.
+"""Ratios and a figure of the cost of whole models.
 
 The paper compares with Transformers whose attention weights are stored, at 6.4k tokens (its Figures 3 and 4).
 """
@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from training.reporting.markdown import UNDEFINED, table
-from training.reporting.result_files import RESULTS, ROOT
 
 OURS = "alignmamba"
 STORED = ", stored weights"
@@ -114,16 +112,4 @@ def figure(result: Mapping[str, Any]) -> str:
         title=alt.Title("Whole models of equal width and depth, batch 1", subtitle=about),
         background="white",
     )
-    return vl_convert.vegalite_to_svg(json.dumps(chart.to_dict()))
-
-
-def main(folder: Path = ROOT / "docs") -> None:
-    """Draw every result file."""
-    for path in sorted(RESULTS.rglob("fusion-*.json")):
-        drawn = folder / f"{path.stem}.svg"
-        drawn.write_text(figure(json.loads(path.read_text(encoding="utf-8"))) + "\n", encoding="utf-8")
-        print(drawn)
-
-
-if __name__ == "__main__":
-    main()
+    return f"{vl_convert.vegalite_to_svg(json.dumps(chart.to_dict()))}\n"

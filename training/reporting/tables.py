@@ -301,6 +301,18 @@ def rendered(text: str) -> str:
     return MARKED.sub(lambda found: f"{found[1]}\n{named(found['name'])}\n{found[3]}", text)
 
 
+def drawings() -> dict[Path, str]:
+    """Every figure of the documents, as SVG, of the results that are there."""
+    sources = {figures.path(name): (TABLES[name][0], figures.svg) for name in FIGURES}
+    for name in ("fusion-cpu", "fusion-cuda"):
+        sources[ROOT / "docs" / f"{name}.svg"] = TABLES[name][0], efficiency.figure
+    return {
+        path: draw(json.loads(source.read_text(encoding="utf-8")))
+        for path, (source, draw) in sources.items()
+        if source.exists()
+    }
+
+
 def main() -> int:
     """Rewrite the documents; with --check only report whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -313,16 +325,12 @@ def main() -> int:
             stale.append(str(document.relative_to(ROOT)))
             if not arguments.check:
                 document.write_text(rendered(text), encoding="utf-8")
-    for name in FIGURES:
-        source, drawn = TABLES[name][0], figures.path(name)
-        if not source.exists():
-            continue
-        fresh = figures.svg(json.loads(source.read_text(encoding="utf-8")))
-        if not drawn.exists() or drawn.read_text(encoding="utf-8") != fresh:
-            stale.append(str(drawn.relative_to(ROOT)))
+    for path, fresh in drawings().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != fresh:
+            stale.append(str(path.relative_to(ROOT)))
             if not arguments.check:
-                drawn.parent.mkdir(exist_ok=True)
-                drawn.write_text(fresh, encoding="utf-8")
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(fresh, encoding="utf-8")
     print(f"{'out of date' if arguments.check else 'rewritten'}: {', '.join(stale) or 'none'}")
     return int(arguments.check and bool(stale))
 
