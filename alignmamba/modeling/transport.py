@@ -17,6 +17,7 @@ are equal, and ties go to the earliest target.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -37,6 +38,9 @@ TIE_TOLERANCE = 1e-6
 # Similarities held at once while searching for the best (8 MB in float32; 64 MB on a GPU, where each block costs its
 # launches), and the fewest rows of them: a matrix product of a few rows reads all targets for little work.
 BLOCK_ENTRIES, GPU_BLOCK_ENTRIES, BLOCK_ROWS = 1 << 21, 1 << 24, 64
+# POT imports every tensor library that is installed and starts it, and JAX takes three quarters of a GPU's memory when
+# it starts. Who uses POT with one of them in the same process imports `ot` first.
+OTHER_LIBRARIES = ("JAX", "CUPY", "TENSORFLOW")
 # Rounding of costs, as a share of their size: so much more than the bound is looked at.
 REACH_SLACK = 1e-3
 # Sinkhorn stops when the marginals are met to this share of mass, or after so many rounds.
@@ -287,6 +291,8 @@ def sinkhorn_plan(
     Returns:
         Row sums 1/T_source, column sums 1/T_target; zeros for a clip without a source.
     """
+    for library in OTHER_LIBRARIES:
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     import ot
 
     here = source_mask.any(1)

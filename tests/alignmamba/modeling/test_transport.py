@@ -1,5 +1,9 @@
 """The relaxed plan against a linear program and a plain double loop."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,7 @@ from scipy.optimize import linprog
 
 from alignmamba.modeling import transport as ot
 from tests.alignmamba.ops.scans import cpp
+from tests.paths import ROOT
 
 
 def _random(source, target, dim, batch=1):
@@ -180,6 +185,18 @@ def test_sinkhorn_tends_to_the_full_linear_program_as_its_blur_falls():
         gaps.append((plan.numpy() * flat).sum() - solved.fun)
     assert gaps == sorted(gaps, reverse=True)
     assert -1e-5 < gaps[-1] < 5e-3
+
+
+@pytest.mark.parametrize("library", ["jax", "cupy", "tensorflow"])
+def test_sinkhorn_starts_no_other_tensor_library(library, tmp_path):
+    """Each would take memory of the GPU, and time; here a file in its place says that it was imported."""
+    (tmp_path / f"{library}.py").write_text("raise SystemExit('imported')")
+    code = "import torch; from alignmamba.modeling import transport; here = torch.ones(1, 2, dtype=torch.bool)\n"
+    code += "print(transport.sinkhorn_plan(torch.zeros(1, 2, 2), here, here, blur=0.1).dense().sum().item())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert float(done.stdout or "nan") == pytest.approx(1), done.stderr
 
 
 def test_sinkhorn_of_a_clip_without_a_source_is_zero():
