@@ -37,7 +37,6 @@ USUAL_LOG = re.compile(
     r"|^W0000 .*(face_landmarker_graph|inference_feedback_manager|inference_runner_litert)\.cc"
     r"|^INFO: (Created TensorFlow Lite XNNPACK delegate|\[\w+\.cc:\d+\])"
 )
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 QUIET: Packet = {"kind": "quiet"}  # stands for none
 
@@ -51,12 +50,13 @@ class Budget:
     Attributes:
         seconds: Wall-clock time.
         cpu_seconds: Time of all processors together; held by the kernel, on POSIX.
-        memory_bytes: Resident memory of the process, models (about 1 GB) included; held on Linux.
+        memory_bytes: Memory of the process that is no page of a file, models (about 0.7 GB) included; held on Linux.
+            Libraries are pages of files: those of CUDA, over 2 GB large, are not the clip's.
     """
 
     seconds: float = 300.0
     cpu_seconds: float = 600.0
-    memory_bytes: int = 3_000_000_000
+    memory_bytes: int = 2_500_000_000
 
     @classmethod
     def of(cls, seconds: float) -> Budget:
@@ -182,7 +182,7 @@ class Process:
                 raise WorkerError(f"A worker process did not begin its task within {READY_SECONDS:g} s.")
             message = Message("clip_took_too_long", {"limit": f"{budget.seconds:g}"})
             raise _aborted("timeout", message, _during(running))
-        if (memory := _resident_bytes(self.pid)) > budget.memory_bytes:
+        if (memory := _own_bytes(self.pid)) > budget.memory_bytes:
             self.kill()
             raise _aborted(
                 "memory",
@@ -250,9 +250,10 @@ def _aborted(kind: AbortKind, message: Message, detail: str) -> AbortedError:
     return AbortedError(kind, message, detail)
 
 
-def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 where the system does not report it."""
+def _own_bytes(pid: int) -> int:
+    """Return a process's resident memory but for pages of files; 0 where the system does not report it."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):  # it has ended, or this is not Linux
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # it has ended, or this is not Linux
         return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:")))

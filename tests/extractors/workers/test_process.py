@@ -1,10 +1,12 @@
-"""What a worker process writes to its standard error."""
+"""What a worker process writes to its standard error, and the memory that counts as its own."""
 
+import mmap
 import os
+import sys
 
 import pytest
 
-from extractors.workers.process import LINE_BYTES, _forward
+from extractors.workers.process import LINE_BYTES, _forward, _own_bytes
 
 WRITE = os.write
 UNALIGNED = b"W0000 00:00:1795806415.446407 602 inference_runner_litert.cc:1418] Input tensor memory is not aligned\n"
@@ -47,3 +49,29 @@ def test_a_closed_standard_error_keeps_no_process_waiting(stream, monkeypatch):
         patch.setattr(os, "write", write)
         stream(b"first\nsecond\n")
     assert refused == [b"first\n", b"second\n"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read in /proc")
+@pytest.mark.parametrize("kind, counts", [("private", True), ("shared", True), ("file", False)])
+def test_pages_of_files_are_not_a_process_own(kind, counts, tmp_path):
+    """A library that is mapped is no cost of a clip; what a clip can fill is."""
+    size = 100_000_000
+    path = tmp_path / "library"
+    path.write_bytes(bytes(size))
+    before = _own_bytes(os.getpid())
+    with path.open("rb") as file:
+        if kind == "file":
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+            assert sum(mapped[at] for at in range(0, size, mmap.PAGESIZE)) == 0
+        else:
+            mapped = mmap.mmap(-1, size, flags={"private": mmap.MAP_PRIVATE, "shared": mmap.MAP_SHARED}[kind])
+            for at in range(0, size, mmap.PAGESIZE):
+                mapped[at] = 1
+        grown = _own_bytes(os.getpid()) - before
+        mapped.close()
+    assert before > 0 and (grown > 0.9 * size) == counts
+    assert counts or grown < 0.1 * size
+
+
+def test_a_process_that_has_ended_has_no_memory():
+    assert _own_bytes(2**30) == 0
